@@ -1,0 +1,62 @@
+# Bare `make` prints help. Logic lives in the package `fleetgate`, not here.
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+
+ENV ?= local
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+FLEETGATE := $(BIN)/fleetgate
+# No index address, no path: the files say what to install, the machine says from where.
+PIN := --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url
+
+help: ## Show this help
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo; echo "  ENV=$(ENV) names the environment, a file terraform/envs/$(ENV).yaml"
+
+$(VENV)/runtime: requirements/runtime.txt pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit("fleetgate needs Python 3.11 or newer, this is " + sys.version.split()[0]) if sys.version_info < (3, 11) else None'
+	$(PYTHON) -m venv $(VENV) && $(BIN)/python -m pip install --quiet --require-hashes -r requirements/runtime.txt
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable . && touch $@
+
+$(VENV)/development: $(VENV)/runtime requirements/development.txt
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/development.txt && touch $@
+
+apply: $(VENV)/runtime ## Build, plan, apply that plan, and prove it by the smoke checks
+	$(FLEETGATE) cloud up --if-embedded --env $(ENV)
+	$(FLEETGATE) plan --env $(ENV)
+	$(FLEETGATE) apply --env $(ENV)
+
+plan: $(VENV)/runtime ## Build and save a plan, change nothing
+	$(FLEETGATE) cloud up --if-embedded --env $(ENV)
+	$(FLEETGATE) plan --env $(ENV)
+
+smoke: $(VENV)/runtime ## Prove the running environment by a canary device of every type
+	$(FLEETGATE) smoke --env $(ENV)
+
+destroy: $(VENV)/runtime ## Remove all devices and all resources of the environment (asks; YES=1 does not)
+	$(FLEETGATE) destroy --env $(ENV) $(if $(YES),--yes)
+
+down: $(VENV)/runtime ## Stop the embedded cloud, keep its state
+	$(FLEETGATE) cloud down --env $(ENV)
+
+test: $(VENV)/development ## Every test: unit, contract, integration, end to end, and terraform test of every module
+	$(BIN)/python -m pytest
+
+check: $(VENV)/development ## What CI runs: formatting, lint, types, then every test
+	$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy && terraform fmt -check -recursive terraform
+	$(BIN)/fleetgate catalogue check && $(BIN)/fleetgate catalogue schema --check
+	$(MAKE) test
+
+bench: $(VENV)/development ## Measure speed as ratios; writes benchmarks/results.json
+	$(BIN)/python -m benchmarks
+
+requirements: $(VENV)/development ## Pin the newest allowed versions again, with hashes
+	cd requirements && ../$(BIN)/uv pip compile $(PIN) runtime.in -o runtime.txt
+	cd requirements && ../$(BIN)/uv pip compile $(PIN) development.in -c runtime.txt -o development.txt
+
+clean: ## Remove everything that was made here: environments' builds, caches, the virtual environment
+	@if ls build/*/cloud/pid >/dev/null 2>&1; then echo "an embedded cloud runs: make down first"; exit 1; fi
+	rm -rf build $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+.PHONY: help apply plan smoke destroy down test check bench requirements clean
