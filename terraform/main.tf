@@ -1,0 +1,97 @@
+locals {
+  # What a build is compiled from. One pattern each: fileset takes no alternatives with a slash in them.
+  _input_patterns = [
+    "catalogue/device_types.yaml",
+    "lambda_src/**/*.py",
+    "policy_templates/*.json.j2",
+    "terraform/envs/${var.environment}.yaml",
+  ]
+  _input_files  = setunion([for pattern in local._input_patterns : fileset("${path.root}/..", pattern)]...)
+  input_digests = tomap({ for file in local._input_files : file => filesha256("${path.root}/../${file}") })
+
+  # The one address that no SDK can work out by itself: the data plane's differs from account to account.
+  iot_data_endpoint_url = var.endpoint_url != "" ? var.endpoint_url : "https://${data.aws_iot_endpoint.data.endpoint_address}"
+
+  functions = {
+    for name, function in var.functions : name => {
+      package          = "${path.root}/../${function.package}"
+      source_code_hash = function.source_code_hash
+    }
+  }
+}
+
+data "aws_iot_endpoint" "data" {
+  endpoint_type = "iot:Data-ATS"
+}
+
+module "event_configurations" {
+  source = "./modules/event_configurations"
+  count  = var.manage_event_configurations ? 1 : 0
+}
+
+module "device_registry" {
+  source = "./modules/device_registry"
+
+  deletion_protection = var.deletion_protection
+  name                = "${var.prefix}-device-registry"
+}
+
+module "parent_group" {
+  source = "./modules/parent_group"
+
+  name = var.parent_group_name
+}
+
+module "device_type" {
+  source   = "./modules/device_type"
+  for_each = var.device_types
+
+  description       = each.value.description
+  group_name        = each.value.group_name
+  parent_group_name = module.parent_group.name
+  policy            = each.value.policy
+  policy_name       = each.value.policy_name
+  thing_type_name   = each.value.thing_type_name
+}
+
+module "provisioning" {
+  source = "./modules/provisioning"
+
+  device_types        = { for name, type in module.device_type : name => type.arns }
+  hook                = local.functions["provisioning_hook"]
+  lease_seconds       = var.lease_seconds
+  log_retention_days  = var.log_retention_days
+  prefix              = var.prefix
+  registry_table      = module.device_registry.table
+  template_body       = var.template_body
+  template_name       = var.template_name
+  thing_name_prefixes = var.thing_name_prefixes
+}
+
+module "claim_policy" {
+  source = "./modules/claim_policy"
+
+  name   = var.claim_policy_name
+  policy = var.claim_policy
+}
+
+module "claim" {
+  source   = "./modules/claim"
+  for_each = var.claims
+
+  active      = each.value.active
+  csr_pem     = each.value.csr_pem
+  policy_name = module.claim_policy.name
+}
+
+module "onboarding" {
+  source = "./modules/onboarding"
+
+  claim_client_id_prefix = var.claim_client_id_prefix
+  function               = local.functions["onboarding"]
+  iot_data_endpoint_url  = local.iot_data_endpoint_url
+  log_retention_days     = var.log_retention_days
+  prefix                 = var.prefix
+  registry_table         = module.device_registry.table
+  thing_name_prefixes    = var.thing_name_prefixes
+}

@@ -1,0 +1,56 @@
+resource "aws_cloudwatch_log_group" "this" {
+  name              = "/aws/lambda/${local.function_name}"
+  retention_in_days = var.log_retention_days
+}
+
+resource "aws_lambda_function" "this" {
+  function_name    = local.function_name
+  description      = "Gives a new thing its first shadow and follows its status in the registry."
+  role             = aws_iam_role.this.arn
+  runtime          = "python3.13"
+  handler          = "handler.handler"
+  filename         = var.function.package
+  source_code_hash = var.function.source_code_hash
+  memory_size      = 256
+  timeout          = 30
+
+  environment {
+    variables = {
+      # Under the name that the SDK reads by itself: the data plane's address differs from account to account.
+      AWS_ENDPOINT_URL_IOT_DATA_PLANE = var.iot_data_endpoint_url
+      TABLE_NAME                      = var.registry_table.name
+    }
+  }
+
+  dead_letter_config {
+    target_arn = aws_sqs_queue.dead_letter.arn
+  }
+
+  logging_config {
+    log_format            = "JSON"
+    application_log_level = "INFO"
+    system_log_level      = "INFO"
+    log_group             = aws_cloudwatch_log_group.this.name
+  }
+
+  # Lambda refuses a dead-letter queue to which the role cannot send.
+  depends_on = [aws_iam_role_policy.this]
+}
+
+# An event that is an hour old is no longer worth a retry: by then somebody should be looking at the queue.
+resource "aws_lambda_function_event_invoke_config" "this" {
+  function_name                = aws_lambda_function.this.function_name
+  maximum_event_age_in_seconds = 3600
+  maximum_retry_attempts       = 2
+}
+
+resource "aws_lambda_permission" "rules" {
+  for_each = local.rules
+
+  statement_id   = "AllowRule-${each.key}"
+  action         = "lambda:InvokeFunction"
+  function_name  = aws_lambda_function.this.function_name
+  principal      = "iot.amazonaws.com"
+  source_account = local.account_id
+  source_arn     = "${local.iot_prefix}:rule/${each.value.name}"
+}

@@ -1,0 +1,43 @@
+resource "aws_cloudwatch_log_group" "hook" {
+  name              = "/aws/lambda/${local.hook_name}"
+  retention_in_days = var.log_retention_days
+}
+
+resource "aws_lambda_function" "hook" {
+  function_name    = local.hook_name
+  description      = "Decides whether a device with a claim certificate becomes a thing."
+  role             = aws_iam_role.hook.arn
+  runtime          = "python3.13"
+  handler          = "handler.handler"
+  filename         = var.hook.package
+  source_code_hash = var.hook.source_code_hash
+  memory_size      = var.hook.memory_mb
+  timeout          = var.hook.timeout_seconds
+
+  environment {
+    variables = {
+      LEASE_SECONDS = tostring(var.lease_seconds)
+      TABLE_NAME    = var.registry_table.name
+      TEMPLATE_ARN  = local.template_arn
+    }
+  }
+
+  logging_config {
+    log_format            = "JSON"
+    application_log_level = "INFO"
+    system_log_level      = "INFO"
+    log_group             = aws_cloudwatch_log_group.hook.name
+  }
+
+  # Without its permissions the first call would be refused, and the device with it.
+  depends_on = [aws_iam_role_policy.hook]
+}
+
+resource "aws_lambda_permission" "hook" {
+  statement_id   = "AllowProvisioningTemplate"
+  action         = "lambda:InvokeFunction"
+  function_name  = aws_lambda_function.hook.function_name
+  principal      = "iot.amazonaws.com"
+  source_account = local.account_id
+  source_arn     = local.template_arn
+}
