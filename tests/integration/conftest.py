@@ -1,0 +1,75 @@
+"""The device registry in moto, with the keys and the index of the real one."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import botocore.session
+import hook_events
+import lambdas
+import pytest
+from moto import mock_aws
+from moto.dynamodb.responses import DynamoHandler
+
+
+class Registry:
+    """The table, with rows as plain values."""
+
+    def __init__(self) -> None:
+        self._client = botocore.session.get_session().create_client("dynamodb")
+        self._client.create_table(
+            TableName=lambdas.TABLE,
+            BillingMode="PAY_PER_REQUEST",
+            AttributeDefinitions=[
+                {"AttributeName": "serialNumber", "AttributeType": "S"},
+                {"AttributeName": "deviceType", "AttributeType": "S"},
+            ],
+            KeySchema=[{"AttributeName": "serialNumber", "KeyType": "HASH"}],
+            GlobalSecondaryIndexes=[
+                {
+                    "IndexName": "DeviceTypeIndex",
+                    "KeySchema": [{"AttributeName": "deviceType", "KeyType": "HASH"}],
+                    "Projection": {"ProjectionType": "ALL"},
+                }
+            ],
+        )
+
+    def put(self, **row: str | int) -> None:
+        """Write a row, over an existing one; by default a registered temperature sensor."""
+        known = {
+            "serialNumber": hook_events.SERIAL,
+            "deviceType": hook_events.TYPE,
+            "status": "registered",
+            "registeredAt": "2026-01-01T00:00:00Z",
+        }
+        item = {k: {"N": str(v)} if isinstance(v, int) else {"S": v} for k, v in (known | row).items()}
+        self._client.put_item(TableName=lambdas.TABLE, Item=item)
+
+    def row(self, serial: str = hook_events.SERIAL) -> dict[str, Any] | None:
+        item = self._client.get_item(TableName=lambdas.TABLE, Key={"serialNumber": {"S": serial}}).get("Item")
+        if item is None:
+            return None
+        return {name: int(value["N"]) if "N" in value else value["S"] for name, value in item.items()}
+
+    def size(self) -> int:
+        return int(self._client.scan(TableName=lambdas.TABLE)["Count"])
+
+
+@pytest.fixture
+def registry(monkeypatch: pytest.MonkeyPatch) -> Iterator[Registry]:
+    for name, value in lambdas.CREDENTIALS.items():
+        monkeypatch.setenv(name, value)
+    # moto checks a condition and writes in two steps that other threads can come between; DynamoDB does not. The lock
+    # gives one request at a time what DynamoDB gives one item, and leaves the order of the requests to the threads.
+    lock = threading.Lock()
+    update_item = DynamoHandler.update_item
+
+    def one_at_a_time(self: DynamoHandler) -> Any:
+        with lock:
+            return update_item(self)
+
+    monkeypatch.setattr(DynamoHandler, "update_item", one_at_a_time)
+    with mock_aws():
+        yield Registry()

@@ -1,0 +1,121 @@
+"""Loads a Lambda function as Lambda does: its sources and its slice of the catalogue in one folder, flat imports.
+
+Both functions have a `handler`, a `settings` and a `registry`. Each load gets modules of its own and leaves no trace in
+`sys.modules`, so two functions, or one function with two environments, can live in one test.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import shutil
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+TESTS = Path(__file__).resolve().parent
+SOURCES = TESTS.parent / "lambda_src"
+
+ACCOUNT = "123456789012"
+REGION = "us-east-1"
+TABLE = "fleetgate-device-registry"
+TEMPLATE_ARN = f"arn:aws:iot:{REGION}:{ACCOUNT}:provisioningtemplate/fleetgate-fleet"
+LEASE_SECONDS = 600
+#: The slices that `fleetgate package` writes, for two types: one on the allow list, one open.
+HOOK_CATALOGUE: dict[str, Any] = {
+    "extraAttributes": ["powerSource", "rack"],
+    "deviceTypes": {
+        "temperature-sensor": {
+            "thingNamePrefix": "temperature-sensor-",
+            "thingTypeName": "temperature-sensor",
+            "groupName": "temperature-sensor-devices",
+            "policyName": "fleetgate-temperature-sensor",
+            "enrolment": "allow_list",
+            "serialPattern": "^TEMP-[0-9]{6}$",
+            "manufacturers": ["AcmeSensors", "SensorTech"],
+            "firmwarePattern": "[0-9]+\\.[0-9]+\\.[0-9]+",
+            "minimumFirmware": "1.9.0",
+            "attributes": {"powerSource": "battery"},
+        },
+        "gateway": {
+            "thingNamePrefix": "gateway-",
+            "thingTypeName": "gateway",
+            "groupName": "gateway-devices",
+            "policyName": "fleetgate-gateway",
+            "enrolment": "open",
+            "serialPattern": "GW-\\d+",
+            "manufacturers": ["AcmeGateways"],
+            "firmwarePattern": ".+",
+            "minimumFirmware": "2",
+            "attributes": {"rack": "r1"},
+        },
+    },
+}
+ONBOARDING_CATALOGUE: dict[str, Any] = {
+    "deviceTypes": {
+        "temperature-sensor": {
+            "thingNamePrefix": "temperature-sensor-",
+            "initialShadow": {"samplingRate": 30, "enabled": True},
+        },
+        "gateway": {"thingNamePrefix": "gateway-", "initialShadow": {"logLevel": "INFO"}},
+    },
+}
+CREDENTIALS = {
+    "AWS_ACCESS_KEY_ID": "test",
+    "AWS_SECRET_ACCESS_KEY": "test",
+    "AWS_DEFAULT_REGION": REGION,
+    "AWS_REGION": REGION,
+}
+HOOK_ENVIRONMENT = {
+    **CREDENTIALS,
+    "TABLE_NAME": TABLE,
+    "TEMPLATE_ARN": TEMPLATE_ARN,
+    "LEASE_SECONDS": str(LEASE_SECONDS),
+}
+ONBOARDING_ENVIRONMENT = {
+    **CREDENTIALS,
+    "TABLE_NAME": TABLE,
+    "AWS_ENDPOINT_URL_IOT_DATA_PLANE": "https://data-ats.iot.us-east-1.amazonaws.com",
+}
+
+
+def event(name: str) -> dict[str, Any]:
+    """A fresh copy of `tests/events/<name>.json`."""
+    document: dict[str, Any] = json.loads((TESTS / "events" / f"{name}.json").read_text(encoding="utf-8"))
+    return document
+
+
+def modules(function: str, *names: str) -> SimpleNamespace:
+    """The named modules of `function`, straight from the sources; for those that need no settings."""
+    return _load(SOURCES / function, names)
+
+
+def deploy(function: str, folder: Path, catalogue: Mapping[str, Any]) -> SimpleNamespace:
+    """All modules of `function`, from `folder` as its zip; the environment must be set by now."""
+    for source in (SOURCES / function).glob("*.py"):
+        shutil.copy(source, folder)
+    (folder / "catalogue.json").write_text(json.dumps(catalogue), encoding="utf-8")
+    return _load(folder, [path.stem for path in folder.glob("*.py")])
+
+
+def _load(folder: Path, names: Iterable[str]) -> SimpleNamespace:
+    with _alone(folder):
+        return SimpleNamespace(**{name: importlib.import_module(name) for name in names})
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    own = [path.stem for path in folder.glob("*.py")]
+    others = {name: sys.modules.pop(name) for name in own if name in sys.modules}
+    sys.path.insert(0, str(folder))
+    importlib.invalidate_caches()
+    try:
+        yield
+    finally:
+        sys.path.remove(str(folder))
+        for name in own:
+            sys.modules.pop(name, None)
+        sys.modules.update(others)

@@ -1,0 +1,179 @@
+"""Whatever comes in: nothing but a valid request is allowed, and every answer keeps the contract."""
+
+import base64
+import contextlib
+import hashlib
+import io
+import json
+import string
+
+import hook_events
+import lambdas
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+TYPES = lambdas.HOOK_CATALOGUE["deviceTypes"]
+KEYS = ["certificateId", "claimCertificateId", "certificatePem", "templateArn", "clientId", "parameters"]
+PARAMETERS = ["SerialNumber", "DeviceType", "Manufacturer", "FirmwareVersion", "Location", "AWS::IoT::Certificate::Id"]
+NAME_LETTERS = set(string.ascii_letters + string.digits + ":_-")
+VALUE_LETTERS = set(string.ascii_letters + string.digits + "_.,@/:#=[]-")
+OVERRIDES = {
+    "ThingName", "ThingTypeName", "GroupName", "PolicyName", "SerialNumber", "DeviceType", "FirmwareVersion",
+    "Manufacturer", "Location", "ProvisioningTime", "Extra_powerSource", "Extra_rack",
+}  # fmt: skip
+
+texts = st.text(st.characters(), max_size=30)  # half surrogate pairs too: JSON can hold them
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | texts,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts | st.sampled_from(KEYS), inner, max_size=4),
+    max_leaves=8,
+)
+PEM, CERTIFICATE_ID = hook_events.certificate("device")
+#: Texts one slip away from right: the mistakes that a careless pattern lets through.
+near_misses = st.sampled_from(
+    [
+        "TEMP-000001", "TEMP-000001\n", "TEMP-00000\u0661", "temp-000001", "GW-1", "GW-" + "1" * 117, "GW-" + "1" * 118,
+        "GW-\u0661", "temperature-sensor", "temperature-sensor\n", "gateway", "AcmeSensors", "AcmeGateways", "SensorTech",
+        "1.9.0", "1.8.9", "1.10.0", "2", "2.0\n", "2.0-rc", "hall-4", "hall 4", "a" * 800, "a" * 801, "", "\ud800",
+        "x" * 100_000, CERTIFICATE_ID, CERTIFICATE_ID.upper(), PEM, PEM * 2, hook_events.certificate("x")[0],
+        lambdas.TEMPLATE_ARN,
+    ]
+)  # fmt: skip
+
+
+@st.composite
+def bent(draw):
+    """A valid request with up to three places changed, taken away or added."""
+    event = hook_events.request()
+    if draw(st.booleans()):
+        event["parameters"] |= {"SerialNumber": "GW-7", "DeviceType": "gateway", "Manufacturer": "AcmeGateways",
+                                "FirmwareVersion": "2.1"}  # fmt: skip
+    for _ in range(draw(st.integers(0, 3))):
+        target = event
+        key = draw(st.sampled_from(KEYS + PARAMETERS * 2) | texts)
+        if key not in KEYS and isinstance(event.get("parameters"), dict):
+            target = event["parameters"]
+        if draw(st.integers(0, 4)) == 0:
+            target.pop(key, None)
+        else:
+            target[key] = draw(near_misses | json_values)
+    return event
+
+
+def is_valid(event):
+    """The rules once more, in other words than the hook's: no regular expression, no shared helper."""
+    if not isinstance(event, dict) or any(type(event.get(key)) is not str for key in KEYS[:5]):
+        return False
+    sent = event.get("parameters")
+    if not isinstance(sent, dict) or any(type(value) is not str for value in sent.values()):
+        return False
+    if not set(PARAMETERS[:4]) <= set(sent) <= set(PARAMETERS):
+        return False
+    for key in ("certificateId", "claimCertificateId"):
+        if len(event[key]) != 64 or set(event[key]) - set("0123456789abcdef"):
+            return False
+    pem = event["certificatePem"]
+    body = pem.removeprefix("-----BEGIN CERTIFICATE-----\n").removesuffix("\n").removesuffix("-----END CERTIFICATE-----")
+    if set(body) - set(string.ascii_letters + string.digits + "+/=\n"):
+        return False
+    if hashlib.sha256(base64.b64decode(body)).hexdigest() != event["certificateId"]:
+        return False
+    if event["templateArn"] != lambdas.TEMPLATE_ARN:
+        return False
+    if sent.get("AWS::IoT::Certificate::Id", event["certificateId"]) != event["certificateId"]:
+        return False
+    kind = TYPES.get(sent["DeviceType"])
+    if kind is None or sent["Manufacturer"] not in kind["manufacturers"]:
+        return False
+    serial, firmware = sent["SerialNumber"], sent["FirmwareVersion"]
+    start, digits = ("TEMP-", len(serial) == 11) if sent["DeviceType"] == "temperature-sensor" else ("GW-", True)
+    tail = serial.removeprefix(start)
+    if not serial.startswith(start) or not tail or set(tail) - set(string.digits) or not digits:
+        return False
+    if len(kind["thingNamePrefix"] + serial) > 128:
+        return False
+    numbers = firmware.split(".")
+    if len(numbers) > 8 or any(not 1 <= len(n) <= 9 or set(n) - set(string.digits) for n in numbers):
+        return False
+    if sent["DeviceType"] == "temperature-sensor" and len(numbers) != 3:
+        return False
+    minimum = [1, 9, 0] if sent["DeviceType"] == "temperature-sensor" else [2]
+    width = max(len(numbers), len(minimum))
+    if [int(n) for n in numbers] + [0] * (width - len(numbers)) < minimum + [0] * (width - len(minimum)):
+        return False
+    location = sent.get("Location", "unknown")
+    return 0 < len(location) <= 800 and not set(location) - VALUE_LETTERS
+
+
+class EmptyRegistry:
+    """A registry in which every serial is registered and free."""
+
+    def __init__(self):
+        self.requests = 0
+
+    def update_item(self, **request):
+        self.requests += 1
+        values = request["ExpressionAttributeValues"]
+        for value in values.values():
+            next(iter(value.values())).encode()  # as the wire would
+        return {"Attributes": {"deviceType": values[":type"], "status": values[":provisioning"], "leasedAt": values[":now"]}}
+
+
+@pytest.fixture(scope="module")
+def hook(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in lambdas.HOOK_ENVIRONMENT.items():
+            patch.setenv(name, value)
+        loaded = lambdas.deploy("provisioning_hook", tmp_path_factory.mktemp("hook"), lambdas.HOOK_CATALOGUE)
+    loaded.handler.REGISTRY = EmptyRegistry()
+    return loaded.handler
+
+
+def answer_and_log(hook, event):
+    output = io.StringIO()
+    with contextlib.redirect_stdout(output):
+        answer = hook.handler(event, None)
+    (line,) = output.getvalue().splitlines()
+    return answer, line
+
+
+def assert_contract(answer):
+    assert set(answer) == {"allowProvisioning", "parameterOverrides"}
+    assert type(answer["allowProvisioning"]) is bool
+    overrides = answer["parameterOverrides"]
+    assert set(overrides) == (OVERRIDES if answer["allowProvisioning"] else set())
+    for name, value in overrides.items():
+        assert type(value) is str
+        assert 0 < len(value) <= 800
+        assert set(value) <= (NAME_LETTERS if name.endswith("Name") else VALUE_LETTERS)
+    json.dumps(answer).encode()
+
+
+@settings(max_examples=400, deadline=None)
+@given(bent() | json_values)
+def test_exactly_the_valid_requests_are_allowed_and_every_answer_keeps_the_contract(hook, event):
+    requests = hook.REGISTRY.requests
+    answer, line = answer_and_log(hook, event)
+    assert_contract(answer)
+    assert answer["allowProvisioning"] is is_valid(event)
+    assert hook.REGISTRY.requests - requests == is_valid(event)
+    record = json.loads(line)
+    assert record["allowed"] is answer["allowProvisioning"]
+    assert record["DeviceType"] in {*TYPES, "unknown"}
+    assert "BEGIN CERTIFICATE" not in line
+    assert len(line) < 3000
+
+
+def test_the_generator_makes_both_kinds_of_requests():
+    assert is_valid(hook_events.request())
+    assert not is_valid(hook_events.request(Location="a b"))
+    assert not is_valid(None)
+
+
+def test_a_denial_after_an_allowance_is_not_tainted_by_it(hook):
+    assert answer_and_log(hook, hook_events.request())[0]["allowProvisioning"] is True
+    assert answer_and_log(hook, hook_events.request(Manufacturer="Nobody"))[0] == {
+        "allowProvisioning": False,
+        "parameterOverrides": {},
+    }
