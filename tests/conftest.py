@@ -1,0 +1,52 @@
+"""Shared by all tests: the checkout, and a fleet compiled from the real catalogue without touching the network."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from fleetgate import build, claims, environment
+from fleetgate.build import Fleet
+
+ROOT = Path(__file__).parents[1]
+#: What a checkout consists of; the rest is built or belongs to a developer.
+SOURCES = ("catalogue", "lambda_src", "policy_templates", "terraform")
+
+
+def copy_checkout(target: Path) -> Path:
+    """A copy of everything that fleetgate reads, free to be changed by a test."""
+    ignore = shutil.ignore_patterns(".terraform", "__pycache__", "*.tfstate*", ".terraform.lock.hcl")
+    for name in SOURCES:
+        shutil.copytree(ROOT / name, target / name, ignore=ignore)
+    return target
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    return copy_checkout(tmp_path / "checkout")
+
+
+@pytest.fixture
+def fleet(checkout: Path) -> Fleet:
+    """The real catalogue's fleet in the local environment, with its claim's signing request made."""
+    local = environment.load(checkout, "local")
+    for name in claims.missing(local):
+        claims.create(local, name)
+    return build.compile_fleet(local)
+
+
+@pytest.fixture(autouse=True)
+def _no_real_account(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test can reach an AWS account, whatever the machine it runs on is logged in to."""
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.setenv("AWS_REGION", "us-east-1")
+    monkeypatch.setenv("AWS_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)

@@ -1,0 +1,136 @@
+"""A fleet from an empty account to a working fleet, through changes, and back to an empty account."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import zipfile
+
+NEW_TYPE = """
+  flow-meter:
+    description: Water flow meter
+    shape: sensor
+    manufacturers: [AcmeSensors]
+    firmware: {pattern: '[0-9]+\\.[0-9]+', minimum: '1.0'}
+    enrolment: open
+    serial_pattern: 'FLOW-[A-F0-9]{8}'
+    canary_serial: FLOW-00000000
+    topics:
+      publish: ['sensors/flow/{thing}/*']
+      subscribe: ['config/{type}/{thing}/*']
+    initial_shadow: {enabled: true, litresPerPulse: 0.5}
+    attributes: {medium: water}
+"""
+
+
+def account(cloud) -> dict[str, list[str]]:
+    """Everything in the account that could be ours, by kind."""
+    iot = cloud.client("iot")
+    things = [t["thingName"] for t in iot.list_things()["things"]]
+    return {
+        "things": things,
+        "certificates": [c["certificateId"] for c in iot.list_certificates()["certificates"]],
+        "policies": [p["policyName"] for p in iot.list_policies()["policies"]],
+        "groups": [g["groupName"] for g in iot.list_thing_groups()["thingGroups"]],
+        "thing types": [t["thingTypeName"] for t in iot.list_thing_types()["thingTypes"]],
+        "templates": [t["templateName"] for t in iot.list_provisioning_templates()["templates"]],
+        "rules": [r["ruleName"] for r in iot.list_topic_rules()["rules"]],
+        "functions": [f["FunctionName"] for f in cloud.client("lambda").list_functions()["Functions"]],
+        "roles": [r["RoleName"] for r in cloud.client("iam").list_roles()["Roles"]],
+        "tables": cloud.client("dynamodb").list_tables()["TableNames"],
+        "queues": cloud.client("sqs").list_queues().get("QueueUrls", []),
+        "log groups": [g["logGroupName"] for g in cloud.client("logs").describe_log_groups()["logGroups"]],
+    }
+
+
+def secrets_in(path) -> list[str]:
+    """Files of a state or a plan (a zip) that hold a private key."""
+    content = path.read_bytes()
+    parts = {path.name: content}
+    if zipfile.is_zipfile(io.BytesIO(content)):
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            parts = {name: archive.read(name) for name in archive.namelist()}
+    return [name for name, part in parts.items() if b"PRIVATE KEY" in part]
+
+
+def test_a_fleet_lives_from_an_empty_account_to_an_empty_account(own_cloud):
+    cloud = own_cloud
+    before = account(cloud)
+
+    # It comes to life, and a second plan is empty.
+    cloud.run("plan")
+    folder = cloud.environment().build
+    assert secrets_in(folder / "fleet.tfplan") == []
+    cloud.run("apply", "--no-smoke")
+    assert secrets_in(folder / "terraform.tfstate") == []
+    assert json.loads((folder / "terraform.tfstate").read_text())["resources"]
+    again = cloud.run("plan")
+    assert "No changes." in again.stdout and "no changes" in again.stdout
+    assert "nothing to change" in cloud.run("apply", "--no-smoke").stdout
+
+    # Seven edits of the template body in a row, though AWS keeps five versions. Each edits the catalogue and nothing else.
+    attribute = "mains"
+    for edit in range(7):
+        cloud.edit("catalogue/device_types.yaml", "powerSource:", f"powerSource{edit}: x, powerSource:")
+        said = cloud.apply()
+        assert "1 changed" in said or re.search(r"[1-9]\d* changed", said), said
+    versions = cloud.client("iot").list_provisioning_template_versions(templateName=cloud.fleet().names.template)["versions"]
+    assert len(versions) <= 5
+    body = cloud.client("iot").describe_provisioning_template(templateName=cloud.fleet().names.template)["templateBody"]
+    assert json.loads(body) == cloud.fleet().template_body and attribute
+
+    # A fifth device type: render, apply and smoke, and no other file changed.
+    catalogue = cloud.root / "catalogue/device_types.yaml"
+    catalogue.write_text(catalogue.read_text(encoding="utf-8") + NEW_TYPE, encoding="utf-8")
+    cloud.apply()
+    smoke = json.loads(cloud.run("smoke", "--json", "--type", "flow-meter", "--type", "gateway").stdout)
+    assert all(check["status"] == "passed" for check in smoke["checks"]), smoke
+    assert any("flow-meter" in check["name"] for check in smoke["checks"])
+
+    # With devices in it, everything goes.
+    cloud.run("registry", "add", "--type", "temperature-sensor", "TEMP-000001..TEMP-000003")
+    cloud.run("device", "provision", "--type", "temperature-sensor", "--count", "3", "--parallel", "2", "--claim", "factory-2")
+    assert len(account(cloud)["things"]) == 3
+    cloud.run("destroy", "--yes")
+    assert account(cloud) == before
+
+
+def test_a_plan_whose_inputs_have_changed_since_is_refused(cloud):
+    cloud.run("plan")
+    path = cloud.root / "catalogue/device_types.yaml"
+    text = path.read_text(encoding="utf-8")
+    try:
+        path.write_text(text.replace("alertThreshold: 80", "alertThreshold: 81"), encoding="utf-8")
+        refused = cloud.run("apply", "--no-smoke", status=1)
+        assert "the plan is stale" in refused.stderr and "fleetgate plan --env e2e" in refused.stderr
+        assert "Traceback" not in refused.stderr
+    finally:
+        path.write_text(text, encoding="utf-8")
+    assert "nothing to change" in cloud.run("apply", "--no-smoke").stdout
+
+
+def test_a_stale_build_cannot_be_planned_by_terraform_either(cloud):
+    """The second lock: whoever calls Terraform by hand is refused by a validation."""
+    import os
+    import subprocess
+
+    cloud.run("plan")
+    folder = cloud.environment().build
+    path = cloud.root / "lambda_src/onboarding/handler.py"
+    text = path.read_text(encoding="utf-8")
+    variables = {k: v for k, v in cloud.environment().process_variables().items() if v is not None}
+    environment = {k: v for k, v in os.environ.items() if k != "TF_CLI_CONFIG_FILE"} | variables
+    command = ["terraform", "plan", "-input=false", "-no-color", f"-var-file={folder / 'fleet.tfvars.json'}"]
+    environment["TF_DATA_DIR"] = str(folder / "terraform")
+
+    def plan():
+        return subprocess.run(command, cwd=cloud.root / "terraform", env=environment, capture_output=True, text=True, check=False)
+
+    assert plan().returncode == 0
+    try:
+        path.write_text(f"{text}\n# changed\n", encoding="utf-8")
+        refused = plan()
+        assert refused.returncode != 0 and "fleetgate" in refused.stderr
+    finally:
+        path.write_text(text, encoding="utf-8")

@@ -1,0 +1,48 @@
+"""`terraform validate` and `terraform test` of the root and of every module, in a copy, with mocked providers."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+from conftest import ROOT, copy_checkout
+
+from fleetgate import terraform
+
+FOLDERS = [Path("terraform"), *sorted(p.relative_to(ROOT) for p in (ROOT / "terraform" / "modules").iterdir() if p.is_dir())]
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory):
+    return copy_checkout(tmp_path_factory.mktemp("terraform"))
+
+
+def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = {k: v for k, v in os.environ.items() if k not in ("TF_CLI_CONFIG_FILE", "TF_DATA_DIR")}
+    command = ["terraform", arguments[0], "-no-color", *arguments[1:]]
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=300)
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=str)
+def test_is_valid_without_a_warning_and_its_tests_pass(copy, folder):
+    mirror = terraform.find_mirror(terraform.provider_version(ROOT / "terraform"))
+    options = [f"-plugin-dir={mirror}"] if mirror else []
+    ready = run(copy / folder, "init", "-backend=false", "-input=false", *options)
+    assert ready.returncode == 0, ready.stderr
+    valid = run(copy / folder, "validate")
+    assert valid.returncode == 0 and "Warning" not in valid.stdout, valid.stdout + valid.stderr
+    tested = run(copy / folder, "test")
+    assert tested.returncode == 0 and "0 failed" in tested.stdout and " 0 passed" not in tested.stdout, tested.stdout + tested.stderr
+
+
+def test_every_file_is_formatted():
+    formatted = run(ROOT, "fmt", "-check", "-recursive", "terraform")
+    assert formatted.returncode == 0, f"run terraform fmt -recursive terraform: {formatted.stdout}"
+
+
+def test_every_module_has_tests_and_a_readme():
+    for folder in FOLDERS[1:]:
+        assert list((ROOT / folder / "tests").glob("*.tftest.hcl")), folder
+        assert (ROOT / folder / "README.md").is_file(), folder

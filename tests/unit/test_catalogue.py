@@ -1,0 +1,132 @@
+"""The catalogue: what the gate believes about device types."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+
+from fleetgate import catalogue
+from fleetgate.errors import FleetgateError
+
+TEXT = (ROOT / catalogue.FILE).read_text(encoding="utf-8")
+
+
+def problems(text: str) -> list[str]:
+    with pytest.raises(FleetgateError) as raised:
+        catalogue.parse(text)
+    return [str(problem) for problem in raised.value.problems]
+
+
+def test_the_four_types_of_the_mission_are_there_with_their_initial_shadows():
+    shadows = {name: kind.initial_shadow for name, kind in catalogue.parse(TEXT).device_types.items()}
+    assert shadows == {
+        "temperature-sensor": {"samplingRate": 30, "temperatureUnit": "celsius", "alertThreshold": 80, "enabled": True},
+        "humidity-sensor": {"enabled": True, "reportingInterval": 60},
+        "pressure-sensor": {"enabled": True, "reportingInterval": 60},
+        "gateway": {"connectionTimeout": 30, "bufferSize": 100, "compressionEnabled": True, "logLevel": "INFO"},
+    }
+
+
+def test_only_serials_in_the_registry_are_let_in_unless_the_catalogue_says_open():
+    assert {kind.enrolment for kind in catalogue.parse(TEXT).device_types.values()} == {"allow_list"}
+    assert "enrolment" not in TEXT.split("humidity-sensor:")[1].split("pressure-sensor:")[0]
+
+
+def test_the_committed_schema_is_the_one_of_the_model():
+    assert (ROOT / catalogue.SCHEMA_FILE).read_text(encoding="utf-8") == catalogue.schema()
+
+
+def test_the_schema_refuses_unknown_keys_as_the_model_does():
+    schema = json.loads(catalogue.schema())
+    assert schema["additionalProperties"] is False
+    assert all(part["additionalProperties"] is False for part in schema["$defs"].values())
+
+
+def test_the_editor_modeline_names_the_schema():
+    first = TEXT.splitlines()[0]
+    assert first == f"# yaml-language-server: $schema=./{Path(catalogue.SCHEMA_FILE).name}"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "where", "what", "remedy"),
+    [
+        pytest.param("shape: sensor", "shap: sensor", "temperature-sensor.shap", "unknown key", "`shape`", id="misspelt key"),
+        pytest.param("shape: gateway", "shape: router", "gateway.shape", "'sensor' or 'gateway'", "", id="unknown shape"),
+        pytest.param("GW-000000", "GX-0", "gateway.canary_serial", "does not match serial_pattern", "serial", id="canary"),
+        pytest.param("minimum: 2.0.0", "minimum: v2", "gateway.firmware.minimum", "not numbers", "1.2.0", id="minimum firmware"),
+        pytest.param("minimum: 2.0.0", "minimum: 2.0", "gateway.firmware.minimum", "", "", id="minimum is a float"),
+        pytest.param("'GW-[0-9]{6}'", "'GW-[0-9{6}'", "gateway.serial_pattern", "regular expression", "mend", id="regex"),
+        pytest.param("'GW-[0-9]{6}'", "'^GW-[0-9]{6}$'", "gateway.serial_pattern", "anchored", "leave out", id="anchored"),
+        pytest.param("'gateway/{thing}/*'", "'gateway/#'", "gateway.topics.publish[0]", "MQTT wildcard", "/*", id="mqtt wildcard"),
+        pytest.param("'gateway/{thing}/*'", "'gateway/*'", "gateway.topics.publish[0]", "{thing}", "share", id="shared topic"),
+        pytest.param(
+            "'gateway/{thing}/*'", "'gw/x-{thing}/*'", "gateway.topics.publish[0]", "x-{thing}", "whole level", id="partial level"
+        ),
+        pytest.param("'gateway/{thing}/*'", "'*/{thing}/a'", "gateway.topics.publish[0]", "'*'", "last", id="wildcard level"),
+        pytest.param("'gateway/{thing}/*'", "'$aws/{thing}/a'", "gateway.topics.publish[0]", "$aws", "", id="reserved topic"),
+        pytest.param("'gateway/{thing}/*'", "'/{thing}/a'", "gateway.topics.publish[0]", "level ''", "", id="empty level"),
+        pytest.param(
+            "pressure-sensor]", "pressure-senso]", "gateway.publishes_on_behalf_of[2]", "unknown device type", "pressure", id="flow"
+        ),
+        pytest.param("mains", "on mains", "gateway.attributes.powerSource", "not allowed", "no space", id="attribute value"),
+        pytest.param("powerSource", "location", "gateway.attributes.location", "gate itself", "remove", id="reserved attribute"),
+        pytest.param("logLevel: INFO", "logLevel: null", "gateway.initial_shadow", "null", "leave", id="null in shadow"),
+        pytest.param("logLevel: INFO", "logLevel: .nan", "gateway.initial_shadow", "JSON", "strings", id="NaN in shadow"),
+        pytest.param("  gateway:\n", "  claim:\n", "device_types.claim", "reserved", "another name", id="reserved type name"),
+        pytest.param("  gateway:\n", "  Gateway 1:\n", "device_types.Gateway 1", "not allowed", "lower case", id="type name"),
+        pytest.param("  gateway:\n", "  gateway:\n    shape: sensor\n", "gateway.shape", "twice", "keep one", id="duplicate key"),
+        pytest.param("[AcmeGateways]", "[]", "gateway.manufacturers", "at least 1", "", id="nobody makes it"),
+        pytest.param("  gateway:\n", "  temperature-sensor-x:\n", "temperature-sensor", "same name", "rename", id="ambiguous things"),
+    ],
+)
+def test_a_mistake_is_told_with_line_path_and_remedy(old, new, where, what, remedy):
+    assert old in TEXT
+    found = problems(TEXT.replace(old, new, 1))
+    hits = [p for p in found if where in p.partition(": ")[0] and what in p and remedy in p]
+    assert hits, found
+    line = hits[0].split(":")[1].split()[0]
+    assert line.isdigit() and hits[0].startswith(f"{catalogue.FILE}:")
+
+
+def test_all_mistakes_of_all_types_come_in_one_run():
+    text = TEXT.replace("shape: sensor", "shap: sensor", 1).replace("GW-000000", "GX-0").replace("mains", "on mains")
+    found = "\n".join(problems(text))
+    assert all(part in found for part in ("temperature-sensor.shap", "gateway.attributes.powerSource"))
+    text = TEXT.replace("shape: sensor", "shap: sensor", 1).replace("GW-000000", "GX-0")
+    found = "\n".join(problems(text))
+    assert all(part in found for part in ("temperature-sensor.shap", "gateway.canary_serial")), found
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "device_types:",
+        "- a",
+        "a: [",
+        "\t",
+        "device_types: {}",
+        "device_types: [1]",
+        "1: 2",
+        "a: &a [*a]",
+        "[" * 100_000,
+        "device_types: " + "{a: " * 5000,
+        "? {a: b}\n: c",
+        "device_types: {x: 1}",
+        "!!python/object:os.system {}",
+        "device_types: {1: {shape: sensor}}",
+    ],
+)
+def test_a_file_that_is_no_catalogue_is_refused_with_a_sentence(text):
+    assert problems(text)
+
+
+@pytest.mark.parametrize(
+    ("version", "key"),
+    [("1.10.0", (1, 10, 0)), ("1", (1,)), ("1.2.x", None), ("", None), ("1..2", None), ("\u0661.0", None), ("1.0\n", None)],
+)
+def test_a_version_is_numbers_between_dots(version, key):
+    assert catalogue.version_key(version) == key

@@ -1,0 +1,1 @@
+"""fleetgate: AWS IoT Core fleet provisioning and certificate management."""

@@ -1,0 +1,43 @@
+"""Clients of the AWS APIs. Which cloud they reach is the process environment's business (see Environment.enter)."""
+
+from __future__ import annotations
+
+import functools
+import os
+from typing import Any
+
+from fleetgate.environment import DeviceEndpoint, Environment
+
+
+def client(service: str) -> Any:
+    """The boto3 client of `service`, one for the process; safe to share between threads."""
+    return _client(service, os.environ.get("AWS_ENDPOINT_URL", ""), os.environ.get("AWS_REGION", ""), None)
+
+
+def iot_data() -> Any:
+    """The client for shadows. AWS serves them at the account's own endpoint, an override at the same place as all else."""
+    override = os.environ.get("AWS_ENDPOINT_URL", "")
+    url = override or f"https://{_data_endpoint()}"
+    return _client("iot-data", url, os.environ.get("AWS_REGION", ""), url)
+
+
+def device_endpoint(environment: Environment) -> DeviceEndpoint:
+    """Where this environment's devices connect with mutual TLS."""
+    settings = environment.settings
+    if settings.embedded_cloud:
+        return DeviceEndpoint(host="127.0.0.1", port=settings.embedded_cloud.mqtt_port, ca_file=str(environment.cloud_ca_file))
+    return settings.device_endpoint or DeviceEndpoint(host=_data_endpoint())
+
+
+def _data_endpoint() -> str:
+    return str(client("iot").describe_endpoint(endpointType="iot:Data-ATS")["endpointAddress"])
+
+
+@functools.cache
+def _client(service: str, endpoint: str, region: str, endpoint_url: str | None) -> Any:
+    # endpoint and region are only here to tell two clouds apart in one process (tests): botocore reads them itself.
+    import boto3
+    from botocore.config import Config
+
+    config = Config(retries={"mode": "standard", "total_max_attempts": 6}, connect_timeout=5, read_timeout=60)
+    return boto3.session.Session().client(service, config=config, endpoint_url=endpoint_url)

@@ -1,0 +1,86 @@
+"""What every command shares: the options, the environment, and how results and progress are shown."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fleetgate.errors import fail
+
+if TYPE_CHECKING:
+    from fleetgate.build import Fleet
+    from fleetgate.environment import Environment
+
+Subparsers = Any  # argparse._SubParsersAction, which argparse does not export
+
+DEFAULT_ENVIRONMENT = "local"
+
+
+def add_parser(subparsers: Subparsers, name: str, summary: str, run: Any, *, env: bool = True) -> argparse.ArgumentParser:
+    """A command's parser. `run(args) -> exit status`; `summary` is its line in the list of commands."""
+    parser: argparse.ArgumentParser = subparsers.add_parser(name, help=summary, description=summary)
+    parser.set_defaults(run=run)
+    if env:
+        parser.add_argument(
+            "--env",
+            default=DEFAULT_ENVIRONMENT,
+            metavar="NAME",
+            help=f"environment, a file terraform/envs/NAME.yaml (default: {DEFAULT_ENVIRONMENT})",
+        )
+    return parser
+
+
+def add_group(subparsers: Subparsers, name: str, summary: str) -> Subparsers:
+    """A command with subcommands."""
+    parser: argparse.ArgumentParser = subparsers.add_parser(name, help=summary, description=summary)
+    return parser.add_subparsers(metavar="COMMAND", required=True)
+
+
+def root(args: argparse.Namespace) -> Path:
+    """The checkout: --root, or the nearest folder upwards that holds the catalogue."""
+    from fleetgate import catalogue
+
+    start = Path(args.root or ".").resolve()
+    for folder in (start,) if args.root else (start, *start.parents):
+        if (folder / catalogue.FILE).is_file():
+            return folder
+    raise fail(str(start), f"holds no {catalogue.FILE}", "run it inside a fleetgate checkout, or give --root FOLDER")
+
+
+def environment(args: argparse.Namespace) -> Environment:
+    """The environment of --env, entered: from here on every client talks to it."""
+    from fleetgate import environment as environments
+
+    chosen = environments.load(root(args), args.env)
+    chosen.enter()
+    return chosen
+
+
+def fleet(args: argparse.Namespace) -> Fleet:
+    """The compiled fleet of --env."""
+    from fleetgate import build
+
+    return build.compile_fleet(environment(args))
+
+
+def print_json(value: Any) -> None:
+    print(json.dumps(value, indent=2, sort_keys=True))
+
+
+def say(message: str) -> None:
+    """A line of progress; results go to stdout, this goes to stderr."""
+    print(message, file=sys.stderr, flush=True)
+
+
+def confirm(question: str, *, yes: bool) -> None:
+    """Asks before something that cannot be taken back. Without a terminal the answer is no."""
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise fail("fleetgate", f"{question} Nobody is there to answer", "add --yes")
+    print(f"{question} Type yes to go on: ", file=sys.stderr, end="", flush=True)
+    if sys.stdin.readline().strip() != "yes":
+        raise fail("fleetgate", "not confirmed, nothing was changed", "type yes in full, or add --yes")

@@ -1,0 +1,72 @@
+"""`fleetgate plan`, `apply` and `destroy`."""
+
+from __future__ import annotations
+
+import argparse
+
+from fleetgate.commands import common
+
+
+def add(subparsers: common.Subparsers) -> None:
+    common.add_parser(subparsers, "plan", "compile the fleet and save a Terraform plan", _plan)
+    apply = common.add_parser(subparsers, "apply", "apply the saved plan, then prove it by the smoke checks", _apply)
+    apply.add_argument("--no-smoke", action="store_true", help="leave the smoke checks out")
+    destroy = common.add_parser(subparsers, "destroy", "remove all devices, then all resources", _destroy)
+    destroy.add_argument("--yes", action="store_true", help="do not ask")
+
+
+def _plan(args: argparse.Namespace) -> int:
+    from fleetgate import deploy
+
+    fleet = common.fleet(args)
+    common.say(f"planning environment {fleet.environment.name}")
+    changes = deploy.plan(fleet, common.say)
+    print("plan saved: there are changes; fleetgate apply applies it" if changes else "plan saved: no changes")
+    return 0
+
+
+def _apply(args: argparse.Namespace) -> int:
+    from fleetgate import deploy
+
+    environment = common.environment(args)
+    common.say(f"applying environment {environment.name}")
+    applied = deploy.apply(environment, common.say)
+    if not applied.changed:
+        print("nothing to change: the environment is what the catalogue says")
+    status = 0
+    if not args.no_smoke:
+        from fleetgate.commands import smoke
+
+        status = smoke.run_and_print(common.fleet(args))
+    _print_summary(environment.name, applied.outputs)
+    return status
+
+
+def _destroy(args: argparse.Namespace) -> int:
+    from fleetgate import deploy
+
+    fleet = common.fleet(args)
+    name, account = fleet.environment.name, fleet.environment.settings.account_id
+    common.confirm(
+        f"This removes every device and resource of environment {name} in account {account}, the registry included.",
+        yes=args.yes,
+    )
+    devices = deploy.destroy(fleet, common.say)
+    print(f"environment {name} is gone, {devices} devices with it; the embedded cloud, if any, still runs (make down)")
+    return 0
+
+
+def _print_summary(env: str, outputs: dict[str, object]) -> None:
+    from fleetgate import progress
+
+    rows = [
+        ("device registry", outputs["table_name"], f"fleetgate registry list --env {env}"),
+        ("provisioning template", outputs["template_name"], f"fleetgate smoke --env {env}"),
+        ("the gate (hook)", outputs["hook_function_name"], f"build/{env}/policies/, catalogue/device_types.yaml"),
+        ("onboarding", outputs["onboarding_function_name"], "dead letters: the queue of that name"),
+        ("claims", ", ".join(sorted(outputs["claim_certificate_ids"])), f"build/{env}/claims/"),  # type: ignore[call-overload]
+        ("device types", ", ".join(sorted(outputs["device_policy_names"])), "catalogue/device_types.yaml"),  # type: ignore[call-overload]
+        ("a first device", "", f"fleetgate registry add --env {env} --type temperature-sensor TEMP-000001"),
+        ("", "", f"fleetgate device provision --env {env} --type temperature-sensor --serial TEMP-000001"),
+    ]
+    progress.table(f"environment {env}", ("what", "name", "how to look at it"), [tuple(map(str, row)) for row in rows])

@@ -1,0 +1,111 @@
+"""Takes devices and certificates away for good. Every function may be run again and finishes what was interrupted."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from fleetgate import aws
+from fleetgate.errors import fail
+
+#: Detaching a thing is asynchronous on AWS, "several seconds" by its own account.
+DETACH_SECONDS = 60.0
+
+
+def remove_device(thing_name: str) -> list[str]:
+    """Deletes a thing with its shadows and its certificates; returns the ids of the certificates that are gone.
+
+    The certificates come first: from then on nobody can act as the device. A certificate that another thing uses as well is only
+    detached.
+    """
+    iot = aws.client("iot")
+    removed = []
+    for principal in _principals(iot, thing_name):
+        others = [other for other in _things(iot, principal) if other != thing_name]
+        if ":cert/" in principal and not others:
+            certificate_id = principal.rpartition("/")[2]
+            remove_certificate(certificate_id)
+            removed.append(certificate_id)
+        else:
+            _tolerant(iot.detach_thing_principal, thingName=thing_name, principal=principal)
+    _remove_shadows(thing_name)
+    _until_free(lambda: _tolerant(iot.delete_thing, thingName=thing_name), f"thing {thing_name}")
+    return removed
+
+
+def remove_certificate(certificate_id: str) -> None:
+    """Deactivates, detaches and deletes a certificate."""
+    iot = aws.client("iot")
+    found = _tolerant(iot.describe_certificate, certificateId=certificate_id)
+    if found is None:
+        return
+    arn = found["certificateDescription"]["certificateArn"]
+    _tolerant(iot.update_certificate, certificateId=certificate_id, newStatus="INACTIVE")
+    for policy in _pages(iot, "list_attached_policies", "policies", target=arn):
+        _tolerant(iot.detach_policy, policyName=policy["policyName"], target=arn)
+    for thing in _things(iot, arn):
+        _tolerant(iot.detach_thing_principal, thingName=thing, principal=arn)
+    _until_free(lambda: _tolerant(iot.delete_certificate, certificateId=certificate_id), f"certificate {certificate_id}")
+
+
+def _remove_shadows(thing_name: str) -> None:
+    data = aws.iot_data()
+    token: dict[str, str] = {}
+    while True:
+        # A cloud that knows no such operation (the embedded one) says InvalidRequestException.
+        page = _tolerant(data.list_named_shadows_for_thing, "InvalidRequestException", thingName=thing_name, **token) or {}
+        for shadow in page.get("results", []):
+            _tolerant(data.delete_thing_shadow, thingName=thing_name, shadowName=shadow)
+        if not page.get("nextToken"):
+            break
+        token = {"nextToken": page["nextToken"]}
+    _tolerant(data.delete_thing_shadow, thingName=thing_name)
+
+
+def _principals(iot: Any, thing_name: str) -> list[str]:
+    return list(_pages(iot, "list_thing_principals", "principals", thingName=thing_name))
+
+
+def _things(iot: Any, principal: str) -> list[str]:
+    return list(_pages(iot, "list_principal_things", "things", principal=principal))
+
+
+def _pages(iot: Any, operation: str, key: str, **arguments: str) -> Iterator[Any]:
+    try:
+        for page in iot.get_paginator(operation).paginate(**arguments):
+            yield from page[key]
+    except iot.exceptions.ResourceNotFoundException:
+        return
+
+
+def _tolerant(operation: Any, *codes: str, **arguments: Any) -> Any:
+    """The answer, or None if what it is about is gone already, or for one of the other error `codes`."""
+    try:
+        return operation(**arguments)
+    except ClientError as error:
+        if error.response["Error"]["Code"] in ("ResourceNotFoundException", *codes):
+            return None
+        raise
+
+
+def _until_free(delete: Any, what: str) -> None:
+    """Deletes as soon as the service has noticed that nothing is attached any more."""
+    deadline = time.monotonic() + DETACH_SECONDS
+    pause = 0.2
+    while True:
+        try:
+            delete()
+            return
+        except ClientError as error:
+            code = error.response["Error"]["Code"]
+            # DeleteThing says InvalidRequestException while a certificate is attached.
+            if code not in ("DeleteConflictException", "CertificateStateException", "InvalidRequestException"):
+                raise
+            if time.monotonic() > deadline:
+                remedy = "see what is attached to it in the AWS console, then run the same command again"
+                raise fail(what, f"cannot be deleted: {error.response['Error']['Message']:.200}", remedy) from None
+        time.sleep(pause)
+        pause = min(pause * 2, 5.0)

@@ -1,0 +1,137 @@
+"""From the compiled fleet to running resources and back: plan, apply that plan, destroy."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from fleetgate import build, claims, cloud
+from fleetgate.build import Fleet
+from fleetgate.environment import Environment
+from fleetgate.errors import fail
+from fleetgate.terraform import FOLDER, Runner
+
+Say = Callable[[str], None]
+
+#: A provisioning template keeps five versions; the provider adds one with each edit and never removes any.
+MAXIMUM_TEMPLATE_VERSIONS = 5
+
+
+@dataclass(frozen=True)
+class Applied:
+    """What an apply did. outputs: the root module's outputs, by name."""
+
+    changed: bool
+    outputs: dict[str, object]
+
+
+def plan(fleet: Fleet, say: Say) -> bool:
+    """Compiles, packages, and saves a plan. Returns whether it holds changes."""
+    environment = fleet.environment
+    cloud.require(environment)
+    _make_missing_claims(environment, say)
+    for path in build.write(fleet):
+        say(f"  wrote {path.relative_to(environment.root)}")
+    runner = Runner(environment)
+    runner.init()
+    _record_file(environment).unlink(missing_ok=True)
+    changes = runner.plan(environment.build / build.TFVARS)
+    record = {"changes": changes, "inputs": _inputs_digest(environment)}
+    _record_file(environment).write_text(json.dumps(record) + "\n", encoding="ascii")
+    return changes
+
+
+def apply(environment: Environment, say: Say) -> Applied:
+    """Applies the saved plan. Raises FleetgateError if there is none, or if anything it was made from has changed since."""
+    cloud.require(environment)
+    record = _read_record(environment)
+    runner = Runner(environment)
+    if record["changes"]:
+        _prune_template_versions(environment, say)
+        runner.apply()
+        # A plan is good for one apply. What remains says that nothing is left to do for these inputs.
+        _record_file(environment).write_text(json.dumps({**record, "changes": False}) + "\n", encoding="ascii")
+    outputs = runner.outputs()
+    certificate_ids = outputs["claim_certificate_ids"]
+    for path in claims.fetch(environment, certificate_ids):
+        say(f"  wrote {path.relative_to(environment.root)}")
+    return Applied(bool(record["changes"]), outputs)
+
+
+def destroy(fleet: Fleet, say: Say) -> int:
+    """Takes everything away, the devices first. Returns how many devices there were."""
+    from fleetgate import drain
+
+    environment = fleet.environment
+    cloud.require(environment)
+    if environment.settings.deletion_protection:
+        remedy = f"set deletion_protection: false in {environment.file}, then make apply, then make destroy"
+        raise fail(environment.file, "deletion_protection is on", remedy)
+    _make_missing_claims(environment, say)
+    build.write(fleet)
+    runner = Runner(environment)
+    runner.init()
+    devices = drain.drain(fleet, say)
+    runner.destroy(environment.build / build.TFVARS)
+    for path in (_record_file(environment), runner.plan_file):
+        path.unlink(missing_ok=True)
+    for name in environment.settings.claims:  # the key and its request stay: they make the next claim certificate
+        (environment.claim_folder(name) / claims.CERTIFICATE_FILE).unlink(missing_ok=True)
+    return devices
+
+
+def _make_missing_claims(environment: Environment, say: Say) -> None:
+    """On the embedded cloud a claim is made when it is missing; on AWS its key belongs to somebody, who has to ask for it."""
+    if environment.settings.embedded_cloud:
+        for name in claims.missing(environment):
+            claims.create(environment, name)
+            say(f"  made claim {name}: key and certificate signing request")
+
+
+def _prune_template_versions(environment: Environment, say: Say) -> None:
+    """Makes room for one more version of the provisioning template."""
+    from fleetgate import aws
+
+    iot = aws.client("iot")
+    name = json.loads((environment.build / build.TFVARS).read_text(encoding="utf-8"))["template_name"]
+    try:
+        pages = iot.get_paginator("list_provisioning_template_versions").paginate(templateName=name)
+        versions = [version for page in pages for version in page["versions"]]
+    except iot.exceptions.ResourceNotFoundException:
+        return
+    spare = sorted(v["versionId"] for v in versions if not v.get("isDefaultVersion"))
+    for version in spare[: max(0, len(versions) - MAXIMUM_TEMPLATE_VERSIONS + 1)]:
+        iot.delete_provisioning_template_version(templateName=name, versionId=version)
+        say(f"  removed version {version} of template {name}: AWS keeps {MAXIMUM_TEMPLATE_VERSIONS}")
+
+
+def _record_file(environment: Environment) -> Path:
+    return environment.build / "plan.json"
+
+
+def _read_record(environment: Environment) -> dict[str, object]:
+    again = f"run: fleetgate plan --env {environment.name}"
+    try:
+        record = json.loads(_record_file(environment).read_text(encoding="ascii"))
+        changes, inputs = record["changes"], record["inputs"]
+    except (OSError, ValueError, KeyError):
+        raise fail(str(_record_file(environment)), "there is no plan to apply", again) from None
+    if inputs != _inputs_digest(environment):
+        raise fail(str(_record_file(environment)), "the plan is stale: its inputs have changed since", again)
+    return {"changes": changes, "inputs": inputs}
+
+
+def _inputs_digest(environment: Environment) -> str:
+    """One digest over all that a plan is made from: the compiled build, what that is compiled from, and the Terraform files."""
+    digest = hashlib.sha256(json.dumps(build.input_digests(environment), sort_keys=True).encode())
+    folder = environment.root / FOLDER
+    paths = [p for p in folder.rglob("*.tf") if ".terraform" not in p.parts]
+    paths += [environment.build / build.TFVARS, *environment.build.glob("*.zip")]
+    paths += [environment.claim_csr_file(name) for name in environment.settings.claims]
+    for path in sorted(paths):
+        content = path.read_bytes() if path.is_file() else b"missing"
+        digest.update(f"{path.name}\0{len(content)}\0".encode() + content)
+    return digest.hexdigest()

@@ -1,0 +1,152 @@
+"""Reads a YAML document into a strict model; every mistake becomes a Problem with file, line and dotted path.
+
+Shared by the catalogue and the environment files: both are written by people, so both answer a mistake in the same way.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+from typing import Any, TypeVar, get_args
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from fleetgate.errors import FleetgateError, Problem, fail
+
+Path = tuple[str | int, ...]
+MAXIMUM_DEPTH = 50
+ModelT = TypeVar("ModelT", bound="Strict")
+
+
+class Strict(BaseModel):
+    """A model that refuses unknown keys and type juggling, and never changes after it was read."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Source:
+    """Where each dotted path of a document stands, so that a finding can point at its line."""
+
+    def __init__(self, file: str, lines: dict[Path, int]) -> None:
+        self.file = file
+        self._lines = lines
+
+    def where(self, path: Path) -> str:
+        """`file:line dotted.path`, with the line of the nearest ancestor that is written in the file."""
+        known = path
+        while known and known not in self._lines:
+            known = known[:-1]
+        line = self._lines.get(known)
+        return " ".join(filter(None, [f"{self.file}:{line}" if line else self.file, dotted(path)]))
+
+    def problem(self, path: Path, what: str, remedy: str) -> Problem:
+        return Problem(self.where(path), what, remedy)
+
+
+def dotted(path: Path) -> str:
+    """`("a", 0, "b")` as `a[0].b`."""
+    text = ""
+    for part in path:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else str(part)
+    return text
+
+
+def load(text: str, file: str) -> tuple[dict[str, Any], Source]:
+    """Parses YAML into a map and the places of its parts. Raises FleetgateError for what is not a YAML map."""
+    try:
+        if _depth(text) > MAXIMUM_DEPTH:
+            raise fail(file, f"is nested more than {MAXIMUM_DEPTH} levels deep", "use fewer levels")
+        node = yaml.compose(text, Loader=yaml.CSafeLoader)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"{file}:{mark.line + 1}" if mark else file
+        what = f"not valid YAML: {getattr(error, 'problem', None) or error}"
+        remedy = f"mend the syntax at line {mark.line + 1}, column {mark.column + 1}" if mark else "mend the syntax"
+        raise FleetgateError(Problem(where, what, remedy)) from None
+    lines: dict[Path, int] = {}
+    source = Source(file, lines)
+    duplicates = list(_walk(node, (), lines, source, set())) if node is not None else []
+    if duplicates:
+        raise FleetgateError(duplicates)
+    try:
+        data = yaml.load(text, Loader=yaml.CSafeLoader)
+    except (yaml.YAMLError, ValueError) as error:
+        raise fail(file, f"not plain YAML: {error}", "use strings, numbers, booleans, lists and maps only") from None
+    if not isinstance(data, dict):
+        raise fail(file, "is empty or not a map", "write `key: value` lines")
+    return data, source
+
+
+def _depth(text: str) -> int:
+    """How deeply the document is nested. Counted on events: composing recurses in C, and a hostile file would end the process."""
+    depth = deepest = 0
+    for event in yaml.parse(text, Loader=yaml.CSafeLoader):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+            deepest = max(deepest, depth)
+            if deepest > MAXIMUM_DEPTH:
+                break
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+    return deepest
+
+
+def validate(data: Any, source: Source, model: type[ModelT], at: Path = ()) -> tuple[ModelT | None, list[Problem]]:
+    """The model of `data`, which stands at path `at` of its file, or None and every problem of it."""
+    try:
+        return model.model_validate(data), []
+    except ValidationError as error:
+        return None, [_problem(item, model, source, at) for item in error.errors(include_url=False)]
+
+
+def _walk(node: yaml.Node, path: Path, lines: dict[Path, int], source: Source, seen_nodes: set[int]) -> Iterator[Problem]:
+    """Fills `lines` and yields a problem for every duplicate key (YAML would silently keep the last)."""
+    lines.setdefault(path, node.start_mark.line + 1)
+    if id(node) in seen_nodes:  # an alias, perhaps to what holds it
+        return
+    seen_nodes.add(id(node))
+    if isinstance(node, yaml.MappingNode):
+        seen: set[str] = set()
+        for key, value in node.value:
+            name = str(key.value)
+            lines[(*path, name)] = key.start_mark.line + 1
+            if name in seen:
+                yield source.problem((*path, name), "the key stands twice", "keep one of the two")
+            seen.add(name)
+            yield from _walk(value, (*path, name), lines, source, seen_nodes)
+    elif isinstance(node, yaml.SequenceNode):
+        for index, value in enumerate(node.value):
+            yield from _walk(value, (*path, index), lines, source, seen_nodes)
+
+
+def _problem(item: Any, model: type[BaseModel], source: Source, at: Path) -> Problem:
+    path = tuple(part for part in item["loc"] if part != "[key]")
+    kind, message = item["type"], item["msg"].removeprefix("Value error, ")
+    if kind == "extra_forbidden":
+        allowed = _allowed_keys(model, path)
+        near = difflib.get_close_matches(str(path[-1]), allowed, 1)
+        remedy = f"did you mean `{near[0]}`?" if near else "remove it" + f" (known here: {', '.join(allowed)})" * bool(allowed)
+        return source.problem(at + path, "unknown key", remedy)
+    if kind == "missing":
+        return source.problem(at + path, "is missing", f"add `{path[-1]}`")
+    if " | " in message:  # our own validators write "what | remedy"
+        what, remedy = message.split(" | ", 1)
+        return source.problem(at + path, what, remedy)
+    given = item.get("input")
+    shown = f" (it is {given!r:.80})" if not isinstance(given, dict | list) else ""
+    return source.problem(at + path, f"{message}{shown}", "give a value of that kind")
+
+
+def _allowed_keys(model: type[BaseModel], path: Path) -> list[str]:
+    """The field names of the model that the parent of `path` is read into; [] where any key may stand."""
+    current: Any = model
+    for part in path[:-1]:
+        if isinstance(current, type) and issubclass(current, BaseModel):
+            field = current.model_fields.get(str(part))
+            current = field.annotation if field else None
+            if type(None) in get_args(current):  # Model | None
+                current = next(a for a in get_args(current) if a is not type(None))
+        else:  # dict[str, Model] or list[Model]: the part is a key or an index
+            current = get_args(current)[-1] if get_args(current) else None
+    return list(current.model_fields) if isinstance(current, type) and issubclass(current, BaseModel) else []

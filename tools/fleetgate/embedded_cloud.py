@@ -1,0 +1,38 @@
+"""The process of the embedded cloud: MiniStack, held to the loopback interface.
+
+Run as `python -m fleetgate.embedded_cloud` by `fleetgate cloud up`; the settings come in environment variables (see cloud.py).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+LOOPBACK = "127.0.0.1"
+
+
+def hold_to_loopback() -> None:
+    """Makes every server of this process listen on 127.0.0.1.
+
+    MiniStack binds its HTTP gateway where BIND_HOST says, but its MQTT listener (and some others) on every interface. A rehearsal
+    with well-known credentials must not be reachable from the network, so the choice is taken away from it at the one place
+    where servers come from.
+    """
+    loop: Any = asyncio.base_events.BaseEventLoop
+    create_server = loop.create_server
+
+    async def create_loopback_server(
+        self: Any, protocol_factory: Any, host: Any = None, port: Any = None, *, sock: Any = None, **options: Any
+    ) -> Any:
+        if sock is None:
+            return await create_server(self, protocol_factory, LOOPBACK, port, **options)
+        return await create_server(self, protocol_factory, sock=sock, **options)
+
+    loop.create_server = create_loopback_server
+
+
+if __name__ == "__main__":
+    hold_to_loopback()
+    from ministack.app import main
+
+    main()

@@ -1,0 +1,229 @@
+"""An environment: one account, Region and name prefix, read from `terraform/envs/<name>.yaml`.
+
+AWS and the embedded cloud differ here and nowhere else: in the endpoint, the credentials and the CA file.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field, StringConstraints, model_validator
+
+from fleetgate import document
+from fleetgate.document import Source, Strict
+from fleetgate.errors import FleetgateError, Problem, fail
+
+FOLDER = "terraform/envs"
+#: `<prefix>-fleet` names the provisioning template (at most 36 characters), `<prefix>-onboarding-dead-letter` a queue (80).
+MAXIMUM_PREFIX = 30
+
+Port = Annotated[int, Field(ge=1, le=65535)]
+
+
+class EmbeddedCloud(Strict):
+    """The rehearsal: where the embedded cloud of this environment listens, on 127.0.0.1."""
+
+    gateway_port: Port = Field(default=4566, description="HTTP port of the AWS APIs.")
+    mqtt_port: Port = Field(default=8883, description="MQTT port with mutual TLS.")
+
+    @model_validator(mode="after")
+    def _ports_differ(self) -> EmbeddedCloud:
+        if self.gateway_port == self.mqtt_port:
+            raise ValueError("gateway_port and mqtt_port are the same | choose two ports")
+        return self
+
+
+class DeviceEndpoint(Strict):
+    """Where devices connect, if not at the account's own `iot:Data-ATS` endpoint (a custom domain, say)."""
+
+    host: str = Field(min_length=1)
+    port: Port = 8883
+    ca_file: str | None = Field(default=None, description="CA bundle; default: the operating system's.")
+
+
+class Claim(Strict):
+    """One claim certificate. Several stand side by side, so that one can be retired while another is in use."""
+
+    active: bool = True
+    csr: str | None = Field(
+        default=None,
+        description="Certificate signing request, relative to the repository; default build/<env>/claims/<name>/csr.pem.",
+    )
+
+
+ClaimName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?$")]
+
+
+class Settings(Strict):
+    """What an environment file may say."""
+
+    account_id: Annotated[str, StringConstraints(pattern=r"^[0-9]{12}$")] = Field(
+        description="The only account this environment may touch, 12 digits in quotes."
+    )
+    region: Annotated[str, StringConstraints(pattern=r"^[a-z]{2}(-[a-z]+)+-[0-9]$")]
+    prefix: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]*[a-z0-9]$", max_length=MAXIMUM_PREFIX)] = Field(
+        default="fleetgate", description="First part of the name of every AWS resource."
+    )
+    namespace: Annotated[str, StringConstraints(pattern=r"^([a-z][a-z0-9-]*[a-z0-9])?$", max_length=20)] = Field(
+        default="",
+        description="First part of things, thing types and groups; set it where two stacks share an account.",
+    )
+    tags: dict[str, str] = Field(default_factory=dict, description="Default tags besides Project = IoTProvisioning.")
+    deletion_protection: bool = Field(default=False, description="Protects the device registry table.")
+    lease_seconds: Annotated[int, Field(ge=1, le=86400)] = Field(
+        default=300, description="How long a started registration keeps its serial from another certificate."
+    )
+    log_retention_days: int = Field(default=30, description="As CloudWatch Logs knows them: 1, 3, 5, 7, 14, 30, 60, 90 …")
+    manage_event_configurations: bool = Field(
+        default=True, description="Registry events are one switch for account and Region: one stack owns it."
+    )
+    claims: dict[ClaimName, Claim] = Field(min_length=1)
+    embedded_cloud: EmbeddedCloud | None = None
+    device_endpoint: DeviceEndpoint | None = None
+
+
+class Environment:
+    """An environment's settings with its name and the checkout it belongs to."""
+
+    def __init__(self, root: Path, name: str, settings: Settings) -> None:
+        self.root = root
+        self.name = name
+        self.settings = settings
+
+    @property
+    def file(self) -> str:
+        return f"{FOLDER}/{self.name}.yaml"
+
+    @property
+    def build(self) -> Path:
+        """The folder of everything made for this environment; never in version control."""
+        return self.root / "build" / self.name
+
+    @property
+    def endpoint_url(self) -> str:
+        """URL of the AWS APIs, or "" for AWS itself."""
+        cloud = self.settings.embedded_cloud
+        return f"http://127.0.0.1:{cloud.gateway_port}" if cloud else ""
+
+    @property
+    def cloud_ca_file(self) -> Path:
+        """The embedded cloud's CA certificate for devices."""
+        return self.build / "cloud" / "ca.pem"
+
+    def claim_folder(self, claim: str) -> Path:
+        return self.build / "claims" / claim
+
+    def claim_csr_file(self, claim: str) -> Path:
+        csr = self.settings.claims[claim].csr
+        return self.root / csr if csr else self.claim_folder(claim) / "csr.pem"
+
+    def process_variables(self) -> dict[str, str | None]:
+        """The environment variables that point every SDK and Terraform at this environment; None unsets one."""
+        variables: dict[str, str | None] = {
+            "AWS_REGION": self.settings.region,
+            "AWS_DEFAULT_REGION": self.settings.region,
+        }
+        if self.settings.embedded_cloud:
+            variables |= {
+                "AWS_ENDPOINT_URL": self.endpoint_url,
+                "AWS_ACCESS_KEY_ID": "test",
+                "AWS_SECRET_ACCESS_KEY": "test",
+                "AWS_EC2_METADATA_DISABLED": "true",
+                # A profile or token of a real account must not reach the rehearsal, nor the other way round.
+                "AWS_SESSION_TOKEN": None,
+                "AWS_PROFILE": None,
+                "AWS_CA_BUNDLE": None,
+            }
+        return variables
+
+    def enter(self) -> None:
+        """Points this process and its children at the environment."""
+        for name, value in self.process_variables().items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+def parse(text: str, file: str) -> Settings:
+    """Reads an environment file. Raises FleetgateError with all mistakes of it."""
+    data, source = document.load(text, file)
+    settings, problems = document.validate(data, source, Settings)
+    if settings is None:
+        raise FleetgateError([_explained(problem) for problem in problems])
+    if problems := list(_check(settings, source)):
+        raise FleetgateError(problems)
+    return settings
+
+
+def load(root: Path, name: str) -> Environment:
+    """The environment `name` of the checkout at `root`."""
+    known = sorted(path.stem for path in (root / FOLDER).glob("*.yaml"))
+    if not re.fullmatch(r"[a-z0-9][a-z0-9-]*", name) or name not in known:
+        raise fail(
+            f"{FOLDER}/{name}.yaml",
+            "there is no such environment",
+            f"use one of {', '.join(known)}, or copy example.yaml",
+        )
+    path = root / FOLDER / f"{name}.yaml"
+    return Environment(root, name, parse(path.read_text(encoding="utf-8"), f"{FOLDER}/{name}.yaml"))
+
+
+_PATTERN_REMEDIES = {
+    "account_id": 'write 12 digits in quotes: account_id: "123456789012"',
+    "region": "write it like eu-central-1",
+    "prefix": f"lower case letters, digits and inner hyphens, at most {MAXIMUM_PREFIX}",
+    "namespace": "lower case letters, digits and inner hyphens, at most 20",
+}
+
+
+def _explained(problem: Problem) -> Problem:
+    """Replaces the general remedy of a mismatch by the field's own."""
+    remedy = _PATTERN_REMEDIES.get(problem.where.rpartition(" ")[2])
+    return Problem(problem.where, problem.what, remedy) if remedy and problem.what != "is missing" else problem
+
+
+def _check(settings: Settings, source: Source) -> Any:
+    if settings.embedded_cloud and settings.device_endpoint:
+        yield source.problem(("device_endpoint",), "stands beside embedded_cloud", "keep one of the two")
+    if settings.log_retention_days not in _RETENTION_DAYS:
+        yield source.problem(
+            ("log_retention_days",),
+            f"{settings.log_retention_days} is not a retention",
+            f"use one of {_RETENTION_DAYS}",
+        )
+    for key, value in settings.tags.items():
+        if not 1 <= len(key) <= 128 or len(value) > 256 or key.lower().startswith("aws:"):
+            yield source.problem(("tags", key), "not a tag", "keys 1 to 128 characters, not aws:…; values at most 256")
+    if not any(claim.active for claim in settings.claims.values()):
+        yield source.problem(("claims",), "no claim is active: no device could come in", "set `active: true` for one")
+
+
+#: [CloudWatch Logs PutRetentionPolicy]
+_RETENTION_DAYS = (
+    1,
+    3,
+    5,
+    7,
+    14,
+    30,
+    60,
+    90,
+    120,
+    150,
+    180,
+    365,
+    400,
+    545,
+    731,
+    1096,
+    1827,
+    2192,
+    2557,
+    2922,
+    3288,
+    3653,
+)

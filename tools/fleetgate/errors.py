@@ -1,0 +1,35 @@
+"""One way to say no: what is wrong, where, and how to mend it, all problems of one run together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One mistake a person can mend.
+
+    where: a file, with line and dotted path if there is one (`catalogue/device_types.yaml:12 device_types.gateway`) or a command.
+    what: what is wrong with it. remedy: the next thing to do, as an imperative.
+    """
+
+    where: str
+    what: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.what}\n    -> {self.remedy}"
+
+
+class FleetgateError(Exception):
+    """Ends a command with exit status 1 and its problems on stderr, never with a traceback."""
+
+    def __init__(self, problems: Problem | Iterable[Problem]) -> None:
+        self.problems: tuple[Problem, ...] = (problems,) if isinstance(problems, Problem) else tuple(problems)
+        super().__init__("\n".join(str(p) for p in self.problems))
+
+
+def fail(where: str, what: str, remedy: str) -> FleetgateError:
+    """Returns the error for a single problem, to be raised by the caller (so that type checkers see the raise)."""
+    return FleetgateError(Problem(where, what, remedy))

@@ -1,0 +1,139 @@
+"""Renders the IoT policies: one Jinja template per shape, one JSON policy per device type, plus the claim policy.
+
+A template sees only what it needs: topics as lists of text, and the filters `topic`, `topicfilter` and `to_json` and the function
+`client`, which write ARNs. A value that is missing is an error that names it; the result is parsed and dumped again, so that
+what leaves this module is JSON in one spelling.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jinja2
+
+from fleetgate.catalogue import Catalogue, DeviceType
+from fleetgate.environment import Environment
+from fleetgate.errors import FleetgateError, Problem
+from fleetgate.names import Names
+
+FOLDER = "policy_templates"
+#: Characters of an IoT policy document, white space excluded [service quotas of AWS IoT Core].
+MAXIMUM_SIZE = 2048
+#: The thing that the connected certificate is attached to [IoT thing policy variables].
+THING = "${iot:Connection.Thing.ThingName}"
+
+Policy = dict[str, Any]
+
+
+def size(policy: Policy) -> int:
+    """Characters that count against the limit of 2048: all but white space."""
+    return len("".join(json.dumps(policy, separators=(",", ":"), ensure_ascii=False).split()))
+
+
+def to_text(policy: Policy) -> str:
+    """The spelling of a policy in files, in Terraform and on AWS; deterministic, key order kept."""
+    return json.dumps(policy, indent=2, ensure_ascii=False) + "\n"
+
+
+def to_document(policy: Policy) -> str:
+    """The same policy without white space, as it is sent to AWS."""
+    return json.dumps(policy, separators=(",", ":"), ensure_ascii=False)
+
+
+def render(catalogue: Catalogue, environment: Environment, names: Names, load: Callable[[str], str | None]) -> dict[str, Policy]:
+    """All policies by device type, and the claim policy under the key `claim`.
+
+    `load` returns the text of a template by file name, or None. Raises FleetgateError with every template's mistakes.
+    """
+    jinja = _jinja(environment, load)
+    policies: dict[str, Policy] = {}
+    problems: list[Problem] = []
+    for name, kind in catalogue.device_types.items():
+        _render_one(jinja, name, f"{kind.shape}.json.j2", _device_values(catalogue, name, kind), policies, problems)
+    values = {"template": names.template, "claim_client_prefix": names.claim_client_prefix}
+    _render_one(jinja, "claim", "claim.json.j2", values, policies, problems)
+    if problems:
+        raise FleetgateError(problems)
+    return policies
+
+
+def _device_values(catalogue: Catalogue, name: str, kind: DeviceType) -> dict[str, Any]:
+    def own(topic: str) -> str:
+        return topic.replace("{type}", name).replace("{thing}", THING)
+
+    # In the name of any thing of the type: {thing} becomes a wildcard level. Only the declared types, only telemetry.
+    on_behalf = [
+        topic.replace("{type}", other).replace("{thing}", "*")
+        for other in kind.publishes_on_behalf_of
+        for topic in catalogue.device_types[other].topics.publish
+    ]
+    return {
+        "thing": THING,
+        "publish": [own(topic) for topic in kind.topics.publish],
+        "subscribe": [own(topic) for topic in kind.topics.subscribe],
+        "on_behalf": on_behalf,
+    }
+
+
+def _jinja(environment: Environment, load: Callable[[str], str | None]) -> jinja2.Environment:
+    arn = f"arn:{_partition(environment.settings.region)}:iot:{environment.settings.region}:{environment.settings.account_id}"
+    jinja = jinja2.Environment(
+        loader=jinja2.FunctionLoader(load),
+        undefined=jinja2.StrictUndefined,
+        autoescape=False,  # noqa: S701 - JSON, not HTML: every value goes through to_json
+        keep_trailing_newline=True,
+    )
+    jinja.filters["topic"] = lambda topic: f"{arn}:topic/{topic}"
+    jinja.filters["topicfilter"] = lambda topic: f"{arn}:topicfilter/{topic}"
+    jinja.filters["to_json"] = _to_json
+    jinja.globals["client"] = lambda client_id: f"{arn}:client/{client_id}"
+    return jinja
+
+
+def _partition(region: str) -> str:
+    return "aws-cn" if region.startswith("cn-") else "aws-us-gov" if region.startswith("us-gov-") else "aws"
+
+
+def _to_json(value: Any) -> str:
+    """Jinja's own tojson escapes for HTML, and writes an undefined value's error without its name."""
+    if isinstance(value, jinja2.Undefined):
+        value._fail_with_undefined_error()
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _render_one(
+    jinja: jinja2.Environment,
+    name: str,
+    template: str,
+    values: Mapping[str, Any],
+    policies: dict[str, Policy],
+    problems: list[Problem],
+) -> None:
+    where = f"{FOLDER}/{template}"
+    try:
+        text = jinja.get_template(template).render(values)
+    except jinja2.TemplateNotFound as error:
+        problems.append(Problem(f"{FOLDER}/{error.name}", "there is no such template", "add it, or mend `shape` or `include`"))
+        return
+    except jinja2.UndefinedError as error:
+        known = ", ".join(sorted(values))
+        problems.append(Problem(f"{where} (for {name})", f"a variable is missing: {error}", f"use one of: {known}"))
+        return
+    except jinja2.TemplateSyntaxError as error:
+        problems.append(Problem(f"{FOLDER}/{error.name}:{error.lineno}", f"not a Jinja template: {error}", "mend the line"))
+        return
+    try:
+        policy = json.loads(text)
+    except json.JSONDecodeError as error:
+        line = text.splitlines()[error.lineno - 1].strip() if text.strip() else ""
+        what = f"the result is not JSON: {error.msg} at line {error.lineno} of it: {line:.80}"
+        problems.append(Problem(f"{where} (for {name})", what, "mend the template there"))
+        return
+    over = size(policy) - MAXIMUM_SIZE
+    if over > 0:
+        what = f"the policy has {size(policy)} characters without white space, AWS IoT takes {MAXIMUM_SIZE}"
+        remedy = f"save {over}: fewer or shorter topics in the catalogue"
+        problems.append(Problem(f"{where} (for {name})", what, remedy))
+    policies[name] = policy

@@ -1,0 +1,150 @@
+"""The Terraform on the PATH, driven through python-terraform; its own output goes straight to the terminal."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import re
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+from python_terraform import IsFlagged, Terraform
+
+from fleetgate.environment import Environment
+from fleetgate.errors import fail
+
+FOLDER = "terraform"
+MINIMUM_VERSION = (1, 11, 0)
+#: A folder that holds `<registry host>/hashicorp/aws/<version>/`, for machines that reach no registry.
+MIRROR_VARIABLE = "FLEETGATE_PROVIDER_MIRROR"
+_MIRROR_PREFIXES = ("/opt", "/usr/local", "/usr/local/share", "/usr/share", "~/.local/share")
+_NO_CHANGES, _CHANGES = 0, 2  # of `plan -detailed-exitcode`
+
+
+class Runner:
+    """Terraform for one environment: its data, state and plan lie under `build/<env>/`."""
+
+    def __init__(self, environment: Environment) -> None:
+        self._environment = environment
+        self._folder = environment.root / FOLDER
+        self._binary = _find_binary()
+        # The library logs a failed command's output, which the terminal has shown already.
+        logging.getLogger("python_terraform").setLevel(logging.CRITICAL)
+        os.environ |= {"TF_DATA_DIR": str(environment.build / "terraform"), "TF_IN_AUTOMATION": "1", "TF_INPUT": "0"}
+        if not Path(os.environ.get("TF_CLI_CONFIG_FILE", os.devnull)).exists():
+            del os.environ["TF_CLI_CONFIG_FILE"]  # Terraform would warn on every call
+        self._terraform = Terraform(working_dir=str(self._folder), terraform_bin_path=self._binary)
+
+    @property
+    def plan_file(self) -> Path:
+        return self._environment.build / "fleet.tfplan"
+
+    @property
+    def state_file(self) -> Path:
+        return self._environment.build / "terraform.tfstate"
+
+    def init(self) -> None:
+        """`terraform init`, unless nothing it depends on has changed since the last one."""
+        stamp_file = self._environment.build / "terraform" / "fleetgate-init"
+        stamp = self._init_stamp()
+        if stamp_file.is_file() and stamp_file.read_text(encoding="ascii") == stamp:
+            return
+        _require_version(self._binary, self._terraform)
+        options: dict[str, Any] = {"backend_config": {"path": str(self.state_file)}, "reconfigure": IsFlagged}
+        mirror = find_mirror(provider_version(self._folder))
+        if mirror:
+            options["plugin_dir"] = str(mirror)
+        self._run("init", **options)
+        stamp_file.write_text(stamp, encoding="ascii")
+
+    def plan(self, var_file: Path) -> bool:
+        """Plans into `plan_file`. Returns whether anything would change."""
+        code = self._run(
+            "plan",
+            accept=(_NO_CHANGES, _CHANGES),
+            detailed_exitcode=IsFlagged,
+            out=str(self.plan_file),
+            var_file=str(var_file),
+        )
+        self.plan_file.chmod(0o600)
+        return code == _CHANGES
+
+    def apply(self) -> None:
+        """Applies `plan_file`, exactly as it was planned."""
+        self._run("apply", str(self.plan_file))
+
+    def destroy(self, var_file: Path) -> None:
+        self._run("destroy", auto_approve=IsFlagged, var_file=str(var_file))
+
+    def outputs(self) -> dict[str, Any]:
+        """The root module's outputs by name."""
+        code, out, err = self._terraform.cmd("output", json=IsFlagged)
+        if code != 0:
+            raise fail("terraform output", str(err).strip(), "run: fleetgate plan, then fleetgate apply")
+        return {name: item["value"] for name, item in json.loads(out).items()}
+
+    def _run(self, command: str, *arguments: str, accept: tuple[int, ...] = (0,), **options: Any) -> int:
+        if not sys.stdout.isatty():
+            options["no_color"] = IsFlagged
+        # A value other than True lets Terraform write to the terminal itself.
+        code, _, _ = self._terraform.cmd(command, *arguments, capture_output=False, input=False, **options)
+        if code not in accept:
+            raise fail(f"terraform {command}", f"ended with exit status {code}", "see Terraform's message above")
+        return int(code)
+
+    def _init_stamp(self) -> str:
+        """Changes when the binary, a version constraint, a module call or the backend does."""
+        digest = hashlib.sha256(f"{self._binary} {Path(self._binary).stat().st_mtime_ns} {self.state_file}".encode())
+        for path in sorted(self._folder.rglob("*.tf")):
+            if ".terraform" not in path.parts and path.name in ("versions.tf", "main.tf"):
+                wanted = re.findall(r"(?m)^\s*(?:source|version|required_version|module)\b.*$", path.read_text(encoding="utf-8"))
+                digest.update("\n".join([str(path), *wanted]).encode())
+        return digest.hexdigest()
+
+
+def provider_version(folder: Path) -> str:
+    """The exact provider version that the root pins."""
+    for path in sorted(folder.glob("*.tf")):
+        found = re.search(r'hashicorp/aws"\s*(?:#.*\s*)*version\s*=\s*"=?\s*([0-9.]+)"', path.read_text(encoding="utf-8"))
+        if found:
+            return found.group(1)
+    raise fail(f"{FOLDER}/versions.tf", "pins no exact version of hashicorp/aws", 'write version = "5.100.0"')
+
+
+def find_mirror(version: str) -> Path | None:
+    """A filesystem mirror that holds this version of the AWS provider: the variable first, then the usual prefixes."""
+    named = os.environ.get(MIRROR_VARIABLE)
+    if named:
+        if not any(Path(named).glob(f"*/hashicorp/aws/{version}")):
+            raise fail(f"{MIRROR_VARIABLE}={named}", f"holds no hashicorp/aws {version}", "name another folder, or unset it")
+        return Path(named)
+    for prefix in _MIRROR_PREFIXES:
+        for found in sorted(Path(prefix).expanduser().glob(f"*/*/hashicorp/aws/{version}")):
+            return found.parents[3]
+    return None
+
+
+def _find_binary() -> str:
+    binary = shutil.which("terraform")
+    if binary is None:
+        wanted = ".".join(map(str, MINIMUM_VERSION[:2]))
+        raise fail("terraform", "is not on the PATH", f"install Terraform {wanted} or newer")
+    return binary
+
+
+def _require_version(binary: str, terraform: Terraform) -> None:
+    code, out, err = terraform.cmd("version", json=IsFlagged)
+    try:
+        shown = str(json.loads(out)["terraform_version"]) if code == 0 else ""
+    except (ValueError, KeyError):
+        shown = ""
+    numbers = re.match(r"(\d+)\.(\d+)\.(\d+)", shown)
+    if not numbers:
+        raise fail(binary, f"does not tell its version: {(err or out).strip():.200}", "install Terraform again")
+    if tuple(map(int, numbers.groups())) < MINIMUM_VERSION:
+        wanted = ".".join(map(str, MINIMUM_VERSION))
+        raise fail(binary, f"Terraform {shown} is too old", f"install Terraform {wanted} or newer")
