@@ -1,27 +1,14 @@
-"""Shared by all tests: the checkout, and a fleet compiled from the real catalogue without touching the network."""
+"""Shared by all tests: a copy of the checkout, and a fleet compiled from the real catalogue without touching the network."""
 
 from __future__ import annotations
 
 import os
-import shutil
 from pathlib import Path
 
 import pytest
-
+from checkouts import copy_checkout
 from fleetgate import build, claims, environment
 from fleetgate.build import Fleet
-
-ROOT = Path(__file__).parents[1]
-#: What a checkout consists of; the rest is built or belongs to a developer.
-SOURCES = ("catalogue", "lambda_src", "policy_templates", "terraform")
-
-
-def copy_checkout(target: Path) -> Path:
-    """A copy of everything that fleetgate reads, free to be changed by a test."""
-    ignore = shutil.ignore_patterns(".terraform", "__pycache__", "*.tfstate*", ".terraform.lock.hcl")
-    for name in SOURCES:
-        shutil.copytree(ROOT / name, target / name, ignore=ignore)
-    return target
 
 
 @pytest.fixture

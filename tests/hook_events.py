@@ -14,17 +14,17 @@ THING = "temperature-sensor-TEMP-000001"
 TYPE = "temperature-sensor"
 
 
-def certificate(seed: str) -> tuple[str, str]:
+def certificate(seed: str, size: int = 700) -> tuple[str, str]:
     """PEM and id of one more certificate. Neither AWS's nor the hook's arithmetic looks inside the DER, so any bytes do."""
-    der = hashlib.shake_256(seed.encode()).digest(700)
+    der = hashlib.shake_256(seed.encode()).digest(size)
     body = base64.encodebytes(der).decode()
     pem = f"-----BEGIN CERTIFICATE-----\n{body}-----END CERTIFICATE-----\n"
     return pem, hashlib.sha256(der).hexdigest()
 
 
-def request(seed: str = "device", **parameters: object) -> dict[str, Any]:
+def request(seed: str = "device", size: int = 700, **parameters: object) -> dict[str, Any]:
     """A valid event with the certificate of `seed`; a parameter given as None is left out."""
-    pem, certificate_id = certificate(seed)
+    pem, certificate_id = certificate(seed, size)
     sent = {
         "SerialNumber": SERIAL,
         "DeviceType": TYPE,

@@ -37,10 +37,11 @@ _FREE = (
     " AND (#status = :registered OR (#status = :provisioning AND leaseExpiresAt <= :now)))"
 )
 _FREE_OR_NEW = f"attribute_not_exists(serialNumber) OR {_FREE}"
-# A new lease begins a new life: times of an earlier one would keep the onboarding function from writing its own.
+# A new lease begins a new life: times of an earlier one would keep the onboarding function from writing its own. The row's
+# manufacturer is the operator's alone: if a device could write it, a stranger's lease would lock the true device out.
 _UPDATE = (
     "SET #status = :provisioning, certificateId = :certificate, claimCertificateId = :claim, thingName = :thing,"
-    " deviceType = :type, firmwareVersion = :firmware, manufacturer = :manufacturer, leasedAt = :now,"
+    " deviceType = :type, firmwareVersion = :firmware, leasedAt = :now,"
     " leaseExpiresAt = :expires, registeredAt = if_not_exists(registeredAt, :today)"
     " REMOVE provisionedAt, firstConnectedAt"
 )

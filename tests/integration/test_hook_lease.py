@@ -48,10 +48,18 @@ def test_a_registered_serial_is_leased_to_the_certificate(hook, registry):
         "claimCertificateId": hook_events.CLAIM_CERTIFICATE,
         "thingName": hook_events.THING,
         "firmwareVersion": "1.10.0",
-        "manufacturer": "AcmeSensors",
         "leasedAt": NOW,
         "leaseExpiresAt": NOW + LEASE_MS,
     }
+
+
+def test_a_lease_under_another_manufacturer_does_not_lock_the_true_device_out(hook, registry):
+    registry.put()
+    assert hook.ask(hook_events.request("stranger", Manufacturer="SensorTech"))["allowProvisioning"] is True
+    hook.clock.now_ms += LEASE_MS
+    answer = hook.ask(hook_events.request("device", Manufacturer="AcmeSensors"))
+    assert answer["parameterOverrides"]["Manufacturer"] == "AcmeSensors"
+    assert "manufacturer" not in registry.row()
 
 
 def test_a_serial_nobody_registered_is_refused_and_leaves_no_row(hook, registry, capsys):

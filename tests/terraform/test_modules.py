@@ -7,8 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, copy_checkout
-
+from checkouts import ROOT, copy_checkout
 from fleetgate import terraform
 
 FOLDERS = [Path("terraform"), *sorted(p.relative_to(ROOT) for p in (ROOT / "terraform" / "modules").iterdir() if p.is_dir())]
@@ -34,7 +33,9 @@ def test_is_valid_without_a_warning_and_its_tests_pass(copy, folder):
     valid = run(copy / folder, "validate")
     assert valid.returncode == 0 and "Warning" not in valid.stdout, valid.stdout + valid.stderr
     tested = run(copy / folder, "test")
-    assert tested.returncode == 0 and "0 failed" in tested.stdout and " 0 passed" not in tested.stdout, tested.stdout + tested.stderr
+    assert tested.returncode == 0 and "0 failed" in tested.stdout and " 0 passed" not in tested.stdout, (
+        tested.stdout + tested.stderr
+    )
 
 
 def test_every_file_is_formatted():

@@ -9,7 +9,6 @@ import os
 import zipfile
 
 import pytest
-
 from fleetgate import build, claims, environment, names, package, template
 from fleetgate.errors import FleetgateError
 

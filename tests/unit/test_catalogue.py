@@ -6,8 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
-
+from checkouts import ROOT
 from fleetgate import catalogue
 from fleetgate.errors import FleetgateError
 
@@ -60,7 +59,9 @@ def test_the_editor_modeline_names_the_schema():
         pytest.param("minimum: 2.0.0", "minimum: 2.0", "gateway.firmware.minimum", "", "", id="minimum is a float"),
         pytest.param("'GW-[0-9]{6}'", "'GW-[0-9{6}'", "gateway.serial_pattern", "regular expression", "mend", id="regex"),
         pytest.param("'GW-[0-9]{6}'", "'^GW-[0-9]{6}$'", "gateway.serial_pattern", "anchored", "leave out", id="anchored"),
-        pytest.param("'gateway/{thing}/*'", "'gateway/#'", "gateway.topics.publish[0]", "MQTT wildcard", "/*", id="mqtt wildcard"),
+        pytest.param(
+            "'gateway/{thing}/*'", "'gateway/#'", "gateway.topics.publish[0]", "MQTT wildcard", "/*", id="mqtt wildcard"
+        ),
         pytest.param("'gateway/{thing}/*'", "'gateway/*'", "gateway.topics.publish[0]", "{thing}", "share", id="shared topic"),
         pytest.param(
             "'gateway/{thing}/*'", "'gw/x-{thing}/*'", "gateway.topics.publish[0]", "x-{thing}", "whole level", id="partial level"
@@ -69,7 +70,12 @@ def test_the_editor_modeline_names_the_schema():
         pytest.param("'gateway/{thing}/*'", "'$aws/{thing}/a'", "gateway.topics.publish[0]", "$aws", "", id="reserved topic"),
         pytest.param("'gateway/{thing}/*'", "'/{thing}/a'", "gateway.topics.publish[0]", "level ''", "", id="empty level"),
         pytest.param(
-            "pressure-sensor]", "pressure-senso]", "gateway.publishes_on_behalf_of[2]", "unknown device type", "pressure", id="flow"
+            "pressure-sensor]",
+            "pressure-senso]",
+            "gateway.publishes_on_behalf_of[2]",
+            "unknown device type",
+            "pressure",
+            id="flow",
         ),
         pytest.param("mains", "on mains", "gateway.attributes.powerSource", "not allowed", "no space", id="attribute value"),
         pytest.param("powerSource", "location", "gateway.attributes.location", "gate itself", "remove", id="reserved attribute"),
@@ -79,7 +85,9 @@ def test_the_editor_modeline_names_the_schema():
         pytest.param("  gateway:\n", "  Gateway 1:\n", "device_types.Gateway 1", "not allowed", "lower case", id="type name"),
         pytest.param("  gateway:\n", "  gateway:\n    shape: sensor\n", "gateway.shape", "twice", "keep one", id="duplicate key"),
         pytest.param("[AcmeGateways]", "[]", "gateway.manufacturers", "at least 1", "", id="nobody makes it"),
-        pytest.param("  gateway:\n", "  temperature-sensor-x:\n", "temperature-sensor", "same name", "rename", id="ambiguous things"),
+        pytest.param(
+            "  gateway:\n", "  temperature-sensor-x:\n", "temperature-sensor", "same name", "rename", id="ambiguous things"
+        ),
     ],
 )
 def test_a_mistake_is_told_with_line_path_and_remedy(old, new, where, what, remedy):

@@ -47,6 +47,7 @@ def changed(**fields):
     return hook_events.request() | fields
 
 
+GATEWAY = {"SerialNumber": "GW-1", "DeviceType": "gateway", "Manufacturer": "AcmeGateways", "FirmwareVersion": "2.0"}
 PEM, _ = hook_events.certificate("device")
 BEGIN, *BODY, END = PEM.splitlines()
 CERTIFICATE_PARAMETER = "AWS::IoT::Certificate::Id"
@@ -78,6 +79,12 @@ REFUSED_BY_ITSELF = [
     ("another certificate's id", changed(certificateId=OTHER_ID), Reason.CERTIFICATE_MISMATCH),
     ("injected id differs", hook_events.request(**{CERTIFICATE_PARAMETER: OTHER_ID}), Reason.CERTIFICATE_MISMATCH),
     ("injected id in capitals", hook_events.request(**{CERTIFICATE_PARAMETER: ID.upper()}), Reason.CERTIFICATE_MISMATCH),
+    (
+        "another block's end",
+        changed(certificatePem=PEM.replace("END CERTIFICATE", "END PUBLIC KEY")),
+        Reason.CERTIFICATE_MISMATCH,
+    ),
+    ("PEM too long for a certificate", hook_events.request("long", size=60_000), Reason.CERTIFICATE_MISMATCH),
     ("PEM empty", changed(certificatePem=""), Reason.CERTIFICATE_MISMATCH),
     ("PEM twice", changed(certificatePem=PEM + PEM), Reason.CERTIFICATE_MISMATCH),
     ("text behind the PEM", changed(certificatePem=PEM + "x"), Reason.CERTIFICATE_MISMATCH),
@@ -103,6 +110,7 @@ REFUSED_BY_ITSELF = [
     ("type empty", hook_events.request(DeviceType=""), Reason.UNKNOWN_DEVICE_TYPE),
     ("serial of another form", hook_events.request(SerialNumber="GW-1"), Reason.MALFORMED_SERIAL),
     ("serial and a newline", hook_events.request(SerialNumber="TEMP-000001\n"), Reason.MALFORMED_SERIAL),
+    ("text behind the serial", hook_events.request(**GATEWAY | {"SerialNumber": "GW-1x"}), Reason.MALFORMED_SERIAL),
     ("text before the serial", hook_events.request(SerialNumber="xTEMP-000001"), Reason.MALFORMED_SERIAL),
     ("Arabic digits", hook_events.request(SerialNumber="TEMP-00000\u0661"), Reason.MALFORMED_SERIAL),
     (

@@ -1,8 +1,6 @@
 """Whatever comes in: nothing but a valid request is allowed, and every answer keeps the contract."""
 
-import base64
 import contextlib
-import hashlib
 import io
 import json
 import string
@@ -30,6 +28,7 @@ json_values = st.recursive(
     max_leaves=8,
 )
 PEM, CERTIFICATE_ID = hook_events.certificate("device")
+KNOWN_CERTIFICATES = dict(hook_events.certificate(seed) for seed in ("device", "x"))
 #: Texts one slip away from right: the mistakes that a careless pattern lets through.
 near_misses = st.sampled_from(
     [
@@ -73,11 +72,8 @@ def is_valid(event):
     for key in ("certificateId", "claimCertificateId"):
         if len(event[key]) != 64 or set(event[key]) - set("0123456789abcdef"):
             return False
-    pem = event["certificatePem"]
-    body = pem.removeprefix("-----BEGIN CERTIFICATE-----\n").removesuffix("\n").removesuffix("-----END CERTIFICATE-----")
-    if set(body) - set(string.ascii_letters + string.digits + "+/=\n"):
-        return False
-    if hashlib.sha256(base64.b64decode(body)).hexdigest() != event["certificateId"]:
+    # No generator comes upon a certificate by itself, so the valid ones are those that the tests made.
+    if KNOWN_CERTIFICATES.get(event["certificatePem"]) != event["certificateId"]:
         return False
     if event["templateArn"] != lambdas.TEMPLATE_ARN:
         return False

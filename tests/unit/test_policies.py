@@ -6,8 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
-
+from checkouts import ROOT
 from fleetgate import build, environment, policies
 from fleetgate.errors import FleetgateError
 
@@ -53,14 +52,20 @@ def test_a_device_connects_only_as_its_attached_thing(fleet):
 def test_the_claim_policy_names_each_list_of_topics_in_the_resource_kind_that_its_action_takes(fleet):
     by_sid = {s["Sid"]: s for s in fleet.policies["claim"]["Statement"]}
     template = fleet.names.template
-    topics = ["$aws/certificates/create/*", "$aws/certificates/create-from-csr/*", f"$aws/provisioning-templates/{template}/provision/*"]
+    topics = [
+        "$aws/certificates/create/*",
+        "$aws/certificates/create-from-csr/*",
+        f"$aws/provisioning-templates/{template}/provision/*",
+    ]
     assert [r.split(":topic/")[1] for r in by_sid["ExchangeClaim"]["Resource"]] == topics
     assert [r.split(":topicfilter/")[1] for r in by_sid["SubscribeToReplies"]["Resource"]] == topics
     assert by_sid["ConnectAsClaim"]["Resource"].endswith(":client/fleetgate-claim-*")
     assert len(by_sid) == 3
 
 
-@pytest.mark.parametrize("region, partition", [("eu-central-1", "aws"), ("cn-north-1", "aws-cn"), ("us-gov-west-1", "aws-us-gov")])
+@pytest.mark.parametrize(
+    "region, partition", [("eu-central-1", "aws"), ("cn-north-1", "aws-cn"), ("us-gov-west-1", "aws-us-gov")]
+)
 def test_resources_carry_the_partition_region_and_account_of_the_environment(checkout, region, partition):
     path = checkout / "terraform/envs/local.yaml"
     path.write_text(path.read_text().replace("us-east-1", region).replace("000000000000", "210987654321"))

@@ -73,8 +73,9 @@ class Settings(Strict):
     )
     tags: dict[str, str] = Field(default_factory=dict, description="Default tags besides Project = IoTProvisioning.")
     deletion_protection: bool = Field(default=False, description="Protects the device registry table.")
-    lease_seconds: Annotated[int, Field(ge=1, le=86400)] = Field(
-        default=300, description="How long a started registration keeps its serial from another certificate."
+    lease_seconds: Annotated[int, Field(ge=10, le=86400)] = Field(
+        default=300,
+        description="How long a started registration keeps its serial from another certificate; above the service's 5 s budget.",
     )
     log_retention_days: int = Field(default=30, description="As CloudWatch Logs knows them: 1, 3, 5, 7, 14, 30, 60, 90 …")
     manage_event_configurations: bool = Field(

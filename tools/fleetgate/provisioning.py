@@ -64,24 +64,26 @@ class Report:
 
     def to_json(self) -> dict[str, Any]:
         return {
-            "wanted": self.wanted,
-            "done": len(self.done),
-            "failed": len(self.failed),
-            "failures": dict(sorted(Counter(f.reason for f in self.failed).items())),
-            "interrupted": self.interrupted,
-            "resumed": sum(d.resumed for d in self.done),
-            "retries": sum(d.retries for d in self.done),
-            "seconds": round(self.seconds, 3),
-            "devices_per_second": round(self.rate, 2),
-            "milliseconds": self.latencies(),
-            "devices": [
+            "provisioned": [
                 {"serialNumber": d.serial, "thingName": d.thing_name, "certificateId": d.certificate_id}
                 for d in sorted(self.done, key=lambda d: d.serial)
             ],
-            "problems": [
+            "failed": [
                 {"serialNumber": f.serial, "reason": f.reason, "what": f.what, "remedy": f.remedy}
                 for f in sorted(self.failed, key=lambda f: f.serial)
             ],
+            "summary": {
+                "wanted": self.wanted,
+                "provisioned": len(self.done),
+                "failed": len(self.failed),
+                "reasons": dict(sorted(Counter(f.reason for f in self.failed).items())),
+                "interrupted": self.interrupted,
+                "resumed": sum(d.resumed for d in self.done),
+                "retries": sum(d.retries for d in self.done),
+                "seconds": round(self.seconds, 3),
+                "devicesPerSecond": round(self.rate, 2),
+                "milliseconds": self.latencies(),
+            },
         }
 
 

@@ -244,7 +244,7 @@ def _check_claims(checker: Checker, setup: _Setup, types: Sequence[str]) -> None
         lambda: _claim_bounds(setup, types),
         cause="the claim policy, or another policy on the claim's certificate or a group of it, allows too much",
         next_step=f"compare: aws iot list-attached-policies, and build/{environment.name}/policies/claim.json",
-        needs=["claim.files", f"claim.{setup.claim}.certificate"],
+        needs=["claim.files"],
     )
 
 
@@ -686,8 +686,9 @@ class _Probe:
         self.refuses("connect as", client_id, lambda _: connect(client_id).close())
 
     def refuses(self, verb: str, what: str, attempt: Callable[[MqttSession], None]) -> None:
+        session = self._open()
         try:
-            attempt(self._open())
+            attempt(session)
         except Refused:
             self._refused += 1
         else:
