@@ -51,7 +51,7 @@ def secrets_in(path) -> list[str]:
     if zipfile.is_zipfile(io.BytesIO(content)):
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             parts = {name: archive.read(name) for name in archive.namelist()}
-    return [name for name, part in parts.items() if b"PRIVATE KEY" in part]
+    return [name for name, part in parts.items() if b"PRIVATE KEY-----" in part]
 
 
 def test_a_fleet_lives_from_an_empty_account_to_an_empty_account(own_cloud):
@@ -131,6 +131,6 @@ def test_a_stale_build_cannot_be_planned_by_terraform_either(cloud):
     try:
         path.write_text(f"{text}\n# changed\n", encoding="utf-8")
         refused = plan()
-        assert refused.returncode != 0 and "fleetgate" in refused.stderr
+        assert refused.returncode != 0 and "make plan ENV=e2e" in refused.stderr
     finally:
         path.write_text(text, encoding="utf-8")

@@ -1,36 +1,17 @@
-"""Least privilege, shown: every role works as it is, and without any one of its permissions a probe fails.
-
-What the embedded cloud does not enforce is listed here by name; those permissions are held by the exact lists in the module's
-`terraform test` instead.
-"""
+"""Least privilege, shown with policies enforced: every role works as it is, and without any one of its permissions a probe fails."""
 
 from __future__ import annotations
 
 import json
 import time
 import uuid
+from types import SimpleNamespace
 
+import boto3
 import pytest
-from clouds import row, wait_for, walk
+from botocore.exceptions import ClientError
+from clouds import TYPE, row, wait_for, walk
 from fleetgate import decommission, device
-
-#: The embedded cloud checks only what RegisterThing writes; AWS also checks what it reads. [embedded cloud, IoT service]
-READ_BY_AWS_ONLY = {
-    "iot:DescribeCertificate",
-    "iot:DescribeThing",
-    "iot:DescribeThingGroup",
-    "iot:DescribeThingType",
-    "iot:GetPolicy",
-    "iot:ListAttachedPolicies",
-    "iot:ListPrincipalPolicies",
-    "iot:ListPrincipalThings",
-    "iot:ListThingGroupsForThing",
-    "iot:ListThingPrincipals",
-    # The embedded cloud adds and removes one membership at a time.
-    "iot:UpdateThingGroupsForThing",
-}
-#: The embedded cloud writes functions' logs and dead letters itself, not under the functions' roles.
-DONE_BY_THE_CLOUD_ITSELF = {"logs:CreateLogStream", "logs:PutLogEvents", "sqs:SendMessage"}
 
 
 class Role:
@@ -180,55 +161,143 @@ def test_onboarding_looks_at_a_shadow_before_it_calls_it_missing(cloud, serial, 
     decommission.remove_device(thing)
 
 
-def test_what_a_rule_cannot_deliver_reaches_the_dead_letter_queue_under_the_rules_role(cloud):
-    names = cloud.fleet().names
-    queue = cloud.client("sqs").get_queue_url(QueueName=f"{names.onboarding}-dead-letter")["QueueUrl"]
-    functions = cloud.client("lambda")
-    permission = "AllowRule-thing_created"
-    policy = json.loads(functions.get_policy(FunctionName=names.onboarding)["Policy"])
-    statement = next(s for s in policy["Statement"] if s["Sid"] == permission)
-    role = Role(cloud, f"{names.onboarding}-rules")
-    iot = cloud.client("iot")
+#: Permissions that the embedded cloud does not ask for where AWS does: it reads no resource under the provisioning role, writes
+#: logs and dead letters itself, and runs rules under no role. The call is made under the role's own credentials instead.
+CALLS = {
+    "fleetgate-provisioning": {
+        "iot:DescribeCertificate": lambda c, t: c("iot").describe_certificate(certificateId=t.certificate),
+        "iot:DescribeThing": lambda c, t: c("iot").describe_thing(thingName=t.thing),
+        "iot:DescribeThingGroup": lambda c, t: c("iot").describe_thing_group(thingGroupName=f"{TYPE}-devices"),
+        "iot:DescribeThingType": lambda c, t: c("iot").describe_thing_type(thingTypeName=TYPE),
+        "iot:GetPolicy": lambda c, t: c("iot").get_policy(policyName=f"fleetgate-{TYPE}"),
+        "iot:ListAttachedPolicies": lambda c, t: c("iot").list_attached_policies(target=t.certificate_arn),
+        "iot:ListPrincipalPolicies": lambda c, t: c("iot").list_principal_policies(principal=t.certificate_arn),
+        "iot:ListPrincipalThings": lambda c, t: c("iot").list_principal_things(principal=t.certificate_arn),
+        "iot:ListThingGroupsForThing": lambda c, t: c("iot").list_thing_groups_for_thing(thingName=t.thing),
+        "iot:ListThingPrincipals": lambda c, t: c("iot").list_thing_principals(thingName=t.thing),
+        "iot:UpdateThingGroupsForThing": lambda c, t: c("iot").update_thing_groups_for_thing(
+            thingName=t.thing, thingGroupsToAdd=[f"{TYPE}-devices"]
+        ),
+    },
+    "fleetgate-provisioning-hook": {
+        "logs:CreateLogStream": lambda c, t: new_stream(c, "provisioning-hook"),
+        "logs:PutLogEvents": lambda c, t: put_line(c, t, "provisioning-hook"),
+    },
+    "fleetgate-onboarding": {
+        "logs:CreateLogStream": lambda c, t: new_stream(c, "onboarding"),
+        "logs:PutLogEvents": lambda c, t: put_line(c, t, "onboarding"),
+        "sqs:SendMessage": lambda c, t: c("sqs").send_message(QueueUrl=t.queue, MessageBody="probe"),
+    },
+    "fleetgate-onboarding-rules": {
+        "sqs:SendMessage": lambda c, t: c("sqs").send_message(QueueUrl=t.queue, MessageBody="probe"),
+    },
+}
 
-    def letters():
-        found = cloud.client("sqs").get_queue_attributes(QueueUrl=queue, AttributeNames=["ApproximateNumberOfMessages"])
-        return int(found["Attributes"]["ApproximateNumberOfMessages"])
 
-    def make_thing():
-        name = f"stray-{uuid.uuid4().hex[:8]}"
-        iot.create_thing(thingName=name)
-        time.sleep(1)
-        iot.delete_thing(thingName=name)
+def new_stream(client, function):
+    client("logs").create_log_stream(logGroupName=f"/aws/lambda/fleetgate-{function}", logStreamName=uuid.uuid4().hex)
 
-    before = letters()
-    functions.remove_permission(FunctionName=names.onboarding, StatementId=permission)
+
+def put_line(client, targets, function):
+    client("logs").put_log_events(
+        logGroupName=f"/aws/lambda/fleetgate-{function}",
+        logStreamName=targets.stream,
+        logEvents=[{"timestamp": int(time.time() * 1000), "message": "probe"}],
+    )
+
+
+@pytest.fixture(scope="module")
+def targets(cloud, tmp_path_factory):
+    """A registered device and the other things that the calls are about."""
+    serial = f"TEMP-8{uuid.uuid4().int % 100_000:05}"
+    cloud.run("registry", "add", "--type", TYPE, serial)
+    certificate = walk(cloud, serial, tmp_path_factory.mktemp("device")).register()[0].certificate_id
+    stream = uuid.uuid4().hex
+    for function in ("provisioning-hook", "onboarding"):
+        cloud.client("logs").create_log_stream(logGroupName=f"/aws/lambda/fleetgate-{function}", logStreamName=stream)
+    yield SimpleNamespace(
+        thing=f"{TYPE}-{serial}",
+        certificate=certificate,
+        certificate_arn=f"arn:aws:iot:us-east-1:000000000000:cert/{certificate}",
+        queue=cloud.client("sqs").get_queue_url(QueueName="fleetgate-onboarding-dead-letter")["QueueUrl"],
+        stream=stream,
+    )
+    cloud.client("sqs").purge_queue(
+        QueueUrl=cloud.client("sqs").get_queue_url(QueueName="fleetgate-onboarding-dead-letter")["QueueUrl"]
+    )
+
+
+@pytest.fixture
+def assumed(cloud):
+    """Clients under a role's credentials. Its trust is widened for that to the account's root, and put back."""
+    iam, sts = cloud.client("iam"), cloud.client("sts")
+    trusts = {}
+
+    def assume(name):
+        role = iam.get_role(RoleName=name)["Role"]
+        trusts[name] = role["AssumeRolePolicyDocument"]
+        root = {"Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::000000000000:root"}, "Action": "sts:AssumeRole"}
+        iam.update_assume_role_policy(RoleName=name, PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [root]}))
+        keys = sts.assume_role(RoleArn=role["Arn"], RoleSessionName="probe")["Credentials"]
+        session = boto3.session.Session(
+            keys["AccessKeyId"], keys["SecretAccessKey"], keys["SessionToken"], region_name="us-east-1"
+        )
+        return lambda service: session.client(service, endpoint_url=cloud.environment().endpoint_url)
+
+    yield assume
+    for name, trust in trusts.items():
+        iam.update_assume_role_policy(RoleName=name, PolicyDocument=json.dumps(trust))
+
+
+def is_allowed(call):
+    """Whether IAM let the call through; what the service then says of it is not the question."""
     try:
-        role.without("sqs:SendMessage")
-        make_thing()
-        assert letters() == before
-        role.put(role.policy)
-        make_thing()
-        assert letters() == before + 1
+        call()
+    except ClientError as error:
+        return error.response["Error"]["Code"] not in ("AccessDenied", "AccessDeniedException")
+    return True
+
+
+@pytest.mark.parametrize("role_name, action", [(role, action) for role, calls in CALLS.items() for action in calls])
+def test_the_role_allows_the_call_and_denies_it_without_the_permission(cloud, assumed, targets, role_name, action):
+    client = assumed(role_name)
+    role = Role(cloud, role_name)
+    assert is_allowed(lambda: CALLS[role_name][action](client, targets))
+    role.without(action)
+    try:
+        assert not is_allowed(lambda: CALLS[role_name][action](client, targets))
     finally:
         role.put(role.policy)
-        functions.add_permission(
-            FunctionName=names.onboarding,
-            StatementId=permission,
-            Action="lambda:InvokeFunction",
-            Principal="iot.amazonaws.com",
-            SourceArn=statement["Condition"]["ArnLike"]["AWS:SourceArn"],
-            SourceAccount=statement["Condition"]["StringEquals"]["AWS:SourceAccount"],
-        )
 
 
-def test_every_permission_of_every_role_is_probed_or_listed_as_not_enforced_here(cloud):
+@pytest.mark.parametrize(
+    "role_name, call",
+    [
+        ("fleetgate-provisioning", lambda c, t: c("iot").create_policy(policyName="open", policyDocument="{}")),
+        ("fleetgate-provisioning", lambda c, t: c("iot").create_thing(thingName="stranger")),
+        ("fleetgate-provisioning", lambda c, t: c("iot").add_thing_to_thing_group(thingName=t.thing, thingGroupName="admins")),
+        ("fleetgate-provisioning-hook", lambda c, t: c("dynamodb").scan(TableName="fleetgate-device-registry")),
+        ("fleetgate-provisioning-hook", lambda c, t: c("dynamodb").delete_item(TableName="fleetgate-device-registry", Key={})),
+        ("fleetgate-onboarding", lambda c, t: c("iot").delete_thing(thingName=t.thing)),
+        ("fleetgate-onboarding", lambda c, t: c("iot-data").get_thing_shadow(thingName="stranger")),
+        ("fleetgate-onboarding", lambda c, t: c("sqs").receive_message(QueueUrl=t.queue)),
+        ("fleetgate-onboarding-rules", lambda c, t: c("sqs").receive_message(QueueUrl=t.queue)),
+    ],
+)
+def test_a_role_can_do_nothing_beside_its_task(assumed, targets, role_name, call):
+    client = assumed(role_name)
+    assert not is_allowed(lambda: call(client, targets))
+
+
+def test_every_permission_of_every_role_has_its_probe(cloud):
     probed = {
-        "fleetgate-provisioning": {*PROVISIONING, "iot:UpdateThing"} | READ_BY_AWS_ONLY,
-        "fleetgate-provisioning-hook": {"dynamodb:UpdateItem"} | (DONE_BY_THE_CLOUD_ITSELF - {"sqs:SendMessage"}),
-        "fleetgate-onboarding": {"dynamodb:UpdateItem", "iot:UpdateThingShadow", "iot:GetThingShadow"} | DONE_BY_THE_CLOUD_ITSELF,
-        "fleetgate-onboarding-rules": {"sqs:SendMessage"},
+        "fleetgate-provisioning": {*PROVISIONING, "iot:UpdateThing"},
+        "fleetgate-provisioning-hook": {"dynamodb:UpdateItem"},
+        "fleetgate-onboarding": {"dynamodb:UpdateItem", "iot:UpdateThingShadow", "iot:GetThingShadow"},
+        "fleetgate-onboarding-rules": set(),
     }
-    assert {name: Role(cloud, name).actions for name in role_names(cloud)} == probed
+    held = {name: Role(cloud, name).actions for name in role_names(cloud)}
+    assert held == {name: actions | set(CALLS[name]) for name, actions in probed.items()}
 
 
 def created(thing):

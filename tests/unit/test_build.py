@@ -9,7 +9,7 @@ import os
 import zipfile
 
 import pytest
-from fleetgate import build, claims, environment, names, package, template
+from fleetgate import build, catalogue, claims, environment, names, package, template
 from fleetgate.errors import FleetgateError
 
 
@@ -114,7 +114,7 @@ def test_names_do_not_meet_those_of_another_stack(checkout):
     for extra in ("", "prefix: acme\nnamespace: acme\n"):
         path.write_text(extra + path.read_text())
         env = environment.load(checkout, "local")
-        derived = names.derive(build.read_catalogue(checkout), env)
+        derived = names.derive(catalogue.read(checkout), env)
         flat = {derived.table, derived.template, derived.hook, derived.onboarding, derived.claim_policy, derived.parent_group}
         flat |= {derived.claim_client_prefix}
         for t in derived.types.values():

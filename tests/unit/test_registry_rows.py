@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 from checkouts import ROOT
-from fleetgate import build, registry
+from fleetgate import catalogue, registry
 from fleetgate.errors import FleetgateError, Problem
 from fleetgate.registry import Wanted
 
-CATALOGUE = build.read_catalogue(ROOT)
+CATALOGUE = catalogue.read(ROOT)
 TYPE = "temperature-sensor"
 
 

@@ -32,18 +32,9 @@ class Fleet:
     template_body: dict[str, Any]
 
 
-def read_catalogue(root: Path) -> Catalogue:
-    """The catalogue of the checkout at `root`."""
-    path = root / catalogue.FILE
-    try:
-        return catalogue.parse(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise fail(catalogue.FILE, f"cannot be read: {error}", "restore the file") from None
-
-
 def compile_fleet(environment: Environment) -> Fleet:
     """Reads and checks everything. Raises FleetgateError; writes nothing."""
-    fleet_catalogue = read_catalogue(environment.root)
+    fleet_catalogue = catalogue.read(environment.root)
     fleet_names = names.derive(fleet_catalogue, environment)
     folder = environment.root / policies.FOLDER
 

@@ -10,13 +10,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
 from fleetgate import document
-from fleetgate.document import Path, Source, Strict
-from fleetgate.errors import FleetgateError, Problem
+from fleetgate.document import DottedPath, Source, Strict
+from fleetgate.errors import FleetgateError, Problem, fail
 
 FILE = "catalogue/device_types.yaml"
 SCHEMA_FILE = "catalogue/device_types.schema.json"
@@ -135,6 +136,15 @@ def parse(text: str, file: str = FILE) -> Catalogue:
     return catalogue
 
 
+def read(root: Path) -> Catalogue:
+    """The catalogue of the checkout at `root`."""
+    try:
+        text = (root / FILE).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise fail(FILE, f"cannot be read: {error}", "restore the file") from None
+    return parse(text)
+
+
 def schema() -> str:
     """The JSON schema of the catalogue file, for editors. Ends in a newline."""
     return (
@@ -155,9 +165,9 @@ def version_key(version: str) -> tuple[int, ...] | None:
 def _check(types: dict[str, DeviceType], names: list[str], source: Source) -> list[Problem]:
     problems: list[Problem] = []
     for name, kind in types.items():
-        path: Path = ("device_types", name)
+        path: DottedPath = ("device_types", name)
 
-        def say(sub: Path, what: str, remedy: str, path: Path = path) -> None:
+        def say(sub: DottedPath, what: str, remedy: str, path: DottedPath = path) -> None:
             problems.append(source.problem((*path, *sub), what, remedy))
 
         if name in RESERVED_TYPES:
@@ -203,7 +213,7 @@ def _check(types: dict[str, DeviceType], names: list[str], source: Source) -> li
     return problems
 
 
-Say = Callable[[Path, str, str], None]
+Say = Callable[[DottedPath, str, str], None]
 
 
 def _check_firmware(kind: DeviceType, say: Say) -> None:

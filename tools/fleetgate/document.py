@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from fleetgate.errors import FleetgateError, Problem, fail
 
-Path = tuple[str | int, ...]
+DottedPath = tuple[str | int, ...]
 MAXIMUM_DEPTH = 50
 ModelT = TypeVar("ModelT", bound="Strict")
 
@@ -28,11 +28,11 @@ class Strict(BaseModel):
 class Source:
     """Where each dotted path of a document stands, so that a finding can point at its line."""
 
-    def __init__(self, file: str, lines: dict[Path, int]) -> None:
+    def __init__(self, file: str, lines: dict[DottedPath, int]) -> None:
         self.file = file
         self._lines = lines
 
-    def where(self, path: Path) -> str:
+    def where(self, path: DottedPath) -> str:
         """`file:line dotted.path`, with the line of the nearest ancestor that is written in the file."""
         known = path
         while known and known not in self._lines:
@@ -40,11 +40,11 @@ class Source:
         line = self._lines.get(known)
         return " ".join(filter(None, [f"{self.file}:{line}" if line else self.file, dotted(path)]))
 
-    def problem(self, path: Path, what: str, remedy: str) -> Problem:
+    def problem(self, path: DottedPath, what: str, remedy: str) -> Problem:
         return Problem(self.where(path), what, remedy)
 
 
-def dotted(path: Path) -> str:
+def dotted(path: DottedPath) -> str:
     """`("a", 0, "b")` as `a[0].b`."""
     text = ""
     for part in path:
@@ -64,7 +64,7 @@ def load(text: str, file: str) -> tuple[dict[str, Any], Source]:
         what = f"not valid YAML: {getattr(error, 'problem', None) or error}"
         remedy = f"mend the syntax at line {mark.line + 1}, column {mark.column + 1}" if mark else "mend the syntax"
         raise FleetgateError(Problem(where, what, remedy)) from None
-    lines: dict[Path, int] = {}
+    lines: dict[DottedPath, int] = {}
     source = Source(file, lines)
     duplicates = list(_walk(node, (), lines, source, set())) if node is not None else []
     if duplicates:
@@ -92,7 +92,7 @@ def _depth(text: str) -> int:
     return deepest
 
 
-def validate(data: Any, source: Source, model: type[ModelT], at: Path = ()) -> tuple[ModelT | None, list[Problem]]:
+def validate(data: Any, source: Source, model: type[ModelT], at: DottedPath = ()) -> tuple[ModelT | None, list[Problem]]:
     """The model of `data`, which stands at path `at` of its file, or None and every problem of it."""
     try:
         return model.model_validate(data), []
@@ -100,7 +100,9 @@ def validate(data: Any, source: Source, model: type[ModelT], at: Path = ()) -> t
         return None, [_problem(item, model, source, at) for item in error.errors(include_url=False)]
 
 
-def _walk(node: yaml.Node, path: Path, lines: dict[Path, int], source: Source, seen_nodes: set[int]) -> Iterator[Problem]:
+def _walk(
+    node: yaml.Node, path: DottedPath, lines: dict[DottedPath, int], source: Source, seen_nodes: set[int]
+) -> Iterator[Problem]:
     """Fills `lines` and yields a problem for every duplicate key (YAML would silently keep the last)."""
     lines.setdefault(path, node.start_mark.line + 1)
     if id(node) in seen_nodes:  # an alias, perhaps to what holds it
@@ -120,7 +122,7 @@ def _walk(node: yaml.Node, path: Path, lines: dict[Path, int], source: Source, s
             yield from _walk(value, (*path, index), lines, source, seen_nodes)
 
 
-def _problem(item: Any, model: type[BaseModel], source: Source, at: Path) -> Problem:
+def _problem(item: Any, model: type[BaseModel], source: Source, at: DottedPath) -> Problem:
     path = tuple(part for part in item["loc"] if part != "[key]")
     kind, message = item["type"], item["msg"].removeprefix("Value error, ")
     if kind == "extra_forbidden":
@@ -138,7 +140,7 @@ def _problem(item: Any, model: type[BaseModel], source: Source, at: Path) -> Pro
     return source.problem(at + path, f"{message}{shown}", "give a value of that kind")
 
 
-def _allowed_keys(model: type[BaseModel], path: Path) -> list[str]:
+def _allowed_keys(model: type[BaseModel], path: DottedPath) -> list[str]:
     """The field names of the model that the parent of `path` is read into; [] where any key may stand."""
     current: Any = model
     for part in path[:-1]:

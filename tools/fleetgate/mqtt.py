@@ -49,6 +49,12 @@ class Unreachable(DeviceError):
     reason = "unreachable"
 
 
+class TlsFailed(DeviceError):
+    """The handshake failed: one side does not trust the other's certificate. Trying again does not help."""
+
+    reason = "tls_failed"
+
+
 class Refused(DeviceError):
     """The broker said no to a connect, publish or subscribe, or answered it by closing the connection.
 
@@ -209,6 +215,8 @@ class MqttSession:
         if "HANGUP" in name:
             # What AWS does with a certificate that is not active, and some brokers with any refused connect.
             return Refused(f"{self.where} hung up on: {what}", _POLICY_REMEDY, explicit=False)
+        if "TLS" in name:
+            return TlsFailed(f"{self.where}: the TLS handshake failed ({name})", _TRUST_REMEDY)
         return Unreachable(f"{self.where} cannot be reached ({name})", _NETWORK_REMEDY)
 
     def _on_disconnection(self, _: Any) -> None:
@@ -229,5 +237,6 @@ class MqttSession:
 
 
 _NETWORK_REMEDY = "check host, port, CA file and network; on the embedded cloud: fleetgate cloud status"
+_TRUST_REMEDY = "check that the CA file is that of this endpoint, and that the host is the one in its certificate"
 _POLICY_REMEDY = "compare the certificate's policy and status with what the device does (fleetgate smoke does)"
 _LATER_REMEDY = "try again later, with fewer devices at once"

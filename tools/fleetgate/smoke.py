@@ -707,7 +707,12 @@ class _Probe:
             self._session = None
             time.sleep(_RECONNECT_SECONDS)
         if self._session is None:
-            self._session = self._connect()
+            try:
+                self._session = self._connect()
+            except DeviceError as error:
+                # Nothing was tried yet, so nothing was allowed either.
+                cause = "the certificate is not active, or its policy does not let it connect"
+                raise CheckFailed(str(error), cause, "see the checks of its certificate and policy") from None
         return self._session
 
 

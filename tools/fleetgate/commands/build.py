@@ -32,18 +32,18 @@ def _package(args: argparse.Namespace) -> int:
     import tempfile
     from pathlib import Path
 
-    from fleetgate import build, names, package
+    from fleetgate import catalogue, names, package
 
     environment = common.environment(args)
-    catalogue = build.read_catalogue(environment.root)
-    fleet_names = names.derive(catalogue, environment)
+    found = catalogue.read(environment.root)
+    fleet_names = names.derive(found, environment)
     for function in package.FUNCTIONS:
-        content = package.build(environment.root, function, catalogue, fleet_names)
+        content = package.build(environment.root, function, found, fleet_names)
         if args.check:
             # Another folder, other file times, other order of creation: whatever could leak into a zip is different.
             with tempfile.TemporaryDirectory() as folder:
                 shutil.copytree(environment.root / package.FOLDER, Path(folder) / package.FOLDER, copy_function=shutil.copyfile)
-                again = package.build(Path(folder), function, catalogue, fleet_names)
+                again = package.build(Path(folder), function, found, fleet_names)
             if again != content:
                 raise fail(f"{package.FOLDER}/{function}", "two builds differ", "find what depends on time, place or order")
         path = environment.build / f"{function}.zip"

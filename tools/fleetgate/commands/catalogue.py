@@ -16,9 +16,9 @@ def add(subparsers: common.Subparsers) -> None:
 
 
 def _check(args: argparse.Namespace) -> int:
-    from fleetgate import build, catalogue
+    from fleetgate import catalogue
 
-    found = build.read_catalogue(common.root(args))
+    found = catalogue.read(common.root(args))
     print(f"{catalogue.FILE}: {len(found.device_types)} device types, no mistakes")
     return 0
 

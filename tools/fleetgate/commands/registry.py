@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from fleetgate.registry import Added, Registry, Row, Wanted
 
 _PARALLEL = 16
-_SHOWN_COLUMNS = ("serialNumber", "deviceType", "status", "thingName", "manufacturer", "location", "registeredAt")
+_FIRST_ATTRIBUTES = ("serialNumber", "deviceType", "status", "thingName", "manufacturer", "location", "registeredAt")
+_LISTED_COLUMNS = _FIRST_ATTRIBUTES[:4]
 
 
 def add(subparsers: common.Subparsers) -> None:
@@ -72,7 +73,7 @@ def _read(args: argparse.Namespace) -> tuple[list[Wanted], list[Problem]]:
 
     if args.csv:
         if args.serials or args.type or args.manufacturer or args.location:
-            raise fail("fleetgate registry add", "--csv stands beside serials or --type", "use one of the two ways")
+            raise fail("registry add", "--csv stands beside serials or --type", "use one of the two ways")
         try:
             # utf-8-sig: spreadsheets put a byte order mark in front.
             text = Path(args.csv).read_text(encoding="utf-8-sig")
@@ -82,14 +83,14 @@ def _read(args: argparse.Namespace) -> tuple[list[Wanted], list[Problem]]:
             raise fail(args.csv, f"cannot be read: {error.strerror}", "give the path of a CSV file") from None
         return registry.read_csv(text, args.csv)
     if not args.serials or not args.type:
-        raise fail("fleetgate registry add", "no serials were given", "write --type TYPE SERIAL..., or --csv FILE")
+        raise fail("registry add", "no serials were given", "write --type TYPE SERIAL..., or --csv FILE")
     return registry.read_arguments(args.type, args.serials, args.manufacturer, args.location)
 
 
 def _summary_problem(problems: Sequence[Problem], remedy: str) -> Problem:
     from fleetgate.errors import Problem
 
-    return Problem("fleetgate registry add", f"{_count(len(problems), 'mistake')} in the input", remedy)
+    return Problem("registry add", f"{_count(len(problems), 'mistake')} in the input", remedy)
 
 
 def _write(rows: Sequence[Wanted], table: Registry) -> int:
@@ -136,7 +137,7 @@ def _show(args: argparse.Namespace) -> int:
     if args.json:
         common.print_json(row)
     else:
-        first = [name for name in _SHOWN_COLUMNS if name in row]
+        first = [name for name in _FIRST_ATTRIBUTES if name in row]
         names = first + sorted(set(row) - set(first))
         progress.table(args.serial, ("attribute", "value"), [(name, _cell(name, row)) for name in names])
     return 0
@@ -159,8 +160,8 @@ def _list(args: argparse.Namespace) -> int:
     if args.json:
         common.print_json({"after": after, "rows": found})
     else:
-        cells = [[_cell(name, row) for name in _SHOWN_COLUMNS] for row in found]
-        progress.table("device registry", _SHOWN_COLUMNS, cells)
+        cells = [[_cell(name, row) for name in _LISTED_COLUMNS] for row in found]
+        progress.table("device registry", _LISTED_COLUMNS, cells)
         common.say(_count(len(found), "row") + (f", and there are more: add --after {after}, or --limit 0" if more else ""))
     return 0
 
