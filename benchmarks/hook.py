@@ -1,17 +1,15 @@
-"""Measures the provisioning hook against the naive one, on the same stub of DynamoDB. Prints JSON.
+"""Measures the provisioning hook against the naive one, on the same stub of DynamoDB.
 
 Ratios only mean something within one run: both hooks are measured in turns, so that a busy machine hurts both alike.
 """
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import importlib
 import io
 import json
 import os
-import platform
 import shutil
 import statistics
 import subprocess
@@ -58,28 +56,18 @@ WARM_UP = 20
 Handler = Callable[[Any, object], dict[str, Any]]
 
 
-def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--decisions", type=int, default=300, help="decisions of each hook (default: 300)")
-    parser.add_argument("--imports", type=int, default=25, help="fresh interpreters for each hook (default: 25)")
-    parser.add_argument("--delay-ms", type=float, default=5.0, help="time the stub takes to answer (default: 5)")
-    options = parser.parse_args(argv)
+def measure(decision_count: int = 300, import_count: int = 25, delay_ms: float = 5.0) -> dict[str, Any]:
+    """Both hooks in turns: decisions against a stub that answers after `delay_ms`, and `import_count` cold starts of each."""
     event = json.loads(EVENT.read_text(encoding="utf-8"))
-    with stub(options.delay_ms) as url, deployed(event["templateArn"], url):
-        result = {
-            "decision": decisions(event, url, options.decisions),
-            "import": imports(options.imports),
-            "limits": LIMITS,
-            "machine": {"python": platform.python_version(), "cpus": os.cpu_count(), "platform": platform.machine()},
-        }
+    with stub(delay_ms) as url, deployed(event["templateArn"], url):
+        result = {"decision": decisions(event, url, decision_count), "import": imports(import_count), "limits": LIMITS}
     result["within_limits"] = (
         result["decision"]["ratio"] <= LIMITS["decision"]
         and result["decision"]["requests_ours"] == LIMITS["requests"]
         and result["import"]["wall_ratio"] <= LIMITS["import_wall"]
         and result["import"]["cpu_ratio"] <= LIMITS["import_cpu"]
     )
-    print(json.dumps(result, indent=2))
-    return 0 if result["within_limits"] else 1
+    return result
 
 
 @contextlib.contextmanager
@@ -177,7 +165,3 @@ def ratio(ours: list[float], naive: list[float]) -> float:
 def requests_so_far(url: str) -> int:
     with urllib.request.urlopen(f"{url}/count") as response:
         return int(json.load(response)["count"])
-
-
-if __name__ == "__main__":
-    sys.exit(main())

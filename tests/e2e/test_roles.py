@@ -1,4 +1,4 @@
-"""Least privilege, shown with policies enforced: every role works as it is, and without any one of its permissions a probe fails."""
+"""Least privilege, shown with policies enforced: every role works as it is, and without any one permission a probe fails."""
 
 from __future__ import annotations
 
@@ -12,6 +12,11 @@ import pytest
 from botocore.exceptions import ClientError
 from clouds import TYPE, row, wait_for, walk
 from fleetgate import decommission, device
+
+
+#: The embedded cloud checks this one against a group named like the operation, so no true policy allows it there. The exact list
+#: in the module's `terraform test` holds it.
+CHECKED_OTHERWISE_THAN_ON_AWS = {"fleetgate-provisioning": {"iot:UpdateThingGroupsForThing"}}
 
 
 class Role:
@@ -175,9 +180,6 @@ CALLS = {
         "iot:ListPrincipalThings": lambda c, t: c("iot").list_principal_things(principal=t.certificate_arn),
         "iot:ListThingGroupsForThing": lambda c, t: c("iot").list_thing_groups_for_thing(thingName=t.thing),
         "iot:ListThingPrincipals": lambda c, t: c("iot").list_thing_principals(thingName=t.thing),
-        "iot:UpdateThingGroupsForThing": lambda c, t: c("iot").update_thing_groups_for_thing(
-            thingName=t.thing, thingGroupsToAdd=[f"{TYPE}-devices"]
-        ),
     },
     "fleetgate-provisioning-hook": {
         "logs:CreateLogStream": lambda c, t: new_stream(c, "provisioning-hook"),
@@ -254,7 +256,7 @@ def is_allowed(call):
     try:
         call()
     except ClientError as error:
-        return error.response["Error"]["Code"] not in ("AccessDenied", "AccessDeniedException")
+        return error.response["Error"]["Code"] not in ("AccessDenied", "AccessDeniedException", "ForbiddenException")
     return True
 
 
@@ -297,7 +299,10 @@ def test_every_permission_of_every_role_has_its_probe(cloud):
         "fleetgate-onboarding-rules": set(),
     }
     held = {name: Role(cloud, name).actions for name in role_names(cloud)}
-    assert held == {name: actions | set(CALLS[name]) for name, actions in probed.items()}
+    known = {
+        name: actions | set(CALLS[name]) | CHECKED_OTHERWISE_THAN_ON_AWS.get(name, set()) for name, actions in probed.items()
+    }
+    assert held == known
 
 
 def created(thing):

@@ -10,7 +10,7 @@ import pytest
 from awsiot import V2ServiceException
 from fleetgate import device, provisioning
 from fleetgate.device import Device, Patience, Provisioned, RefusedByGate, Rejected
-from fleetgate.mqtt import DeviceError, Refused, Throttled, TimedOut, Unreachable
+from fleetgate.mqtt import DeviceError, Refused, Throttled, TimedOut, TlsFailed, Unreachable
 from fleetgate.provisioning import Failure, Report
 
 PATIENCE = Patience(attempts=8, bad_request_attempts=3, base_seconds=0.5, cap_seconds=20)
@@ -41,6 +41,7 @@ def test_the_jitter_is_full_so_that_a_fleet_spreads_over_the_whole_pause():
         (Rejected("", "", 404), 1),
         (RefusedByGate("", "", 403), 1),
         (Refused("", "", explicit=True), 1),
+        (TlsFailed("", ""), 1),
         (DeviceError("", ""), 1),
     ],
     ids=lambda value: f"{type(value).__name__} {getattr(value, 'status', '')}" if isinstance(value, Exception) else None,

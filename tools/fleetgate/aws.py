@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import functools
 import os
+import threading
 from typing import Any
 
 from fleetgate.environment import DeviceEndpoint, Environment
 
+#: Making a client takes a processor for a while; threads that want the same one wait for it instead of making their own.
+_MAKING = threading.Lock()
+
 
 def client(service: str) -> Any:
     """The boto3 client of `service`, one for the process; safe to share between threads."""
-    return _client(service, os.environ.get("AWS_ENDPOINT_URL", ""), os.environ.get("AWS_REGION", ""), None)
+    with _MAKING:
+        return _client(service, os.environ.get("AWS_ENDPOINT_URL", ""), os.environ.get("AWS_REGION", ""), None)
 
 
 def iot_data() -> Any:
     """The client for shadows. AWS serves them at the account's own endpoint, an override at the same place as all else."""
     override = os.environ.get("AWS_ENDPOINT_URL", "")
     url = override or f"https://{_data_endpoint()}"
-    return _client("iot-data", url, os.environ.get("AWS_REGION", ""), url)
+    with _MAKING:
+        return _client("iot-data", url, os.environ.get("AWS_REGION", ""), url)
 
 
 def device_endpoint(environment: Environment) -> DeviceEndpoint:

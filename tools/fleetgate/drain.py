@@ -21,7 +21,7 @@ def drain(fleet: Fleet, say: Callable[[str], None]) -> int:
     """Removes every device of the fleet; returns how many things there were. Running it again finishes what was interrupted."""
     iot = aws.client("iot")
     _close_gate(iot, fleet.names.template)
-    things = _things(iot, fleet.names.parent_group)
+    things = _things(iot, fleet)
     if things:
         _each("removing devices", things, decommission.remove_device)
     # Certificates without a thing: of devices that were cut off half-way, or whose thing somebody deleted.
@@ -45,12 +45,13 @@ def _close_gate(iot: Any, template: str) -> None:
         return
 
 
-def _things(iot: Any, parent_group: str) -> list[str]:
-    try:
-        pages = iot.get_paginator("list_things_in_thing_group").paginate(thingGroupName=parent_group, recursive=True)
-        return [thing for page in pages for thing in page["things"]]
-    except iot.exceptions.ResourceNotFoundException:
-        return []
+def _things(iot: Any, fleet: Fleet) -> list[str]:
+    """Every thing of the fleet's types. By type and not by group: a thing can leave its group, but never its type."""
+    found: list[str] = []
+    for names in fleet.names.types.values():
+        pages = iot.get_paginator("list_things").paginate(thingTypeName=names.thing_type)
+        found += [thing["thingName"] for page in pages for thing in page["things"]]
+    return found
 
 
 def _certificates_with(iot: Any, fleet: Fleet) -> Iterable[str]:

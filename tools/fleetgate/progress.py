@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Protocol
 
+WIDTH_IN_LOGS = 160
+
 
 class Bar(Protocol):
     def advance(self, steps: int = 1) -> None: ...
@@ -31,6 +33,8 @@ def bar(label: str, total: int) -> Iterator[Bar]:
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """A table on stdout. Cells are plain text; a long cell folds, nothing is cut off."""
+    import sys
+
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
@@ -40,4 +44,5 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> 
         shown.add_column(column, overflow="fold")
     for row in rows:
         shown.add_row(*(escape(cell) for cell in row))
-    Console().print(shown)
+    # A log has no width of its own; rich would take 80 columns for it and fold every cell.
+    Console(width=None if sys.stdout.isatty() else WIDTH_IN_LOGS).print(shown)

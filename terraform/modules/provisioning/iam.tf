@@ -141,7 +141,7 @@ resource "aws_iam_role_policy" "hook" {
         Sid      = "WriteItsOwnLog"
         Effect   = "Allow"
         Action   = ["logs:CreateLogStream", "logs:PutLogEvents"]
-        Resource = ["${aws_cloudwatch_log_group.hook.arn}:*"]
+        Resource = [aws_cloudwatch_log_group.hook.arn, "${aws_cloudwatch_log_group.hook.arn}:*"] # the group, and its streams
       },
     ]
   })

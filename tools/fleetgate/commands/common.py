@@ -80,7 +80,7 @@ def confirm(question: str, *, yes: bool) -> None:
     if yes:
         return
     if not sys.stdin.isatty():
-        raise fail("fleetgate", f"{question} Nobody is there to answer", "add --yes")
+        raise fail("confirmation", f"{question} Nobody is there to answer", "add --yes")
     print(f"{question} Type yes to go on: ", file=sys.stderr, end="", flush=True)
     if sys.stdin.readline().strip() != "yes":
-        raise fail("fleetgate", "not confirmed, nothing was changed", "type yes in full, or add --yes")
+        raise fail("confirmation", "not given, nothing was changed", "type yes in full, or add --yes")

@@ -59,14 +59,20 @@ def _destroy(args: argparse.Namespace) -> int:
 def _print_summary(env: str, outputs: dict[str, object]) -> None:
     from fleetgate import progress
 
+    claims, types = outputs["claim_certificate_ids"], outputs["device_policy_names"]
+    first = f"--env {env} --type TYPE"
     rows = [
         ("device registry", outputs["table_name"], f"fleetgate registry list --env {env}"),
         ("provisioning template", outputs["template_name"], f"fleetgate smoke --env {env}"),
-        ("the gate (hook)", outputs["hook_function_name"], f"build/{env}/policies/, catalogue/device_types.yaml"),
-        ("onboarding", outputs["onboarding_function_name"], "dead letters: the queue of that name"),
-        ("claims", ", ".join(sorted(outputs["claim_certificate_ids"])), f"build/{env}/claims/"),  # type: ignore[call-overload]
-        ("device types", ", ".join(sorted(outputs["device_policy_names"])), "catalogue/device_types.yaml"),  # type: ignore[call-overload]
-        ("a first device", "", f"fleetgate registry add --env {env} --type temperature-sensor TEMP-000001"),
-        ("", "", f"fleetgate device provision --env {env} --type temperature-sensor --serial TEMP-000001"),
+        ("the gate (hook)", outputs["hook_function_name"], f"log group /aws/lambda/{outputs['hook_function_name']}"),
+        ("onboarding", outputs["onboarding_function_name"], f"dead letters: {outputs['dead_letter_queue_url']}"),
+        ("claims", _listed(claims), f"build/{env}/claims/"),
+        ("device types", _listed(types), f"catalogue/device_types.yaml, build/{env}/policies/"),
+        ("a first device", "say that it may come in:", f"fleetgate registry add {first} SERIAL"),
+        ("", "be that device:", f"fleetgate device provision {first} --serial SERIAL"),
     ]
     progress.table(f"environment {env}", ("what", "name", "how to look at it"), [tuple(map(str, row)) for row in rows])
+
+
+def _listed(value: object) -> str:
+    return ", ".join(sorted(map(str, value))) if isinstance(value, dict) else str(value)

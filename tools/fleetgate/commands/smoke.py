@@ -23,9 +23,9 @@ def add(subparsers: common.Subparsers) -> None:
 
 
 def run_and_print(fleet: Fleet, *, types: Sequence[str] | None = None, claim: str | None = None) -> int:
-    """All smoke checks, progress on stderr and a table on stdout. Returns the exit status."""
+    """All smoke checks, each on stderr as it comes; on stdout only their number, unless one failed. Returns the exit status."""
     checks = _run(fleet, types, claim)
-    _print(checks)
+    _print(checks, brief=_status(checks) == 0)
     return _status(checks)
 
 
@@ -70,10 +70,15 @@ def _check_writable(path: Path) -> None:
         raise fail(str(path), f"cannot be written: {error.strerror}", "give another file to --junit") from None
 
 
-def _print(checks: Sequence[Check]) -> None:
+def _print(checks: Sequence[Check], *, brief: bool = False) -> None:
     from fleetgate import progress, smoke_report
     from fleetgate.smoke_report import Status
 
+    total = smoke_report.counts(checks)
+    numbers = f"{total['passed']} passed, {total['failed']} failed, {total['skipped']} skipped"
+    if brief:
+        print(f"smoke checks: {numbers}")
+        return
     rows = []
     shown = ""
     for check in checks:
@@ -85,5 +90,4 @@ def _print(checks: Sequence[Check]) -> None:
         if check.status is Status.FAILED:
             print(f"{check.name} failed: not true that {check.title}")
             print(f"    saw: {check.detail}\n    likely cause: {check.cause}\n    -> {check.next_step}")
-    total = smoke_report.counts(checks)
-    print(f"{total['passed']} passed, {total['failed']} failed, {total['skipped']} skipped")
+    print(numbers)

@@ -131,7 +131,7 @@ run "the_functions_role_may_do_exactly_this" {
         Sid      = "WriteItsOwnLog"
         Effect   = "Allow"
         Action   = ["logs:CreateLogStream", "logs:PutLogEvents"]
-        Resource = ["arn:aws:logs:eu-west-1:123456789012:log-group:/aws/lambda/mocked:*"]
+        Resource = ["arn:aws:logs:eu-west-1:123456789012:log-group:/aws/lambda/mocked", "arn:aws:logs:eu-west-1:123456789012:log-group:/aws/lambda/mocked:*"]
       },
     ]
     error_message = "A permission more is a risk and a permission less leaves devices half onboarded."

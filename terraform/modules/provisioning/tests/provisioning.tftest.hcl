@@ -163,7 +163,7 @@ run "the_hooks_role_may_write_one_table_and_its_own_log" {
         Sid      = "WriteItsOwnLog"
         Effect   = "Allow"
         Action   = ["logs:CreateLogStream", "logs:PutLogEvents"]
-        Resource = ["arn:aws:logs:eu-west-1:123456789012:log-group:/aws/lambda/mocked:*"]
+        Resource = ["arn:aws:logs:eu-west-1:123456789012:log-group:/aws/lambda/mocked", "arn:aws:logs:eu-west-1:123456789012:log-group:/aws/lambda/mocked:*"]
       },
     ]
     error_message = "The hook makes one conditional write and logs; it needs nothing else."
