@@ -16,6 +16,7 @@ from typing import Any
 
 from awscrt.mqtt_request_response import ClientOptions
 from awsiot.iotidentity import CreateKeysAndCertificateRequest, IotIdentityClientV2
+
 from clouds import ENVIRONMENT, Cloud, start
 from fleetgate import provisioning
 from fleetgate.mqtt import MqttSession

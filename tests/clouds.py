@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+
 from checkouts import copy_checkout
 from fleetgate import build, environment, provisioning
 from fleetgate.build import Fleet

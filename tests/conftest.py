@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+
 from checkouts import copy_checkout
 from fleetgate import build, claims, environment
 from fleetgate.build import Fleet

@@ -7,6 +7,7 @@ import re
 from typing import Any
 
 import hcl2
+
 from checkouts import ROOT
 from fleetgate import build, package
 

@@ -12,9 +12,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import boto3
+import pytest
+
 import hook_events
 import lambdas
-import pytest
 from checkouts import ROOT
 from clouds import TYPE, row, wait_for, walk
 from fleetgate import device, identity, package

@@ -10,9 +10,9 @@ from types import SimpleNamespace
 import boto3
 import pytest
 from botocore.exceptions import ClientError
+
 from clouds import TYPE, row, wait_for, walk
 from fleetgate import decommission, device
-
 
 #: The embedded cloud checks this one against a group named like the operation, so no true policy allows it there. The exact list
 #: in the module's `terraform test` holds it.

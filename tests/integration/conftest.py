@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import botocore.session
-import hook_events
-import lambdas
 import pytest
 from moto import mock_aws
 from moto.dynamodb.responses import DynamoHandler
+
+import hook_events
+import lambdas
 
 
 class Registry:

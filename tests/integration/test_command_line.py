@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 import pytest
+
 from clouds import free_port
 from fleetgate import build, claims, environment
 from fleetgate.cli import main

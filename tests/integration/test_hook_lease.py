@@ -5,9 +5,10 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
+import pytest
+
 import hook_events
 import lambdas
-import pytest
 
 NOW = 1_795_424_400_123
 LEASE_MS = lambdas.LEASE_SECONDS * 1000

@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import pytest
+
 import hook_events
 import lambdas
-import pytest
 
 DENIED = {"allowProvisioning": False, "parameterOverrides": {}}
 #: Lambda's time-out for the hook; AWS's own budget is five seconds.

@@ -6,8 +6,9 @@ moto fails inside when a version is named for a shadow that never was; that case
 import json
 
 import botocore.session
-import lambdas
 import pytest
+
+import lambdas
 
 THING = "temperature-sensor-TEMP-000001"
 INITIAL = {"samplingRate": 30}

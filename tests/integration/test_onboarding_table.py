@@ -3,9 +3,10 @@
 import itertools
 import json
 
+import pytest
+
 import hook_events
 import lambdas
-import pytest
 from shadows import FakeShadows
 
 CERTIFICATE = hook_events.certificate("device")[1]

@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+
 from checkouts import ROOT, copy_checkout
 from fleetgate import terraform
 

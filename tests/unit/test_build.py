@@ -9,6 +9,7 @@ import os
 import zipfile
 
 import pytest
+
 from fleetgate import build, catalogue, claims, environment, names, package, template
 from fleetgate.errors import FleetgateError
 

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+
 from checkouts import ROOT
 from fleetgate import catalogue
 from fleetgate.errors import FleetgateError

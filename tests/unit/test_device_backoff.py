@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 from awsiot import V2ServiceException
+
 from fleetgate import device, provisioning
 from fleetgate.device import Device, Patience, Provisioned, RefusedByGate, Rejected
 from fleetgate.mqtt import DeviceError, Refused, Throttled, TimedOut, TlsFailed, Unreachable

@@ -9,6 +9,7 @@ import stat
 from dataclasses import replace
 
 import pytest
+
 from fleetgate import identity, provisioning, smoke_hook
 from fleetgate.errors import FleetgateError
 from fleetgate.identity import Identity, IdentityFolder, Step, next_step

@@ -2,9 +2,10 @@
 
 import json
 
+import pytest
+
 import hook_events
 import lambdas
-import pytest
 
 hook = lambdas.modules("provisioning_hook", "decision", "settings")
 decision = hook.decision

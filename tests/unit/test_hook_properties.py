@@ -5,11 +5,12 @@ import io
 import json
 import string
 
-import hook_events
-import lambdas
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+import hook_events
+import lambdas
 
 TYPES = lambdas.HOOK_CATALOGUE["deviceTypes"]
 KEYS = ["certificateId", "claimCertificateId", "certificatePem", "templateArn", "clientId", "parameters"]

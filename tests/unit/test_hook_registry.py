@@ -1,7 +1,5 @@
 """How DynamoDB's answers are read: what is a denial, what is a row, and what is ours to mend."""
 
-import hook_events
-import lambdas
 import pytest
 from botocore.exceptions import (
     ClientError,
@@ -12,6 +10,9 @@ from botocore.exceptions import (
     NoCredentialsError,
     ReadTimeoutError,
 )
+
+import hook_events
+import lambdas
 
 hook = lambdas.modules("provisioning_hook", "decision", "registry")
 NOW = 1_795_424_400_123

@@ -2,9 +2,10 @@
 
 import json
 
+import pytest
+
 import hook_events
 import lambdas
-import pytest
 
 hook = lambdas.modules("provisioning_hook", "decision", "report", "settings")
 NOW = 1_795_424_400_123

@@ -3,8 +3,9 @@
 import copy
 import json
 
-import lambdas
 import pytest
+
+import lambdas
 
 settings = lambdas.modules("provisioning_hook", "settings", "decision").settings
 

@@ -1,7 +1,8 @@
 """Which events the onboarding function takes, and which things are its own."""
 
-import lambdas
 import pytest
+
+import lambdas
 
 onboarding = lambdas.modules("onboarding", "onboarding").onboarding
 THING = "temperature-sensor-TEMP-000001"

@@ -2,8 +2,9 @@
 
 import json
 
-import lambdas
 import pytest
+
+import lambdas
 
 settings = lambdas.modules("onboarding", "settings").settings
 

@@ -1,8 +1,9 @@
 """The initial shadow is written where there is none, and never over one that is there."""
 
-import lambdas
 import pytest
 from botocore.exceptions import ClientError
+
+import lambdas
 from shadows import FakeShadows
 
 shadow = lambdas.modules("onboarding", "shadow").shadow

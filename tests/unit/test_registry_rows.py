@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from checkouts import ROOT
 from fleetgate import catalogue, registry
 from fleetgate.errors import FleetgateError, Problem

@@ -7,6 +7,7 @@ import threading
 import xml.etree.ElementTree as ElementTree
 
 import pytest
+
 from fleetgate import smoke, smoke_hook, smoke_report
 from fleetgate.errors import fail
 from fleetgate.mqtt import Refused
