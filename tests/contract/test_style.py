@@ -1,0 +1,41 @@
+"""Formatting, lint and types, as `make check` runs them; here so that CI, which runs the tests, sees them too."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from checkouts import ROOT
+
+
+def run(*command: str, folder: str = ".") -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-m", *command], cwd=ROOT / folder, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("command", ["ruff format --check .", "ruff check .", "mypy"])
+def test_the_tree_is_clean_for(command):
+    done = run(*command.split())
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("function", sorted(p.name for p in (ROOT / "lambda_src").iterdir() if p.is_dir()))
+def test_a_functions_types_are_strict(function):
+    """Each function by itself: their modules have the same names, as in their zips."""
+    sources = sorted(p.name for p in (ROOT / "lambda_src" / function).glob("*.py"))
+    done = run("mypy", "--config-file", "../../pyproject.toml", *sources, folder=f"lambda_src/{function}")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_no_tracked_file_names_an_index_or_a_place_on_this_machine():
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\0")
+    found = []
+    for name in filter(None, listed):
+        path = ROOT / name
+        if not path.is_file() or path.resolve() == Path(__file__).resolve():
+            continue
+        text = path.read_text(encoding="utf-8", errors="replace")
+        found += [f"{name}: {word}" for word in ("--index-url", "files.pythonhosted", f"{ROOT}/", "pypi.org") if word in text]
+    assert found == []
