@@ -24,8 +24,8 @@ $(VENV)/development: $(VENV)/runtime requirements/development.txt
 	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/development.txt && touch $@
 
 apply: $(VENV)/runtime ## Build, plan, apply that plan, and prove it by the smoke checks
-	$(FLEETGATE) cloud up --if-embedded --env $(ENV)
-	$(FLEETGATE) plan --env $(ENV)
+	$(FLEETGATE) package --check --env $(ENV)
+	$(FLEETGATE) cloud up --if-embedded --env $(ENV) && $(FLEETGATE) plan --env $(ENV)
 	$(FLEETGATE) apply --env $(ENV)
 
 plan: $(VENV)/runtime ## Build and save a plan, change nothing
@@ -54,11 +54,11 @@ requirements: $(VENV)/development ## Pin the newest allowed versions again, with
 	cd requirements && ../$(BIN)/uv pip compile $(PIN) runtime.in -o runtime.txt
 	cd requirements && ../$(BIN)/uv pip compile $(PIN) development.in -c runtime.txt -o development.txt
 
-lock: ## Write provider hashes for PLATFORMS (a team that wants a lock file commits it)
+lock: ## Write provider hashes for PLATFORMS; a team that wants the lock file adds it with git add --force
 	terraform -chdir=terraform providers lock $(PLATFORMS:%=-platform=%)
 
-clean: ## Remove everything that was made here: environments' builds, caches, the virtual environment
-	@if ls build/*/cloud/pid >/dev/null 2>&1; then echo "an embedded cloud runs: make down first"; exit 1; fi
-	rm -rf build $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+clean: ## Remove caches and the virtual environment; build/ stays, it holds state and keys
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info tools/*.egg-info
+	find lambda_src tests tools benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .PHONY: help apply plan smoke destroy down test check bench requirements lock clean

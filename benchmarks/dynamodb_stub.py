@@ -67,7 +67,6 @@ def _result(operation: str, request: dict[str, Any]) -> dict[str, Any]:
             "claimCertificateId": values[":claim"],
             "thingName": values[":thing"],
             "firmwareVersion": values[":firmware"],
-            "manufacturer": values[":manufacturer"],
             "leasedAt": values[":now"],
             "leaseExpiresAt": values[":expires"],
         }

@@ -27,7 +27,6 @@ EVENT = HERE.parent / "tests" / "events" / "provisioning_hook.json"
 #: What the project promises; a run says whether it kept the promise.
 LIMITS = {"decision": 0.6, "import_wall": 0.85, "import_cpu": 0.85, "requests": 1}
 CATALOGUE = {
-    "extraAttributes": ["powerSource"],
     "deviceTypes": {
         "temperature-sensor": {
             "thingNamePrefix": "temperature-sensor-",
@@ -39,7 +38,7 @@ CATALOGUE = {
             "manufacturers": ["AcmeSensors"],
             "firmwarePattern": "[0-9]+\\.[0-9]+\\.[0-9]+",
             "minimumFirmware": "1.0.0",
-            "attributes": {},
+            "extraParameters": {"Extra_powerSource": "unknown"},
         }
     },
 }

@@ -12,7 +12,7 @@ SOURCES = ("catalogue", "lambda_src", "policy_templates", "terraform")
 
 def copy_checkout(target: Path) -> Path:
     """A copy of everything that fleetgate reads, free to be changed by a test."""
-    ignore = shutil.ignore_patterns(".terraform", "__pycache__", "*.tfstate*", ".terraform.lock.hcl")
+    ignore = shutil.ignore_patterns(".terraform", "__pycache__", ".mypy_cache", "*.tfstate*", ".terraform.lock.hcl")
     for name in SOURCES:
         shutil.copytree(ROOT / name, target / name, ignore=ignore)
     return target

@@ -26,7 +26,6 @@ TEMPLATE_ARN = f"arn:aws:iot:{REGION}:{ACCOUNT}:provisioningtemplate/fleetgate-f
 LEASE_SECONDS = 600
 #: The slices that `fleetgate package` writes, for two types: one on the allow list, one open.
 HOOK_CATALOGUE: dict[str, Any] = {
-    "extraAttributes": ["powerSource", "rack"],
     "deviceTypes": {
         "temperature-sensor": {
             "thingNamePrefix": "temperature-sensor-",
@@ -38,7 +37,7 @@ HOOK_CATALOGUE: dict[str, Any] = {
             "manufacturers": ["AcmeSensors", "SensorTech"],
             "firmwarePattern": "[0-9]+\\.[0-9]+\\.[0-9]+",
             "minimumFirmware": "1.9.0",
-            "attributes": {"powerSource": "battery"},
+            "extraParameters": {"Extra_powerSource": "battery", "Extra_rack": "unknown"},
         },
         "gateway": {
             "thingNamePrefix": "gateway-",
@@ -46,11 +45,11 @@ HOOK_CATALOGUE: dict[str, Any] = {
             "groupName": "gateway-devices",
             "policyName": "fleetgate-gateway",
             "enrolment": "open",
-            "serialPattern": "GW-\\d+",
+            "serialPattern": "GW-[\\d:]+",
             "manufacturers": ["AcmeGateways"],
             "firmwarePattern": ".+",
             "minimumFirmware": "2",
-            "attributes": {"rack": "r1"},
+            "extraParameters": {"Extra_powerSource": "unknown", "Extra_rack": "r1"},
         },
     },
 }

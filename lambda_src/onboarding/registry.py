@@ -53,7 +53,12 @@ class Table:
         return "unchanged"
 
     def connected(self, serial: str, thing_name: str, certificate_id: str, at: str) -> str | None:
-        """The row becomes `active` with its certificate's earliest connection. None if the row is not theirs."""
+        """The row becomes `active` with its certificate's earliest connection. None if the row is not theirs.
+
+        A row that an operator put back to `registered` while its thing stayed comes to be active in this way alone: the
+        thing is there, so no created event follows, and the row has no provisionedAt, which says when the thing came to
+        be. To write it here would make it depend on the order of the two events.
+        """
         held = self._update(
             serial,
             "SET #status = :active, firstConnectedAt = :at REMOVE leaseExpiresAt",

@@ -43,19 +43,18 @@ def load(environ: Mapping[str, str], folder: Path) -> Settings:
     table_name = variable("TABLE_NAME", _TABLE_NAME, "the name of the device registry's table")
     template_arn = variable("TEMPLATE_ARN", _TEMPLATE_ARN, "the ARN of the provisioning template that calls this hook")
     lease_seconds = variable("LEASE_SECONDS", _LEASE_SECONDS, "how long a serial is leased, in seconds, 1 to 99999")
-    extra_attributes, device_types = _read_catalogue(folder / CATALOGUE, problems)
+    device_types = _read_catalogue(folder / CATALOGUE, problems)
     if problems:
         raise SettingsError("\n".join(problems))
-    return Settings(table_name, int(lease_seconds) * 1000, Rules(template_arn, extra_attributes, device_types))
+    return Settings(table_name, int(lease_seconds) * 1000, Rules(template_arn, device_types))
 
 
-def _read_catalogue(path: Path, problems: list[str]) -> tuple[tuple[str, ...], dict[str, DeviceType]]:
+def _read_catalogue(path: Path, problems: list[str]) -> dict[str, DeviceType]:
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-        extra_attributes, entries = tuple(document["extraAttributes"]), dict(document["deviceTypes"])
+        entries = dict(json.loads(path.read_text(encoding="utf-8"))["deviceTypes"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         problems.append(f"{path.name}: cannot be read ({error!r}); package the function again")
-        return (), {}
+        return {}
     device_types = {}
     for name, entry in entries.items():
         try:
@@ -64,14 +63,14 @@ def _read_catalogue(path: Path, problems: list[str]) -> tuple[tuple[str, ...], d
             problems.append(f"{path.name}: {name}: {error} is missing; package the function again")
         except (TypeError, AttributeError, ValueError, re.error) as error:
             problems.append(f"{path.name}: {name}: {error}; mend the catalogue and package the function again")
-    return extra_attributes, device_types
+    return device_types
 
 
 def _device_type(name: str, entry: dict[str, Any]) -> DeviceType:
     minimum = version(entry["minimumFirmware"])
     if minimum is None:
         raise ValueError(f"minimumFirmware {entry['minimumFirmware']!r} is not numbers between dots")
-    for text in (name, *entry["manufacturers"], *entry["attributes"].values()):
+    for text in (name, *entry["manufacturers"], *entry["extraParameters"].values()):
         if not is_attribute_value(text):
             raise ValueError(f"{text!r} cannot be the value of a thing attribute")
     if entry["enrolment"] not in ("allow_list", "open"):
@@ -86,5 +85,5 @@ def _device_type(name: str, entry: dict[str, Any]) -> DeviceType:
         manufacturers=frozenset(entry["manufacturers"]),
         firmware=re.compile(entry["firmwarePattern"], re.ASCII),
         minimum_firmware=minimum,
-        attributes=entry["attributes"],
+        extra_parameters=entry["extraParameters"],
     )

@@ -67,7 +67,7 @@ def commands():
 
 
 @pytest.mark.parametrize("words", commands(), ids=" ".join)
-def test_every_command_has_a_help_that_explains_every_option(fleetgate, words):
+def test_every_command_has_a_help(fleetgate, words):
     status, out, _ = fleetgate(*words, "--help")
     assert status == 0 and "usage: fleetgate" in out and len(out.splitlines()) > 4
 
@@ -98,7 +98,7 @@ def test_a_mistake_in_a_source_stops_the_build_before_anything_is_written(fleetg
 
 def test_the_catalogue_check_needs_no_environment_and_tells_a_good_catalogue(fleetgate):
     status, out, err = fleetgate("catalogue", "check")
-    assert (status, err) == (0, "") and "4 device types, no mistakes" in out
+    assert (status, err) == (0, "") and "device types, no mistakes" in out
 
 
 @pytest.mark.parametrize(
@@ -121,6 +121,19 @@ def test_without_the_embedded_cloud_the_command_that_starts_it_is_named(fleetgat
 def test_outside_of_a_checkout_the_way_in_is_told(tmp_path, capsys):
     assert main(["--root", str(tmp_path), "catalogue", "check"]) == 1
     assert "give --root FOLDER" in capsys.readouterr().err
+
+
+def test_an_option_without_an_explanation_is_found():
+    from fleetgate.cli import parser
+
+    def bare(parser):
+        for action in parser._actions:
+            if action.option_strings and not action.help:
+                yield action.option_strings
+            for child in (getattr(action, "choices", None) or {}).values() if hasattr(action, "_name_parser_map") else ():
+                yield from bare(child)
+
+    assert list(bare(parser())) == []
 
 
 def test_an_unknown_environment_is_told_with_the_known_ones(fleetgate):

@@ -68,6 +68,17 @@ def test_the_first_connection_of_the_new_certificate_makes_it_active(onboarding,
     assert [(r["result"], r["shadow"]) for r in records(capsys)] == [("active", None)]
 
 
+def test_a_second_life_of_a_thing_that_stayed_becomes_active_by_its_connection_alone(onboarding, registry):
+    registry.put(**LEASED)
+    onboarding.service.app_desires(hook_events.THING, samplingRate=5)
+    onboarding.take(LATER)
+    onboarding.take(FIRST)
+    row = registry.row()
+    assert (row["status"], row["firstConnectedAt"]) == ("active", "2026-11-23T09:00:05Z")
+    assert "provisionedAt" not in row
+    assert onboarding.service.documents == {hook_events.THING: {"desired": {"samplingRate": 5}}}
+
+
 def test_twice_delivered_and_reordered_events_end_in_the_same_row_and_shadow(onboarding, registry):
     events = [CREATED, CREATED, FIRST, FIRST, LATER, LATER]
     orders = {tuple(order) for order in itertools.permutations([0, 0, 2, 2, 4, 4])}

@@ -6,9 +6,12 @@ import hashlib
 import io
 import json
 import os
+import shutil
 import zipfile
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
 
 from fleetgate import build, catalogue, claims, environment, names, package, template
 from fleetgate.errors import FleetgateError
@@ -27,18 +30,20 @@ def test_rendering_twice_changes_nothing(fleet):
 
 def test_a_removed_type_takes_its_policy_file_with_it(fleet):
     build.write(fleet)
-    stray = fleet.environment.build / "policies" / "flow-meter.json"
+    stray = fleet.environment.build / "policies" / "forgotten.json"
     stray.write_text("{}")
     build.write(fleet)
     assert not stray.exists()
 
 
 def test_packages_do_not_depend_on_time_or_place(fleet, tmp_path):
+    elsewhere = tmp_path / "else" / "where"
+    shutil.copytree(fleet.environment.root / "lambda_src", elsewhere / "lambda_src")
     first = {f: package.build(fleet.environment.root, f, fleet.catalogue, fleet.names) for f in package.FUNCTIONS}
-    for path in (fleet.environment.root / "lambda_src").rglob("*.py"):
+    for path in (elsewhere / "lambda_src").rglob("*.py"):
         os.utime(path, (1, 1))
         path.chmod(0o777)
-    again = {f: package.build(fleet.environment.root, f, fleet.catalogue, fleet.names) for f in package.FUNCTIONS}
+    again = {f: package.build(elsewhere, f, fleet.catalogue, fleet.names) for f in package.FUNCTIONS}
     assert first == again
 
 
@@ -109,6 +114,13 @@ def test_the_template_gives_a_thing_the_attributes_of_the_mission(fleet):
     assert attributes["powerSource"] == {"Ref": template.extra_parameter("powerSource")}
 
 
+def test_a_certificate_is_bound_to_one_thing_and_registering_again_changes_neither_type_nor_group(fleet):
+    resources = fleet.template_body["Resources"]
+    assert resources["certificate"]["Properties"]["ThingPrincipalType"] == "EXCLUSIVE_THING"
+    settings = {"AttributePayload": "MERGE", "ThingTypeName": "DO_NOTHING", "ThingGroups": "DO_NOTHING"}
+    assert resources["thing"]["OverrideSettings"] == settings
+
+
 def test_names_do_not_meet_those_of_another_stack(checkout):
     path = checkout / "terraform/envs/local.yaml"
     fleet_names = []
@@ -175,6 +187,33 @@ def test_a_claim_key_is_born_private_and_never_overwritten(fleet):
     with pytest.raises(FleetgateError, match="is not overwritten"):
         claims.create(fleet.environment, "factory-1")
     assert key.read_bytes() == before
+
+
+def test_a_claim_whose_signing_request_is_lost_gets_a_new_one_for_the_same_key(fleet):
+    key_file, csr_file = (
+        fleet.environment.claim_folder("factory-1") / claims.KEY_FILE,
+        fleet.environment.claim_csr_file("factory-1"),
+    )
+    key = key_file.read_bytes()
+    csr_file.unlink()
+    claims.create(fleet.environment, "factory-1")
+    assert key_file.read_bytes() == key
+    public = x509.load_pem_x509_csr(csr_file.read_bytes()).public_key()
+    assert public == serialization.load_pem_private_key(key, None).public_key()
+
+
+def test_a_file_that_is_no_key_is_not_taken_for_one(fleet):
+    fleet.environment.claim_csr_file("factory-1").unlink()
+    (fleet.environment.claim_folder("factory-1") / claims.KEY_FILE).write_text("hello")
+    with pytest.raises(FleetgateError, match="is not a private key"):
+        claims.create(fleet.environment, "factory-1")
+
+
+@pytest.mark.parametrize("file", ["catalogue/device_types.yaml", "terraform/envs/local.yaml", "policy_templates/claim.json.j2"])
+def test_a_source_that_is_not_utf_8_is_told(checkout, file):
+    (checkout / file).write_bytes(b"\xff\xfe")
+    with pytest.raises(FleetgateError, match="is not UTF-8 text"):
+        build.compile_fleet(environment.load(checkout, "local"))
 
 
 @pytest.mark.parametrize("name, part", [("../x", "is not a claim name"), ("factory-9", "claims has no 'factory-9'")])

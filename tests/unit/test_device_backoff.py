@@ -1,4 +1,4 @@
-"""How patient a device is, and what a summary makes of many devices' times."""
+"""How long a device tries, and what a summary makes of many devices' times."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ import pytest
 from awsiot import V2ServiceException
 
 from fleetgate import device, provisioning
-from fleetgate.device import Device, Patience, Provisioned, RefusedByGate, Rejected
+from fleetgate.device import Device, Provisioned, RefusedByGate, Rejected, RetryPolicy
 from fleetgate.mqtt import DeviceError, Refused, Throttled, TimedOut, TlsFailed, Unreachable
 from fleetgate.provisioning import Failure, Report
 
-PATIENCE = Patience(attempts=8, bad_request_attempts=3, base_seconds=0.5, cap_seconds=20)
+RETRY = RetryPolicy(attempts=8, bad_request_attempts=3, base_seconds=0.5, cap_seconds=20)
 
 
 def test_the_ceiling_doubles_up_to_the_cap_and_stays_there():
-    assert [PATIENCE.ceiling(n) for n in range(8)] == [0.5, 1, 2, 4, 8, 16, 20, 20]
-    assert PATIENCE.ceiling(10_000) == 20
+    assert [RETRY.ceiling(n) for n in range(8)] == [0.5, 1, 2, 4, 8, 16, 20, 20]
+    assert RETRY.ceiling(10_000) == 20
 
 
 def test_the_jitter_is_full_so_that_a_fleet_spreads_over_the_whole_pause():
     seeded = random.Random(7)
-    pauses = [PATIENCE.pause(4, seeded.uniform) for _ in range(2000)]
+    pauses = [RETRY.pause(4, seeded.uniform) for _ in range(2000)]
     assert 0 <= min(pauses) < 0.1 and 7.9 < max(pauses) <= 8
     assert 3.7 < sum(pauses) / len(pauses) < 4.3
 
@@ -41,14 +41,14 @@ def test_the_jitter_is_full_so_that_a_fleet_spreads_over_the_whole_pause():
         (Unreachable("", ""), 3),
         (Rejected("", "", 404), 1),
         (RefusedByGate("", "", 403), 1),
-        (Refused("", "", explicit=True), 1),
+        (Refused("", ""), 1),
         (TlsFailed("", ""), 1),
         (DeviceError("", ""), 1),
     ],
     ids=lambda value: f"{type(value).__name__} {getattr(value, 'status', '')}" if isinstance(value, Exception) else None,
 )
 def test_what_may_pass_is_tried_again_and_a_no_is_not(error, attempts):
-    assert PATIENCE.attempts_for(error) == attempts
+    assert RETRY.attempts_for(error) == attempts
 
 
 def rejected(status, code="AnyText", message="said"):
@@ -113,8 +113,8 @@ def test_percentiles_of_few_values_do_not_fall_off_the_ends():
         provisioning.percentile([], 50)
 
 
-def done(serial, whole):
-    return Provisioned(serial, f"t-{serial}", "c", Path("k"), False, 1, {"register": whole / 2}, whole)
+def done(serial, total):
+    return Provisioned(serial, f"t-{serial}", "c", Path("k"), False, 1, {"register": total / 2}, total)
 
 
 def test_a_report_counts_rates_and_names_reasons():
@@ -126,7 +126,7 @@ def test_a_report_counts_rates_and_names_reasons():
     assert report["summary"]["reasons"] == {"refused_by_gate": 1, "timed_out": 1}
     assert report["summary"]["milliseconds"] == {
         "register": {"p50": 100.0, "p90": 200.0, "p99": 200.0},
-        "whole": {"p50": 200.0, "p90": 400.0, "p99": 400.0},
+        "total": {"p50": 200.0, "p90": 400.0, "p99": 400.0},
     }
 
 

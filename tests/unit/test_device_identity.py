@@ -131,6 +131,33 @@ def test_a_begun_device_is_picked_up_only_if_the_gate_could_let_it_in(row, open_
     assert provisioning.can_go_on(BEGUN, row, open_enrolment=open_enrolment) is expected
 
 
+def test_an_identity_that_is_set_aside_keeps_its_key_and_makes_room(tmp_path):
+    folder = IdentityFolder(tmp_path / "S-1")
+    for expected in ("S-1.old-1", "S-1.old-2"):
+        folder.create(BEGUN, f"key of {expected}", PEM)
+        assert folder.set_aside() == tmp_path / expected
+        assert folder.load() is None
+    assert (tmp_path / "S-1.old-1" / "key.pem").read_text() == "key of S-1.old-1"
+    assert stat.S_IMODE((tmp_path / "S-1.old-2" / "key.pem").stat().st_mode) == 0o600
+    assert identity.unfinished(tmp_path, "gateway") == []
+
+
+@pytest.mark.parametrize(
+    "row, expected",
+    [
+        ({"status": "active", "certificateId": BEGUN.certificate_id}, True),
+        ({"status": "provisioning", "certificateId": BEGUN.certificate_id}, True),
+        ({"status": "revoked", "certificateId": BEGUN.certificate_id}, True),
+        ({"status": "registered"}, False),
+        ({"status": "registered", "certificateId": BEGUN.certificate_id}, False),
+        ({"status": "active", "certificateId": "another"}, False),
+    ],
+    ids=["active", "not connected yet", "revoked", "a new registry", "set back by an operator", "another has it"],
+)
+def test_the_registry_stands_behind_a_registered_device_by_its_certificate(row, expected):
+    assert provisioning.stands_behind(row, BEGUN.registered("thing")) is expected
+
+
 def test_a_certificates_id_is_the_fingerprint_of_its_der():
     from cryptography import x509
     from cryptography.hazmat.primitives import serialization

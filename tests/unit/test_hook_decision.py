@@ -1,5 +1,6 @@
 """Who is let in and who is not: the decision table of the provisioning hook, without any I/O."""
 
+import dataclasses
 import json
 
 import pytest
@@ -120,8 +121,13 @@ REFUSED_BY_ITSELF = [
         Reason.MALFORMED_SERIAL,
     ),
     (
-        "thing name too long",
-        hook_events.request(SerialNumber="GW-" + "1" * 118, DeviceType="gateway"),
+        "serial too long, and no bound in the catalogue",
+        hook_events.request(SerialNumber="GW-" + "1" * 62, DeviceType="gateway"),
+        Reason.MALFORMED_SERIAL,
+    ),
+    (
+        "a colon, and the catalogue allows it",
+        hook_events.request(SerialNumber="GW-1:1", DeviceType="gateway"),
         Reason.MALFORMED_SERIAL,
     ),
     ("manufacturer not of this type", hook_events.request(Manufacturer="AcmeGateways"), Reason.MANUFACTURER_NOT_ALLOWED),
@@ -152,6 +158,31 @@ def test_a_request_that_is_wrong_by_itself_is_refused_without_asking_the_registr
     assert refused.refusal is reason
     assert refused.answer() == {"allowProvisioning": False, "parameterOverrides": {}}
     assert asked == []
+
+
+class Witness:
+    """A pattern of the catalogue that matches everything and remembers what it was shown."""
+
+    def __init__(self):
+        self.shown = []
+
+    def fullmatch(self, text):
+        self.shown.append(text)
+        return True
+
+
+@pytest.mark.parametrize(
+    ("name", "pattern", "unit", "longest"),
+    [("SerialNumber", "serial", "a", 64), ("FirmwareVersion", "firmware", "999999999.", 79)],
+)
+def test_a_pattern_of_the_catalogue_sees_only_short_text(name, pattern, unit, longest, rules):
+    """However slow it is, a device cannot feed it: AWS lets it send 4096 characters."""
+    witness = Witness()
+    kind = dataclasses.replace(rules.device_types[hook_events.TYPE], **{pattern: witness})
+    watched = dataclasses.replace(rules, device_types={hook_events.TYPE: kind})
+    for length in (1, longest, longest + 1, 4096):
+        decide(hook_events.request(**{name: (unit * length)[:length]}), watched)
+    assert [len(text) for text in witness.shown] == [1, longest]
 
 
 def test_every_reason_has_a_case():
@@ -191,6 +222,7 @@ def test_of_several_mistakes_the_first_check_names_its_own(first, rules):
         hook_events.request(FirmwareVersion="1.9.0"),
         hook_events.request(FirmwareVersion="01.9.0"),
         hook_events.request(Manufacturer="SensorTech"),
+        hook_events.request(**GATEWAY | {"SerialNumber": "GW-" + "1" * 61}),
         hook_events.request(Location="a" * 800),
         hook_events.request(Location="https://h:443/p#f=[1],2@x_y-z."),
     ],
@@ -203,6 +235,7 @@ def test_of_several_mistakes_the_first_check_names_its_own(first, rules):
         "the minimum firmware",
         "leading zero",
         "the other manufacturer",
+        "the longest serial",
         "the longest location",
         "every character of an attribute",
     ],

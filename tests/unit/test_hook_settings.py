@@ -20,7 +20,7 @@ def test_good_settings_are_read(folder):
     loaded = settings.load(lambdas.HOOK_ENVIRONMENT, folder)
     assert (loaded.table_name, loaded.lease_ms) == (lambdas.TABLE, 600_000)
     assert loaded.rules.template_arn == lambdas.TEMPLATE_ARN
-    assert loaded.rules.extra_attributes == ("powerSource", "rack")
+    assert loaded.rules.device_types["gateway"].extra_parameters == {"Extra_powerSource": "unknown", "Extra_rack": "r1"}
     assert loaded.rules.device_types["gateway"].open_enrolment is True
     assert loaded.rules.device_types["temperature-sensor"].open_enrolment is False
     assert loaded.rules.device_types["temperature-sensor"].minimum_firmware == (1, 9)
@@ -59,7 +59,7 @@ def test_a_value_that_cannot_be_right_is_refused_by_name(name, value, folder):
         ("minimumFirmware", "1.x", "minimumFirmware '1.x'"),
         ("enrolment", "none", "enrolment 'none'"),
         ("manufacturers", ["Acme Inc"], "'Acme Inc' cannot be"),
-        ("attributes", {"powerSource": "50%"}, "'50%' cannot be"),
+        ("extraParameters", {"Extra_powerSource": "50%"}, "'50%' cannot be"),
         ("policyName", None, "'policyName' is missing"),
     ],
 )

@@ -8,10 +8,10 @@ import xml.etree.ElementTree as ElementTree
 
 import pytest
 
-from fleetgate import smoke, smoke_hook, smoke_report
+from fleetgate import smoke_bounds, smoke_checker, smoke_hook, smoke_report
 from fleetgate.errors import fail
 from fleetgate.mqtt import Refused
-from fleetgate.smoke import Checker, CheckFailed
+from fleetgate.smoke_checker import Checker, CheckFailed
 from fleetgate.smoke_report import Check, Status
 
 CHECKS = [
@@ -88,7 +88,7 @@ def test_checks_go_on_after_a_failure_and_only_what_needs_it_is_skipped():
 
 
 @pytest.mark.parametrize(
-    "error", [fail("w", "what", "r"), Refused("what", "r", explicit=True), OSError(2, "what", "f")], ids=["fleet", "mqtt", "os"]
+    "error", [fail("w", "what", "r"), Refused("what", "r"), OSError(2, "what", "f")], ids=["fleet", "mqtt", "os"]
 )
 def test_errors_of_the_world_outside_are_failed_checks_with_cause_and_next_step(error):
     checker = Checker(lambda _: None, threading.Event())
@@ -106,19 +106,19 @@ def test_an_interrupted_run_looks_at_nothing_more():
 
 
 def test_a_stranger_s_telemetry_is_foreign_unless_the_type_may_speak_on_its_behalf(fleet):
-    sensor = smoke.foreign_topics(fleet, "temperature-sensor", "stranger")
+    sensor = smoke_bounds.foreign_topics(fleet, "temperature-sensor", "stranger")
     assert "sensors/temperature/stranger/status" in sensor and "gateway/stranger/status" in sensor
-    gateway = smoke.foreign_topics(fleet, "gateway", "stranger")
+    gateway = smoke_bounds.foreign_topics(fleet, "gateway", "stranger")
     assert gateway == ["gateway/stranger/status"]
 
 
 def test_eventually_returns_what_is_found_and_gives_up_in_time():
     answers = iter([None, None, "there"])
-    assert smoke.eventually(lambda: next(answers), 5, threading.Event()) == "there"
-    assert smoke.eventually(lambda: None, 0.05, threading.Event()) is None
+    assert smoke_checker.eventually(lambda: next(answers), 5, threading.Event()) == "there"
+    assert smoke_checker.eventually(lambda: None, 0.05, threading.Event()) is None
     stopped = threading.Event()
     stopped.set()
-    assert smoke.eventually(lambda: None, 60, stopped) is None
+    assert smoke_checker.eventually(lambda: None, 60, stopped) is None
 
 
 DECISION = {"event": "provisioning_decision", "reason": "revoked", "certificateId": "c"}

@@ -17,7 +17,7 @@ from pydantic import AfterValidator, Field
 
 from fleetgate import document
 from fleetgate.document import DottedPath, Source, Strict
-from fleetgate.errors import FleetgateError, Problem, fail
+from fleetgate.errors import FleetgateError, Problem
 
 FILE = "catalogue/device_types.yaml"
 SCHEMA_FILE = "catalogue/device_types.schema.json"
@@ -138,11 +138,7 @@ def parse(text: str, file: str = FILE) -> Catalogue:
 
 def read(root: Path) -> Catalogue:
     """The catalogue of the checkout at `root`."""
-    try:
-        text = (root / FILE).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise fail(FILE, f"cannot be read: {error}", "restore the file") from None
-    return parse(text)
+    return parse(document.read_text(root / FILE, FILE))
 
 
 def schema() -> str:
@@ -158,8 +154,16 @@ def schema() -> str:
 
 
 def version_key(version: str) -> tuple[int, ...] | None:
-    """`1.10.0` as (1, 10, 0), or None if it is not numbers between dots. The hook compares in the same way."""
-    return tuple(int(part) for part in version.split(".")) if re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9}){0,7}", version) else None
+    """`1.10.0` as (1, 10), or None if it is not numbers between dots. Trailing zeros do not count: 1.2 and 1.2.0 are the same.
+
+    The hook compares in the same way; a contract test holds the two together.
+    """
+    if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9}){0,7}", version):
+        return None
+    numbers = [int(part) for part in version.split(".")]
+    while len(numbers) > 1 and numbers[-1] == 0:
+        numbers.pop()
+    return tuple(numbers)
 
 
 def _check(types: dict[str, DeviceType], names: list[str], source: Source) -> list[Problem]:

@@ -14,12 +14,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 KEY_FILE = "key.pem"
-CSR_FILE = "csr.pem"
 CERTIFICATE_FILE = "certificate.pem"
 
 
 def create(environment: Environment, name: str) -> tuple[Path, Path]:
-    """Makes the private key (0600) and the CSR of claim `name`; returns their paths. Never overwrites a key."""
+    """Makes the private key (0600) and the CSR of claim `name`; returns their paths.
+
+    Never overwrites either. A key whose CSR is gone, or was never written, gets a new CSR.
+    """
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import ec
@@ -29,21 +31,25 @@ def create(environment: Environment, name: str) -> tuple[Path, Path]:
         raise fail(f"claim {name!r}", "is not a claim name", "use lower case letters, digits and inner hyphens")
     if name not in environment.settings.claims:
         raise fail(environment.file, f"claims has no {name!r}", f"add `{name}: {{}}` under claims first")
-    key_file = environment.claim_folder(name) / KEY_FILE
-    csr_file = environment.claim_csr_file(name)
-    for path in (key_file, csr_file):
-        if path.exists():
-            raise fail(str(path), "is already there and is not overwritten", "use it, or take another claim name")
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"{environment.settings.prefix} claim {name}")])
-    csr = x509.CertificateSigningRequestBuilder().subject_name(subject).sign(key, hashes.SHA256())
-    key_file.parent.mkdir(parents=True, exist_ok=True)
-    key_file.parent.chmod(0o700)
+    key_file, csr_file = environment.claim_folder(name) / KEY_FILE, environment.claim_csr_file(name)
+    if csr_file.exists():
+        raise fail(str(csr_file), "is already there and is not overwritten", "use it, or take another claim name")
+    if key_file.exists():
+        try:
+            key = serialization.load_pem_private_key(key_file.read_bytes(), password=None)
+        except (OSError, ValueError, TypeError):
+            raise fail(str(key_file), "is not a private key", "put the claim's key there, or move the file away") from None
+    else:
+        key = ec.generate_private_key(ec.SECP256R1())
+        key_file.parent.mkdir(parents=True, exist_ok=True)
+        key_file.parent.chmod(0o700)
+        pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+        # Born with its mode: there is no moment at which another user could open it.
+        with os.fdopen(os.open(key_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(pem)
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"{environment.settings.prefix} claim {name}"[:64])])
+    csr = x509.CertificateSigningRequestBuilder().subject_name(subject).sign(key, hashes.SHA256())  # type: ignore[arg-type]
     csr_file.parent.mkdir(parents=True, exist_ok=True)
-    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    # Born with its mode: there is no moment at which another user could open it.
-    with os.fdopen(os.open(key_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        file.write(pem)
     csr_file.write_bytes(csr.public_bytes(serialization.Encoding.PEM))
     return key_file, csr_file
 

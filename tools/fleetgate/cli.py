@@ -46,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:
         if args.debug or not _is_foreign(error):
             raise
-        print(f"fleetgate: {_explain(error)}", file=sys.stderr)
+        print(f"fleetgate: {_explain(error, args)}", file=sys.stderr)
         return 1
 
 
@@ -55,11 +55,11 @@ def _is_foreign(error: Exception) -> bool:
     return isinstance(error, OSError) or type(error).__module__.partition(".")[0] in ("botocore", "boto3")
 
 
-def _explain(error: Exception) -> str:
+def _explain(error: Exception, args: argparse.Namespace) -> str:
     name = type(error).__name__
     endpoint = os.environ.get("AWS_ENDPOINT_URL")
     if name in ("EndpointConnectionError", "ConnectTimeoutError", "ConnectionClosedError") and endpoint:
-        return f"{endpoint}: the embedded cloud does not answer\n    -> run: fleetgate cloud up"
+        return f"{endpoint}: the embedded cloud does not answer\n    -> run: fleetgate cloud up --env {args.env}"
     if name in ("NoCredentialsError", "PartialCredentialsError", "TokenRetrievalError", "SSOTokenLoadError"):
         return "AWS: no usable credentials\n    -> put AWS credentials into the environment (aws configure, aws sso login)"
     if isinstance(error, OSError) and error.filename:

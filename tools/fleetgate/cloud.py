@@ -6,6 +6,7 @@ under `build/<env>/cloud/`. It outlives the command that started it and is stopp
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
@@ -76,7 +77,7 @@ def up(environment: Environment, say: Callable[[str], None]) -> bool:
     folder.chmod(0o700)  # state holds the private keys that the cloud made for devices
     log = (folder / "cloud.log").open("ab")
     process = subprocess.Popen(
-        [sys.executable, "-m", MODULE],
+        [sys.executable, "-m", MODULE, str(_lock_file(environment))],
         cwd=folder,
         env=_variables(environment),
         stdin=subprocess.DEVNULL,
@@ -85,7 +86,6 @@ def up(environment: Environment, say: Callable[[str], None]) -> bool:
         start_new_session=True,  # Ctrl-C in the command that started it must not end it
     )
     log.close()
-    _pid_file(environment).write_text(f"{process.pid}\n", encoding="ascii")
     _wait_until_ready(environment, say, process)
     return True
 
@@ -95,16 +95,13 @@ def down(environment: Environment) -> bool:
     _settings(environment)
     pid = _running_pid(environment)
     if pid is None:
-        _pid_file(environment).unlink(missing_ok=True)
         return False
     os.kill(pid, signal.SIGTERM)
     deadline = time.monotonic() + STOP_SECONDS
-    while _is_ours(pid):
+    while _running_pid(environment) == pid:
         if time.monotonic() > deadline:
             raise fail(f"process {pid}", f"the embedded cloud did not stop in {STOP_SECONDS:.0f} s", f"kill -KILL {pid}")
-        _reap(pid)
         time.sleep(0.05)
-    _pid_file(environment).unlink(missing_ok=True)
     return True
 
 
@@ -130,8 +127,8 @@ def _folder(environment: Environment) -> Path:
     return environment.build / "cloud"
 
 
-def _pid_file(environment: Environment) -> Path:
-    return _folder(environment) / "pid"
+def _lock_file(environment: Environment) -> Path:
+    return _folder(environment) / "lock"
 
 
 def _variables(environment: Environment) -> dict[str, str]:
@@ -159,25 +156,16 @@ def _variables(environment: Environment) -> dict[str, str]:
 
 
 def _running_pid(environment: Environment) -> int | None:
-    """The pid in the pid file, if that process is an embedded cloud (a pid can be another's after a restart)."""
+    """The process that holds the cloud's lock, or None."""
     try:
-        pid = int(_pid_file(environment).read_text(encoding="ascii"))
-    except (OSError, ValueError):
-        return None
-    return pid if _is_ours(pid) else None
-
-
-def _is_ours(pid: int) -> bool:
-    shown = subprocess.run(["ps", "-o", "stat=,command=", "-p", str(pid)], capture_output=True, text=True, check=False)
-    return MODULE in shown.stdout and not shown.stdout.lstrip().startswith("Z")
-
-
-def _reap(pid: int) -> None:
-    """Collects the process if it is a child of this one (a test that ran up and down); otherwise init does."""
-    try:
-        os.waitpid(pid, os.WNOHANG)
-    except ChildProcessError:
-        return
+        with _lock_file(environment).open("r+", encoding="ascii") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return int(file.read() or 0)
+    except FileNotFoundError:
+        pass
+    return None
 
 
 def _is_taken(port: int) -> bool:

@@ -36,6 +36,15 @@ def remove_device(thing_name: str) -> list[str]:
     return removed
 
 
+def is_there(thing_name: str) -> bool:
+    return _tolerant(aws.client("iot").describe_thing, thingName=thing_name) is not None
+
+
+def principals(thing_name: str) -> set[str]:
+    """What is attached to a thing: ids of certificates, and names of other principals. Empty if there is no such thing."""
+    return {principal.rpartition("/")[2] for principal in _principals(aws.client("iot"), thing_name)}
+
+
 def remove_certificate(certificate_id: str) -> None:
     """Deactivates, detaches and deletes a certificate."""
     iot = aws.client("iot")

@@ -8,10 +8,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from fleetgate import build, claims, cloud
+from fleetgate import build, claims, cloud, drain
 from fleetgate.build import Fleet
+from fleetgate.drain import DeployedType
 from fleetgate.environment import Environment
-from fleetgate.errors import fail
+from fleetgate.errors import FleetgateError, Problem, fail
 from fleetgate.terraform import FOLDER, Runner
 
 Say = Callable[[str], None]
@@ -38,6 +39,7 @@ def plan(fleet: Fleet, say: Say) -> bool:
     runner = Runner(environment)
     runner.init()
     _record_file(environment).unlink(missing_ok=True)
+    _refuse_to_strand_devices(fleet, runner)
     changes = runner.plan(environment.build / build.TFVARS)
     record = {"changes": changes, "inputs": _inputs_digest(environment)}
     _record_file(environment).write_text(json.dumps(record) + "\n", encoding="ascii")
@@ -63,8 +65,6 @@ def apply(environment: Environment, say: Say) -> Applied:
 
 def destroy(fleet: Fleet, say: Say) -> int:
     """Takes everything away, the devices first. Returns how many devices there were."""
-    from fleetgate import drain
-
     environment = fleet.environment
     cloud.require(environment)
     if environment.settings.deletion_protection:
@@ -74,13 +74,56 @@ def destroy(fleet: Fleet, say: Say) -> int:
     build.write(fleet)
     runner = Runner(environment)
     runner.init()
-    devices = drain.drain(fleet, say)
+    types = _deployed_types(fleet, runner)
+    drain.close_gate(fleet.names.template)
+    devices = drain.find(fleet.names.table, types)
+    drain.remove(devices, say)
+    if left := drain.strangers(types):
+        shown = ", ".join(left[:10]) + " …" * (len(left) > 10)
+        remedy = "remove them, or give them another thing type, then run the same command again"
+        raise fail("things", f"{len(left)} things that fleetgate did not make have one of its types: {shown}", remedy)
     runner.destroy(environment.build / build.TFVARS)
     for path in (_record_file(environment), runner.plan_file):
         path.unlink(missing_ok=True)
     for name in environment.settings.claims:  # the key and its request stay: they make the next claim certificate
         (environment.claim_folder(name) / claims.CERTIFICATE_FILE).unlink(missing_ok=True)
-    return devices
+    return len(devices.things)
+
+
+def devices_of(fleet: Fleet, device_type: str) -> drain.Devices:
+    """The devices of a deployed type, whether or not the catalogue still has it."""
+    cloud.require(fleet.environment)
+    runner = Runner(fleet.environment)
+    runner.init()
+    types = _deployed_types(fleet, runner)
+    chosen = [deployed for deployed in types if deployed.name == device_type]
+    if not chosen:
+        known = ", ".join(sorted(deployed.name for deployed in types))
+        raise fail(f"--type {device_type!r:.80}", "is neither deployed nor in the catalogue", f"use one of: {known}")
+    return drain.find(fleet.names.table, chosen)
+
+
+def _deployed_types(fleet: Fleet, runner: Runner) -> list[DeployedType]:
+    """The types in the state, and those of the catalogue: after an interrupted destroy the state may have forgotten one."""
+    outputs = runner.outputs()
+    policies, thing_types = outputs.get("device_policy_names", {}), outputs.get("thing_type_names", {})
+    deployed = {DeployedType(name, policy, thing_types[name]) for name, policy in policies.items() if name in thing_types}
+    wanted = {DeployedType(name, t.policy, t.thing_type) for name, t in fleet.names.types.items()}
+    return sorted(deployed | wanted, key=lambda t: (t.name, t.thing_type))
+
+
+def _refuse_to_strand_devices(fleet: Fleet, runner: Runner) -> None:
+    """A type that leaves the catalogue while devices have it would stop an apply half-way: policy and thing type are in use."""
+    problems = []
+    for name, thing_type in runner.outputs().get("thing_type_names", {}).items():
+        kept = fleet.names.types.get(name)
+        if kept is not None and kept.thing_type == thing_type:
+            continue
+        if left := drain.strangers([DeployedType(name, "", thing_type)]):
+            remedy = f"run: fleetgate drain --type {name} --env {fleet.environment.name}, or put it back into the catalogue"
+            problems.append(Problem(f"device type {name}", f"would be removed, and {len(left)} things have it", remedy))
+    if problems:
+        raise FleetgateError(problems)
 
 
 def _make_missing_claims(environment: Environment, say: Say) -> None:
@@ -96,8 +139,12 @@ def _prune_template_versions(environment: Environment, say: Say) -> None:
     from fleetgate import aws
 
     iot = aws.client("iot")
-    name = json.loads((environment.build / build.TFVARS).read_text(encoding="utf-8"))["template_name"]
+    variables = json.loads((environment.build / build.TFVARS).read_text(encoding="utf-8"))
+    name = variables["template_name"]
     try:
+        deployed = iot.describe_provisioning_template(templateName=name)["templateBody"]
+        if json.loads(deployed) == json.loads(variables["template_body"]):
+            return
         pages = iot.get_paginator("list_provisioning_template_versions").paginate(templateName=name)
         versions = [version for page in pages for version in page["versions"]]
     except iot.exceptions.ResourceNotFoundException:

@@ -30,7 +30,7 @@ from fleetgate.mqtt import DeviceError, MqttSession, Refused, Throttled, TimedOu
 T = TypeVar("T")
 
 #: The steps whose time is taken, in their order.
-STEPS = ("claim_connect", "create_keys", "register", "connect", "publish", "shadow")
+STEPS = ("claim_connect", "create_keys", "register", "connect")
 _FORBIDDEN, _BAD_REQUEST, _TOO_MANY, _SERVER_ERROR, _NOT_FOUND = 403, 400, 429, 500, 404
 
 
@@ -57,7 +57,7 @@ class Interrupted(DeviceError):
 
 
 @dataclass(frozen=True)
-class Patience:
+class RetryPolicy:
     """How long a device tries. Back-off with full jitter: a fleet that boots at once must not come back at once."""
 
     attempts: int = 8
@@ -140,7 +140,7 @@ class Record:
 
 @dataclass(frozen=True)
 class Provisioned:
-    """A device that is in. resumed: it went on with an identity that was there; whole: seconds from start to end."""
+    """A device that is in. resumed: it went on with an identity that was there; total: seconds from start to end."""
 
     serial: str
     thing_name: str
@@ -149,24 +149,24 @@ class Provisioned:
     resumed: bool
     retries: int
     seconds: dict[str, float]
-    whole: float
+    total: float
 
 
-class Walk:
-    """One device on its way in. Raises DeviceError; what it has by then is kept, and another walk goes on from there."""
+class DeviceProvisioner:
+    """Brings one device in. Raises DeviceError; what it has by then is kept, and another provisioner goes on from there."""
 
     def __init__(
         self,
         gate: Gate,
         device: Device,
         folder: IdentityFolder,
-        patience: Patience | None = None,
+        retry: RetryPolicy | None = None,
         stop: threading.Event | None = None,
     ) -> None:
         self.gate = gate
         self.device = device
         self.folder = folder
-        self.patience = patience or Patience()
+        self.retry = retry or RetryPolicy()
         self.record = Record()
         self._stop = stop or threading.Event()
 
@@ -182,7 +182,7 @@ class Walk:
             options = ClientOptions(
                 max_request_response_subscriptions=4,  # accepted and rejected of the two requests
                 max_streaming_subscriptions=0,
-                operation_timeout_in_seconds=max(1, int(self.patience.step_seconds)),
+                operation_timeout_in_seconds=max(1, int(self.retry.step_seconds)),
             )
             service = IotIdentityClientV2(session.client, options)
             if found is not None and step is Step.REGISTER:
@@ -213,7 +213,7 @@ class Walk:
     def _open(self, client_id: str, certificate: Path, key: Path, *, early: bool) -> MqttSession:
         def attempt() -> MqttSession:
             session = MqttSession(self.gate.endpoint, client_id, certificate, key)
-            session.connect(self.patience.step_seconds)
+            session.connect(self.retry.step_seconds)
             return session
 
         # AWS takes one connect a second from the same client id.
@@ -253,14 +253,14 @@ class Walk:
     def _ask(self, session: MqttSession, what: str, send: Callable[[], Future[Any]], secret: str | None = None) -> Any:
         def attempt() -> Any:
             try:
-                return session.wait(send(), what, self.patience.step_seconds + 1)
+                return session.wait(send(), what, self.retry.step_seconds + 1)
             except V2ServiceException as error:
                 raise _service_error(what, self.device.serial, error, secret) from None
 
         return self._persist(attempt)
 
     def _persist(self, attempt: Callable[[], T], refusals: int = 1, least_seconds: float = 0.0) -> T:
-        """The result of `attempt`, tried as often as patience has it."""
+        """The result of `attempt`, tried as often as the retry policy has it."""
         tried = 0
         while True:
             if self._stop.is_set():
@@ -269,11 +269,14 @@ class Walk:
                 return attempt()
             except DeviceError as error:
                 tried += 1
-                allowed = refusals if isinstance(error, Refused) else self.patience.attempts_for(error)
+                allowed = refusals if isinstance(error, Refused) else self.retry.attempts_for(error)
                 if tried >= allowed:
                     raise
             self.record.retries += 1
-            self._stop.wait(least_seconds + self.patience.pause(tried - 1))
+            self._stop.wait(least_seconds + self.retry.pause(tried - 1))
+
+
+Walk = DeviceProvisioner  # the old name, until tests/clouds.py has the new one
 
 
 def provision(
@@ -281,36 +284,25 @@ def provision(
     device: Device,
     folder: Path,
     *,
-    patience: Patience | None = None,
     stop: threading.Event | None = None,
-    publish: Callable[[str], str] | None = None,
-    read_shadow: bool = False,
 ) -> Provisioned:
     """Brings one device in, keeping its identity in `folder`, and proves it by a connection as its own thing.
 
-    publish: the topic, by thing name, that a first message goes to. Raises DeviceError, and FleetgateError for a folder that
-    cannot be used.
+    Raises DeviceError, and FleetgateError for a folder that cannot be used.
     """
     start = time.perf_counter()
-    walk = Walk(gate, device, IdentityFolder(folder), patience, stop)
-    identity, resumed = walk.register()
-    thing = str(identity.thing_name)
-    with walk.connect(identity) as session:
-        if publish is not None:
-            with walk.record.step("publish"):
-                session.publish(publish(thing), hello(device), walk.patience.step_seconds)
-        if read_shadow:
-            with walk.record.step("shadow"):
-                ShadowReader(session, thing, walk.patience.step_seconds).get()
+    provisioner = DeviceProvisioner(gate, device, IdentityFolder(folder), stop=stop)
+    identity, resumed = provisioner.register()
+    provisioner.connect(identity).close()
     return Provisioned(
         serial=device.serial,
-        thing_name=thing,
+        thing_name=str(identity.thing_name),
         certificate_id=identity.certificate_id,
         folder=folder,
         resumed=resumed,
-        retries=walk.record.retries,
-        seconds=walk.record.seconds,
-        whole=time.perf_counter() - start,
+        retries=provisioner.record.retries,
+        seconds=provisioner.record.seconds,
+        total=time.perf_counter() - start,
     )
 
 
@@ -319,10 +311,10 @@ def hello(device: Device) -> bytes:
     return json.dumps({"serialNumber": device.serial, "firmwareVersion": device.firmware, "hello": True}).encode()
 
 
-def telemetry_topic(pattern: str, device_type: str, thing: str, leaf: str = "status") -> str:
+def telemetry_topic(pattern: str, device_type: str, thing: str) -> str:
     """A topic that a pattern of the catalogue allows `thing` to publish to."""
     topic = pattern.replace("{type}", device_type).replace("{thing}", thing)
-    return topic.removesuffix("*") + leaf if topic.endswith("/*") else topic
+    return f"{topic.removesuffix('*')}status" if topic.endswith("/*") else topic
 
 
 class ShadowReader:
@@ -368,7 +360,7 @@ def _service_error(what: str, serial: str, error: V2ServiceException, secret: st
     if "TIMEOUT" in name:
         return TimedOut(f"{what} was not answered in time", "see the provisioning hook's log, and try again")
     if "SUBSCRIBE_FAILURE" in name or "PUBLISH_FAILURE" in name:
-        return Refused(f"{what}: the broker refused the topic", _CLAIM_REMEDY, explicit=True)
+        return Refused(f"{what}: the broker refused the topic", _CLAIM_REMEDY)
     return DeviceError(f"{what} failed ({name})", "try again; --debug shows where it happened")
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator
+from pathlib import Path as FilePath
 from typing import Any, TypeVar, get_args
 
 import yaml
@@ -52,6 +53,18 @@ def dotted(path: DottedPath) -> str:
     return text
 
 
+def read_text(path: FilePath, file: str) -> str:
+    """The text of a file that people write; `file` is its name for messages. Raises FleetgateError if it cannot be read."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise fail(file, f"cannot be read: {error.strerror}", "restore the file, or give yourself the right to read it") from None
+    except UnicodeDecodeError as error:
+        raise fail(
+            file, f"is not UTF-8 text: byte {error.start} is {error.object[error.start]:#04x}", "save it as UTF-8"
+        ) from None
+
+
 def load(text: str, file: str) -> tuple[dict[str, Any], Source]:
     """Parses YAML into a map and the places of its parts. Raises FleetgateError for what is not a YAML map."""
     try:
@@ -92,12 +105,12 @@ def _depth(text: str) -> int:
     return deepest
 
 
-def validate(data: Any, source: Source, model: type[ModelT], at: DottedPath = ()) -> tuple[ModelT | None, list[Problem]]:
-    """The model of `data`, which stands at path `at` of its file, or None and every problem of it."""
+def validate(data: Any, source: Source, model: type[ModelT]) -> tuple[ModelT | None, list[Problem]]:
+    """The model of `data`, or None and every problem of it."""
     try:
         return model.model_validate(data), []
     except ValidationError as error:
-        return None, [_problem(item, model, source, at) for item in error.errors(include_url=False)]
+        return None, [_problem(item, model, source) for item in error.errors(include_url=False)]
 
 
 def _walk(
@@ -122,22 +135,22 @@ def _walk(
             yield from _walk(value, (*path, index), lines, source, seen_nodes)
 
 
-def _problem(item: Any, model: type[BaseModel], source: Source, at: DottedPath) -> Problem:
+def _problem(item: Any, model: type[BaseModel], source: Source) -> Problem:
     path = tuple(part for part in item["loc"] if part != "[key]")
     kind, message = item["type"], item["msg"].removeprefix("Value error, ")
     if kind == "extra_forbidden":
         allowed = _allowed_keys(model, path)
         near = difflib.get_close_matches(str(path[-1]), allowed, 1)
         remedy = f"did you mean `{near[0]}`?" if near else "remove it" + f" (known here: {', '.join(allowed)})" * bool(allowed)
-        return source.problem(at + path, "unknown key", remedy)
+        return source.problem(path, "unknown key", remedy)
     if kind == "missing":
-        return source.problem(at + path, "is missing", f"add `{path[-1]}`")
+        return source.problem(path, "is missing", f"add `{path[-1]}`")
     if " | " in message:  # our own validators write "what | remedy"
         what, remedy = message.split(" | ", 1)
-        return source.problem(at + path, what, remedy)
+        return source.problem(path, what, remedy)
     given = item.get("input")
     shown = f" (it is {given!r:.80})" if not isinstance(given, dict | list) else ""
-    return source.problem(at + path, f"{message}{shown}", "give a value of that kind")
+    return source.problem(path, f"{message}{shown}", "give a value of that kind")
 
 
 def _allowed_keys(model: type[BaseModel], path: DottedPath) -> list[str]:

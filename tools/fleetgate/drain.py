@@ -1,77 +1,117 @@
-"""Takes a fleet's devices away before Terraform destroys what they hang on.
+"""Takes devices away: before Terraform destroys what they hang on, or before a device type leaves the catalogue.
 
 Terraform knows nothing of the things and certificates that devices got for themselves, and cannot destroy a policy or a thing
-type that one of them still uses. The gate is closed first, so that no device comes in behind the broom.
+type that one of them still uses. What is ours is told by the registry and by our policies, whose names no other stack can have;
+things that merely have one of our types may be somebody else's, and are left alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any
 
 from fleetgate import aws, decommission, progress
-from fleetgate.build import Fleet
 
 #: AWS detaches 15 policies a second per account: more hands than this only wait.
 PARALLEL = 8
 
 
-def drain(fleet: Fleet, say: Callable[[str], None]) -> int:
-    """Removes every device of the fleet; returns how many things there were. Running it again finishes what was interrupted."""
+@dataclass(frozen=True)
+class DeployedType:
+    """A device type as it is deployed, which the catalogue may have forgotten since."""
+
+    name: str
+    policy: str
+    thing_type: str
+
+
+@dataclass(frozen=True)
+class Devices:
+    """Names of things, and ids of certificates that no thing of ours holds."""
+
+    things: list[str]
+    certificates: list[str]
+
+
+def close_gate(template: str) -> None:
+    """Disables the provisioning template, so that no device comes in while others are taken away."""
     iot = aws.client("iot")
-    _close_gate(iot, fleet.names.template)
-    things = _things(iot, fleet)
-    if things:
-        _each("removing devices", things, decommission.remove_device)
-    # Certificates without a thing: of devices that were cut off half-way, or whose thing somebody deleted.
-    left = sorted({*_certificates_with(iot, fleet), *_certificates_in_registry(fleet.names.table)})
-    if left:
-        _each("removing certificates", left, decommission.remove_certificate)
-    say(f"  drained {len(things)} devices, {len(left)} certificates without a device")
-    return len(things)
-
-
-def _each(label: str, names: list[str], remove: Callable[[str], Any]) -> None:
-    with progress.bar(label, len(names)) as bar, ThreadPoolExecutor(PARALLEL) as pool:
-        for _ in pool.map(remove, names):
-            bar.advance()
-
-
-def _close_gate(iot: Any, template: str) -> None:
     try:
         iot.update_provisioning_template(templateName=template, enabled=False)
     except iot.exceptions.ResourceNotFoundException:
         return
 
 
-def _things(iot: Any, fleet: Fleet) -> list[str]:
-    """Every thing of the fleet's types. By type and not by group: a thing can leave its group, but never its type."""
+def find(table: str, types: Iterable[DeployedType]) -> Devices:
+    """The devices of these types, from the registry and from the policies that their certificates hold."""
+    wanted = list(types)
+    rows = list(_rows(table, {device_type.name for device_type in wanted}))
+    things = {row["thingName"] for row in rows if "thingName" in row}
+    known = {row["certificateId"] for row in rows if "certificateId" in row}
+    held = {certificate for device_type in wanted for certificate in _certificates_with(device_type.policy)}
+    iot = aws.client("iot")
+    for certificate in held - known:  # rotated, or made outside of the gate
+        things.update(_things_of(iot, certificate))
+    return Devices(sorted(things), sorted(held | known))
+
+
+def strangers(types: Iterable[DeployedType]) -> list[str]:
+    """Things that have one of these types. After a drain they are somebody else's, and keep Terraform from removing the type."""
+    iot = aws.client("iot")
     found: list[str] = []
-    for names in fleet.names.types.values():
-        pages = iot.get_paginator("list_things").paginate(thingTypeName=names.thing_type)
+    for device_type in types:
+        pages = iot.get_paginator("list_things").paginate(thingTypeName=device_type.thing_type)
         found += [thing["thingName"] for page in pages for thing in page["things"]]
     return found
 
 
-def _certificates_with(iot: Any, fleet: Fleet) -> Iterable[str]:
-    """Ids of the certificates that a device policy is attached to."""
-    for names in fleet.names.types.values():
-        try:
-            pages = iot.get_paginator("list_targets_for_policy").paginate(policyName=names.policy)
-            targets = [target for page in pages for target in page["targets"]]
-        except iot.exceptions.ResourceNotFoundException:
-            continue
-        yield from (target.rpartition("/")[2] for target in targets if ":cert/" in target)
+def remove(devices: Devices, say: Callable[[str], None]) -> None:
+    """Removes the devices. Running it again finishes what was interrupted."""
+    _each("removing devices", devices.things, decommission.remove_device)
+    # Their certificates went with them; left are those of devices that were cut off half-way.
+    _each("removing certificates", devices.certificates, decommission.remove_certificate)
+    say(f"  removed {len(devices.things)} devices, and what certificates were left")
 
 
-def _certificates_in_registry(table: str) -> Iterable[str]:
+def _each(label: str, names: list[str], work: Callable[[str], Any]) -> None:
+    if names:
+        with progress.bar(label, len(names)) as bar, ThreadPoolExecutor(PARALLEL) as pool:
+            for _ in pool.map(work, names):
+                bar.advance()
+
+
+def _certificates_with(policy: str) -> Iterator[str]:
+    iot = aws.client("iot")
+    try:
+        for page in iot.get_paginator("list_targets_for_policy").paginate(policyName=policy):
+            yield from (target.rpartition("/")[2] for target in page["targets"] if ":cert/" in target)
+    except iot.exceptions.ResourceNotFoundException:
+        return
+
+
+def _things_of(iot: Any, certificate: str) -> Iterator[str]:
+    try:
+        arn = iot.describe_certificate(certificateId=certificate)["certificateDescription"]["certificateArn"]
+    except iot.exceptions.ResourceNotFoundException:
+        return
+    for page in iot.get_paginator("list_principal_things").paginate(principal=arn):
+        yield from page["things"]
+
+
+def _rows(table: str, types: set[str]) -> Iterator[dict[str, str]]:
+    """Registry rows of these types that the hook has written to, as plain text."""
     dynamodb = aws.client("dynamodb")
     try:
         pages = dynamodb.get_paginator("scan").paginate(
-            TableName=table, ProjectionExpression="certificateId", FilterExpression="attribute_exists(certificateId)"
+            TableName=table,
+            ProjectionExpression="deviceType, thingName, certificateId",
+            FilterExpression="attribute_exists(certificateId)",
+            ConsistentRead=True,
         )
         for page in pages:
-            yield from (item["certificateId"]["S"] for item in page["Items"])
+            rows = ({name: value["S"] for name, value in item.items()} for item in page["Items"])
+            yield from (row for row in rows if row.get("deviceType") in types)
     except dynamodb.exceptions.ResourceNotFoundException:
         return

@@ -1,12 +1,17 @@
 """The process of the embedded cloud: MiniStack, held to the loopback interface.
 
-Run as `python -m fleetgate.embedded_cloud` by `fleetgate cloud up`; the settings come in environment variables (see cloud.py).
+Run as `python -m fleetgate.embedded_cloud LOCK_FILE` by `fleetgate cloud up`; the settings come in environment variables (see
+cloud.py). While it lives it holds a lock on LOCK_FILE, which has its process id: whoever can take the lock knows that it is gone.
 """
 
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+import fcntl
+import os
+import sys
+from pathlib import Path
+from typing import IO, Any
 
 LOOPBACK = "127.0.0.1"
 
@@ -31,7 +36,18 @@ def hold_to_loopback() -> None:
     loop.create_server = create_loopback_server
 
 
+def hold_lock(path: Path) -> IO[str]:
+    """Takes the lock and writes this process's id. Raises BlockingIOError if another cloud holds it. Keep the result open."""
+    file = path.open("a+", encoding="ascii")
+    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    file.truncate(0)
+    file.write(f"{os.getpid()}\n")
+    file.flush()
+    return file
+
+
 if __name__ == "__main__":
+    _lock = hold_lock(Path(sys.argv.pop(1)))
     hold_to_loopback()
     from ministack.app import main
 

@@ -50,7 +50,7 @@ class Claim(Strict):
     active: bool = True
     csr: str | None = Field(
         default=None,
-        description="Certificate signing request, relative to the repository; default build/<env>/claims/<name>/csr.pem.",
+        description="Signing request, relative to the repository; default terraform/envs/<env>-claims/<claim>.csr.pem.",
     )
 
 
@@ -119,7 +119,11 @@ class Environment:
 
     def claim_csr_file(self, claim: str) -> Path:
         csr = self.settings.claims[claim].csr
-        return self.root / csr if csr else self.claim_folder(claim) / "csr.pem"
+        if csr:
+            return self.root / csr
+        if self.settings.embedded_cloud:
+            return self.claim_folder(claim) / "csr.pem"
+        return self.root / FOLDER / f"{self.name}-claims" / f"{claim}.csr.pem"
 
     def process_variables(self) -> dict[str, str | None]:
         """The environment variables that point every SDK and Terraform at this environment; None unsets one."""
@@ -170,7 +174,7 @@ def load(root: Path, name: str) -> Environment:
             f"use one of {', '.join(known)}, or copy example.yaml",
         )
     path = root / FOLDER / f"{name}.yaml"
-    return Environment(root, name, parse(path.read_text(encoding="utf-8"), f"{FOLDER}/{name}.yaml"))
+    return Environment(root, name, parse(document.read_text(path, f"{FOLDER}/{name}.yaml"), f"{FOLDER}/{name}.yaml"))
 
 
 _PATTERN_REMEDIES = {

@@ -117,19 +117,28 @@ class IdentityFolder:
         _write(self.certificate_file, certificate, 0o644)
         self.update(identity)
 
+    def set_aside(self) -> Path:
+        """Renames the folder, key and all, to the first free `<name>.old-<n>`, and returns that."""
+        number = 1
+        while (aside := self.path.with_name(f"{self.path.name}.old-{number}")).exists():
+            number += 1
+        return self.path.rename(aside)
+
     def update(self, identity: Identity) -> None:
         _write(self._state_file, json.dumps(asdict(identity), indent=1, sort_keys=True) + "\n", 0o600)
 
 
 def unfinished(keys: Path, device_type: str) -> list[Identity]:
-    """Devices of the type that were begun in `keys` and not finished, by serial. Unusable folders are left out."""
+    """Devices of the type that were begun in `keys` and not finished, by serial; without unusable folders and those set aside."""
     found = []
     for path in sorted(keys.glob(f"*/{_STATE_FILE}")):
         try:
             identity = IdentityFolder(path.parent).load()
         except FleetgateError:
             continue
-        if identity is not None and identity.device_type == device_type and not identity.is_finished:
+        if identity is None or identity.is_finished or path.parent.name != identity.serial:
+            continue
+        if identity.device_type == device_type:
             found.append(identity)
     return found
 

@@ -56,16 +56,9 @@ class TlsFailed(DeviceError):
 
 
 class Refused(DeviceError):
-    """The broker said no to a connect, publish or subscribe, or answered it by closing the connection.
-
-    explicit: it said so with a reason code; otherwise it only hung up, which a broken network can look like.
-    """
+    """The broker said no to a connect, publish or subscribe, or answered it by closing the connection."""
 
     reason = "refused"
-
-    def __init__(self, what: str, remedy: str, *, explicit: bool) -> None:
-        super().__init__(what, remedy)
-        self.explicit = explicit
 
 
 class Throttled(DeviceError):
@@ -172,7 +165,7 @@ class MqttSession:
             # The operation can hear of a lost connection a moment before the session does.
             wait_for([self._lost], 0.2)
         if self._lost.done():
-            raise Refused(f"{self.where} closed the connection on: {what}", _POLICY_REMEDY, explicit=False)
+            raise Refused(f"{self.where} closed the connection on: {what}", _POLICY_REMEDY)
         if future.done():
             future.result()  # raises
         raise TimedOut(f"{self.where} did not answer in {seconds:g} s: {what}", _NETWORK_REMEDY)
@@ -189,7 +182,7 @@ class MqttSession:
         if code in _THROTTLE_CODES:
             raise Throttled(f"{self.where} is busy: {what} (reason code {code:#04x})", _LATER_REMEDY)
         if code in _REFUSAL_CODES:
-            raise Refused(f"{self.where} refused: {what} (reason code {code:#04x})", _POLICY_REMEDY, explicit=True)
+            raise Refused(f"{self.where} refused: {what} (reason code {code:#04x})", _POLICY_REMEDY)
         raise DeviceError(f"{self.where} could not do: {what} (reason code {code:#04x})", "see the MQTT 5 reason codes")
 
     # Callbacks of the SDK, on its threads.
@@ -214,7 +207,7 @@ class MqttSession:
         name = getattr(data.exception, "name", type(data.exception).__name__)
         if "HANGUP" in name:
             # What AWS does with a certificate that is not active, and some brokers with any refused connect.
-            return Refused(f"{self.where} hung up on: {what}", _POLICY_REMEDY, explicit=False)
+            return Refused(f"{self.where} hung up on: {what}", _POLICY_REMEDY)
         if "TLS" in name:
             return TlsFailed(f"{self.where}: the TLS handshake failed ({name})", _TRUST_REMEDY)
         return Unreachable(f"{self.where} cannot be reached ({name})", _NETWORK_REMEDY)

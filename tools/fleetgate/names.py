@@ -40,10 +40,6 @@ class Names:
     parent_group: str
     types: dict[str, TypeNames]
 
-    def type_of_thing(self, thing: str) -> str | None:
-        """The device type that a thing name belongs to, or None."""
-        return next((t for t, names in self.types.items() if thing.startswith(names.thing_prefix)), None)
-
 
 def derive(catalogue: Catalogue, environment: Environment) -> Names:
     """Names from catalogue and environment. Raises FleetgateError if one would be too long."""

@@ -10,6 +10,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+from fleetgate import template
 from fleetgate.catalogue import Catalogue
 from fleetgate.errors import fail
 from fleetgate.names import Names
@@ -64,7 +65,6 @@ def catalogue_slice(function: str, catalogue: Catalogue, names: Names) -> dict[s
             }
         }
     return {
-        "extraAttributes": list(catalogue.extra_attributes),
         "deviceTypes": {
             name: {
                 "thingNamePrefix": names.types[name].thing_prefix,
@@ -76,7 +76,7 @@ def catalogue_slice(function: str, catalogue: Catalogue, names: Names) -> dict[s
                 "manufacturers": list(kind.manufacturers),
                 "firmwarePattern": kind.firmware.pattern,
                 "minimumFirmware": kind.firmware.minimum,
-                "attributes": dict(kind.attributes),
+                "extraParameters": template.extra_values(catalogue, kind),
             }
             for name, kind in catalogue.device_types.items()
         },

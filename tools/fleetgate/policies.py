@@ -124,6 +124,9 @@ def _render_one(
     except jinja2.TemplateSyntaxError as error:
         problems.append(Problem(f"{FOLDER}/{error.name}:{error.lineno}", f"not a Jinja template: {error}", "mend the line"))
         return
+    except (jinja2.TemplateError, TypeError, ValueError, LookupError, ArithmeticError) as error:
+        problems.append(Problem(f"{where} (for {name})", f"cannot be rendered: {error}", "mend the expression in the template"))
+        return
     try:
         policy = json.loads(text)
     except json.JSONDecodeError as error:

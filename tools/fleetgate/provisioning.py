@@ -17,10 +17,10 @@ from typing import Any
 from fleetgate import aws, claims, identity
 from fleetgate.build import Fleet
 from fleetgate.catalogue import ATTRIBUTE_VALUE, DeviceType, version_key
-from fleetgate.device import STEPS, Device, Gate, Interrupted, Patience, Provisioned, provision
+from fleetgate.device import STEPS, Device, Gate, Interrupted, Provisioned, provision
 from fleetgate.environment import Environment
 from fleetgate.errors import FleetgateError, Problem, fail
-from fleetgate.identity import Identity
+from fleetgate.identity import Identity, IdentityFolder
 from fleetgate.mqtt import DeviceError
 from fleetgate.registry import Registry, Row, unknown_type
 
@@ -55,7 +55,7 @@ class Report:
     def latencies(self) -> dict[str, dict[str, float]]:
         """Milliseconds p50, p90 and p99 by step, and of the whole way; steps that nobody took are left out."""
         by_step = {step: [d.seconds[step] for d in self.done if step in d.seconds] for step in STEPS}
-        by_step["whole"] = [d.whole for d in self.done]
+        by_step["total"] = [d.total for d in self.done]
         return {
             step: {f"p{p}": round(percentile(values, p) * 1000, 1) for p in (50, 90, 99)}
             for step, values in by_step.items()
@@ -186,13 +186,54 @@ def can_go_on(begun: Identity, row: Row | None, *, open_enrolment: bool) -> bool
     return row.get("status") != "revoked" and row.get("certificateId") == begun.certificate_id
 
 
+def start_over_where_lost(fleet: Fleet, devices: Iterable[Device], keys: Path) -> list[str]:
+    """Sets aside the stored identities that the registry no longer stands behind, and says in a line each what was done.
+
+    A device that holds one is refused for ever: its certificate went with an earlier fleet, or an operator has set the serial
+    back. Raises FleetgateError for those whose serial would have to be added first.
+    """
+    registry = Registry(fleet.names.table)
+    lost: list[tuple[IdentityFolder, Identity]] = []
+    problems: list[Problem] = []
+    for device in devices:
+        folder = IdentityFolder(keys / device.serial)
+        try:
+            found = folder.load()
+        except FleetgateError:
+            continue  # run() reports it
+        if found is None or found.thing_name is None or found.serial != device.serial:
+            continue  # never registered, so the gate decides; or another's, which run() reports
+        row = registry.get(device.serial)
+        if row is None and fleet.catalogue.device_types[device.device_type].enrolment != "open":
+            what = f"is not in the registry any more; {folder.path} holds its certificate {_short(found)}"
+            add = f"fleetgate registry add --env {fleet.environment.name} --type {device.device_type} {device.serial}"
+            problems.append(Problem(f"serial {device.serial}", what, f"run: {add}, then the same command again"))
+        elif not (row and stands_behind(row, found)):
+            lost.append((folder, found))
+    if problems:
+        raise FleetgateError(problems)
+    return [
+        f"{found.serial}: the registry does not know its certificate {_short(found)} any more; it starts over\n"
+        f"    -> its old key and certificate are kept in {folder.set_aside()}"
+        for folder, found in lost
+    ]
+
+
+def stands_behind(row: Row, registered: Identity) -> bool:
+    """Whether the registry still knows a device by the certificate it was registered with."""
+    return row.get("certificateId") == registered.certificate_id and row.get("status") != "registered"
+
+
+def _short(found: Identity) -> str:
+    return f"{found.certificate_id[:12]}..."
+
+
 def run(
     gate: Gate,
     devices: Iterable[Device],
     keys: Path,
     parallel: int,
     advance: Callable[[], None] = lambda: None,
-    patience: Patience | None = None,
 ) -> Report:
     """Brings the devices in, `parallel` at a time. Ctrl-C stops at the next step of each; what they have is kept."""
     todo = list(devices)
@@ -203,7 +244,7 @@ def run(
 
     def one(device: Device) -> Provisioned | Failure:
         try:
-            return provision(gate, device, keys / device.serial, patience=patience, stop=stop)
+            return provision(gate, device, keys / device.serial, stop=stop)
         except DeviceError as error:
             return Failure(device.serial, error.reason, error.what, error.remedy)
         except FleetgateError as error:

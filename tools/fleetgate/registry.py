@@ -9,7 +9,7 @@ import csv
 import difflib
 import io
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -27,6 +27,7 @@ _RANGE = re.compile(r"(?P<first>.*?)\.\.(?P<last>.*)", re.DOTALL)
 _COUNTED = re.compile(r"(?P<stem>.*?)(?P<number>[0-9]{1,18})", re.DOTALL)
 
 Row = dict[str, Any]
+Expected = Mapping[str, str | None]
 
 
 @dataclass(frozen=True)
@@ -264,18 +265,20 @@ class Registry:
             return _from_item(item) if item else None
         return _from_item(answer["Attributes"])
 
-    def replace(self, row: Row, attribute: str, expected: str | None) -> bool:
-        """Writes `row` over the one of its serial if that has `attribute` = `expected` (None: has no such attribute)."""
+    # `expected` is what the row has to hold for a write to happen; None: it has no such attribute. At least one.
+
+    def replace(self, row: Row, expected: Expected) -> bool:
+        """Writes `row` over the one of its serial, if that is as expected."""
         request: dict[str, Any] = {"TableName": self._table, "Item": _to_item(row)}
-        return self._conditionally(self._client.put_item, request, attribute, expected)
+        return self._conditionally(self._client.put_item, request, expected)
 
-    def remove(self, serial: str, attribute: str, expected: str | None) -> bool:
-        """Deletes a row if it has `attribute` = `expected` (None: has no such attribute)."""
+    def remove(self, serial: str, expected: Expected) -> bool:
+        """Deletes a row, if it is as expected."""
         request: dict[str, Any] = {"TableName": self._table, "Key": {"serialNumber": {"S": serial}}}
-        return self._conditionally(self._client.delete_item, request, attribute, expected)
+        return self._conditionally(self._client.delete_item, request, expected)
 
-    def set(self, serial: str, attribute: str, expected: str, changes: Row) -> bool:
-        """Sets attributes of a row if it has `attribute` = `expected`."""
+    def set(self, serial: str, changes: Row, expected: Expected) -> bool:
+        """Sets attributes of a row, if it is as expected."""
         request: dict[str, Any] = {
             "TableName": self._table,
             "Key": {"serialNumber": {"S": serial}},
@@ -283,39 +286,19 @@ class Registry:
             "ExpressionAttributeNames": {f"#{name}": name for name in changes},
             "ExpressionAttributeValues": {f":{name}": value for name, value in _to_item(changes).items()},
         }
-        return self._conditionally(self._client.update_item, request, attribute, expected)
+        return self._conditionally(self._client.update_item, request, expected)
 
-    def near(self, serial: str, catalogue: Catalogue) -> list[str]:
-        """Serials that a mistyped one may have meant: of the types it could belong to, one page each."""
-        close: list[str] = []
-        for name, kind in catalogue.device_types.items():
-            if not re.fullmatch(kind.serial_pattern, serial, re.ASCII) and name not in _types_by_shape(serial, catalogue):
-                continue
-            page = self._client.query(
-                TableName=self._table,
-                IndexName=INDEX,
-                KeyConditionExpression="deviceType = :type",
-                ExpressionAttributeValues={":type": {"S": name}},
-                ProjectionExpression="serialNumber",
-                Limit=1000,
-            )
-            known = [item["serialNumber"]["S"] for item in page["Items"]]
-            close += difflib.get_close_matches(serial, known, 3, 0.8)
-        return sorted(close, key=lambda other: -difflib.SequenceMatcher(None, serial, other).ratio())[:3]
-
-    def unknown_serial(self, serial: str, catalogue: Catalogue) -> FleetgateError:
-        """The error of a serial that the registry does not have."""
-        near = self.near(serial, catalogue)
-        remedy = f"did you mean {' or '.join(near)}?" if near else "see what there is: fleetgate registry list"
-        return fail(f"serial {serial!r:.80}", f"is not in the registry {self._table}", remedy)
-
-    def _conditionally(self, write: Any, request: dict[str, Any], attribute: str, expected: str | None) -> bool:
-        request.setdefault("ExpressionAttributeNames", {})["#expected"] = attribute
-        if expected is None:
-            request["ConditionExpression"] = "attribute_not_exists(#expected)"
-        else:
-            request["ConditionExpression"] = "#expected = :expected"
-            request.setdefault("ExpressionAttributeValues", {})[":expected"] = {"S": expected}
+    def _conditionally(self, write: Any, request: dict[str, Any], expected: Expected) -> bool:
+        conditions = []
+        for number, (attribute, value) in enumerate(expected.items()):
+            name, placeholder = f"#expected{number}", f":expected{number}"
+            request.setdefault("ExpressionAttributeNames", {})[name] = attribute
+            if value is None:
+                conditions.append(f"attribute_not_exists({name})")
+            else:
+                conditions.append(f"{name} = {placeholder}")
+                request.setdefault("ExpressionAttributeValues", {})[placeholder] = {"S": value}
+        request["ConditionExpression"] = " AND ".join(conditions)
         try:
             write(**request)
         except self._client.exceptions.ConditionalCheckFailedException:
@@ -334,12 +317,6 @@ def differences(row: Wanted, existing: Row) -> list[str]:
         for name, value in wanted.items()
         if value is not None and existing.get(name) != value
     ]
-
-
-def _types_by_shape(serial: str, catalogue: Catalogue) -> list[str]:
-    """Types whose canary begins like `serial`: a typo often breaks the pattern as well."""
-    stem = re.split(r"[0-9]", serial, maxsplit=1)[0]
-    return [name for name, kind in catalogue.device_types.items() if stem and kind.canary_serial.startswith(stem)]
 
 
 def _to_item(row: Row) -> dict[str, Any]:

@@ -9,22 +9,33 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from fleetgate.catalogue import Catalogue
+from fleetgate.catalogue import Catalogue, DeviceType
 from fleetgate.errors import fail
 
 #: Characters of a template body [botocore iot TemplateBody].
 MAXIMUM_SIZE = 10240
 #: The service provides this one; declaring it is what consoles and samples do, and both spellings work.
 CERTIFICATE_ID = "AWS::IoT::Certificate::Id"
+#: A certificate belongs to one thing: within its token's hour it could otherwise register for a second serial as well, and
+#: hold both things' policies. The embedded cloud ignores it; on AWS, thing variables resolve for an exclusive certificate at
+#: least where the client id is the thing name, which our policies ask for anyway.
+THING_PRINCIPAL_TYPE = "EXCLUSIVE_THING"
 #: What a device sends. Location is the one it may leave out.
 DEVICE_PARAMETERS = ("SerialNumber", "DeviceType", "Manufacturer", "FirmwareVersion", "Location")
 #: What the hook adds; a device cannot send them.
 HOOK_PARAMETERS = ("ThingName", "ThingTypeName", "GroupName", "PolicyName", "ProvisioningTime")
+#: The value of an extra attribute that only other types have.
+UNKNOWN = "unknown"
 
 
 def extra_parameter(attribute: str) -> str:
-    """The parameter that carries an extra attribute; the hook builds the same name."""
+    """The parameter that carries an extra attribute."""
     return f"Extra_{attribute}"
+
+
+def extra_values(catalogue: Catalogue, kind: DeviceType) -> dict[str, str]:
+    """A value for every extra parameter, for a device of `kind`; the hook gets them in its slice of the catalogue."""
+    return {extra_parameter(name): kind.attributes.get(name, UNKNOWN) for name in catalogue.extra_attributes}
 
 
 def render(catalogue: Catalogue) -> dict[str, Any]:
@@ -50,12 +61,17 @@ def render(catalogue: Catalogue) -> dict[str, Any]:
                         **{attribute: _ref(extra_parameter(attribute)) for attribute in extras},
                     },
                 },
-                # A thing that is registered again keeps its group and gets fresh attributes; it can never change its type.
-                "OverrideSettings": {"AttributePayload": "MERGE", "ThingTypeName": "FAIL", "ThingGroups": "DO_NOTHING"},
+                # A thing that is registered again (the service retries) keeps type and group and gets fresh attributes. Not
+                # FAIL for the type: AWS's text allows the reading that it fails for the same type too.
+                "OverrideSettings": {"AttributePayload": "MERGE", "ThingTypeName": "DO_NOTHING", "ThingGroups": "DO_NOTHING"},
             },
             "certificate": {
                 "Type": "AWS::IoT::Certificate",
-                "Properties": {"CertificateId": _ref(CERTIFICATE_ID), "Status": "ACTIVE"},
+                "Properties": {
+                    "CertificateId": _ref(CERTIFICATE_ID),
+                    "Status": "ACTIVE",
+                    "ThingPrincipalType": THING_PRINCIPAL_TYPE,
+                },
             },
             "policy": {"Type": "AWS::IoT::Policy", "Properties": {"PolicyName": _ref("PolicyName")}},
         },

@@ -11,6 +11,9 @@ def add(subparsers: common.Subparsers) -> None:
     common.add_parser(subparsers, "plan", "compile the fleet and save a Terraform plan", _plan)
     apply = common.add_parser(subparsers, "apply", "apply the saved plan, then prove it by the smoke checks", _apply)
     apply.add_argument("--no-smoke", action="store_true", help="leave the smoke checks out")
+    drain = common.add_parser(subparsers, "drain", "remove all devices of one type; its resources stay", _drain)
+    drain.add_argument("--type", metavar="TYPE", required=True, help="device type; may have left the catalogue already")
+    drain.add_argument("--yes", action="store_true", help="do not ask")
     destroy = common.add_parser(subparsers, "destroy", "remove all devices, then all resources", _destroy)
     destroy.add_argument("--yes", action="store_true", help="do not ask")
 
@@ -32,7 +35,7 @@ def _apply(args: argparse.Namespace) -> int:
     common.say(f"applying environment {environment.name}")
     applied = deploy.apply(environment, common.say)
     if not applied.changed:
-        print("nothing to change: the environment is what the catalogue says")
+        print("nothing to change: the plan holds no changes")
     status = 0
     if not args.no_smoke:
         from fleetgate.commands import smoke
@@ -53,6 +56,22 @@ def _destroy(args: argparse.Namespace) -> int:
     )
     devices = deploy.destroy(fleet, common.say)
     print(f"environment {name} is gone, {devices} devices with it; the embedded cloud, if any, still runs (make down)")
+    return 0
+
+
+def _drain(args: argparse.Namespace) -> int:
+    from fleetgate import deploy, drain
+
+    fleet = common.fleet(args)
+    devices = deploy.devices_of(fleet, args.type)
+    if not devices.things and not devices.certificates:
+        print(f"no device of type {args.type} in environment {args.env}")
+        return 0
+    common.confirm(
+        f"This removes {len(devices.things)} devices of type {args.type} from environment {args.env} for good.", yes=args.yes
+    )
+    drain.remove(devices, common.say)
+    print(f"{len(devices.things)} devices of type {args.type} are gone; their registry rows stay")
     return 0
 
 

@@ -42,6 +42,8 @@ def _provision(args: argparse.Namespace) -> int:
     _check_numbers(args)
     gate = provisioning.gate(fleet, args.claim)
     devices = _devices(args, fleet, keys)
+    for line in provisioning.start_over_where_lost(fleet, devices, keys):
+        common.say(line)
     with progress.bar("provisioning", len(devices)) as bar:
         report = provisioning.run(gate, devices, keys, args.parallel, bar.advance)
     if args.json:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 from fleetgate.commands import common
 
 if TYPE_CHECKING:
+    from fleetgate.build import Fleet
     from fleetgate.catalogue import Catalogue
-    from fleetgate.errors import Problem
+    from fleetgate.errors import FleetgateError, Problem
     from fleetgate.registry import Added, Registry, Row, Wanted
 
 _PARALLEL = 16
@@ -133,7 +134,7 @@ def _show(args: argparse.Namespace) -> int:
     table = registry.Registry(fleet.names.table)
     row = table.get(args.serial)
     if row is None:
-        raise table.unknown_serial(args.serial, fleet.catalogue)
+        raise _unknown_serial(args, fleet)
     if args.json:
         common.print_json(row)
     else:
@@ -189,7 +190,7 @@ def _revoke(args: argparse.Namespace) -> int:
     table = registry.Registry(fleet.names.table)
     row = table.get(args.serial)
     if row is None:
-        raise table.unknown_serial(args.serial, fleet.catalogue)
+        raise _unknown_serial(args, fleet)
     if row["status"] == "revoked":
         print(f"{args.serial} is revoked already")
         return 0
@@ -197,11 +198,18 @@ def _revoke(args: argparse.Namespace) -> int:
     common.confirm(f"{question} will not let it in again.", yes=args.yes)
     before = table.revoke(args.serial)
     if before is None:
-        raise table.unknown_serial(args.serial, fleet.catalogue)
+        raise _unknown_serial(args, fleet)
     print(f"{args.serial} is revoked" + (" already" if before["status"] == "revoked" else f" (was {before['status']})"))
     if before.get("certificateId"):
         common.say(f"its certificate {before['certificateId']} is untouched: a device that holds it stays connected")
     return 0
+
+
+def _unknown_serial(args: argparse.Namespace, fleet: Fleet) -> FleetgateError:
+    from fleetgate.errors import fail
+
+    remedy = f"see what there is: fleetgate registry list --env {fleet.environment.name}"
+    return fail(f"serial {args.serial!r:.80}", f"is not in the registry {fleet.names.table}", remedy)
 
 
 def _cell(name: str, row: Row) -> str:

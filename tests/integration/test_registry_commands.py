@@ -1,0 +1,230 @@
+"""`fleetgate registry` from the command line to the table: nothing that is there is overwritten, and exit statuses tell."""
+
+from __future__ import annotations
+
+import io
+import json
+
+import pytest
+
+from fleetgate.cli import main
+
+TYPE = "temperature-sensor"
+
+
+@pytest.fixture
+def fleetgate(checkout, registry, capsys, monkeypatch):
+    """Runs a command of an environment on AWS, which is moto here; returns exit status, stdout and stderr."""
+    monkeypatch.setattr("fleetgate.cloud.require", lambda environment: None)
+    text = 'account_id: "123456789012"\nregion: us-east-1\nclaims:\n  factory-1: {}\n'
+    (checkout / "terraform/envs/moto.yaml").write_text(text, encoding="utf-8")
+
+    def run(*arguments):
+        capsys.readouterr()
+        status = main(["--root", str(checkout), *arguments, "--env", "moto"])
+        shown = capsys.readouterr()
+        assert "Traceback" not in shown.err + shown.out
+        return status, shown.out, shown.err
+
+    return run
+
+
+@pytest.fixture
+def answer(monkeypatch):
+    """Somebody at a terminal who types that."""
+
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    return lambda text: monkeypatch.setattr("sys.stdin", Terminal(text))
+
+
+def csv(tmp_path, *lines):
+    file = tmp_path / "serials.csv"
+    file.write_text("\n".join(("serialNumber,deviceType,manufacturer,location", *lines)) + "\n", encoding="utf-8")
+    return str(file)
+
+
+def serials(out):
+    return [row["serialNumber"] for row in json.loads(out)["rows"]]
+
+
+def test_added_serials_are_registered_with_what_was_said_of_them(fleetgate, registry):
+    status, out, _ = fleetgate(
+        "registry", "add", "--type", TYPE, "--manufacturer", "AcmeSensors", "--location", "hall-1", "TEMP-000001..TEMP-000003"
+    )
+    assert (status, registry.size()) == (0, 3) and "3 added" in out
+    row = registry.row("TEMP-000002")
+    assert row.pop("registeredAt").endswith("Z")
+    assert row == {
+        "serialNumber": "TEMP-000002",
+        "deviceType": TYPE,
+        "status": "registered",
+        "manufacturer": "AcmeSensors",
+        "location": "hall-1",
+    }
+
+
+def test_a_row_that_is_there_is_never_overwritten(fleetgate, registry):
+    registry.put(serialNumber="TEMP-000001", status="active", certificateId="c" * 64, manufacturer="AcmeSensors")
+    registry.put(serialNumber="TEMP-000002", status="revoked")
+    before = [registry.row("TEMP-000001"), registry.row("TEMP-000002")]
+
+    status, out, err = fleetgate("registry", "add", "--type", TYPE, "TEMP-000001..TEMP-000003")
+    assert (
+        status == 0
+        and "1 added, 2 already there, 0 already there but different (1 of them revoked)" in out
+        and err.count("->") == 0
+    )
+
+    status, out, err = fleetgate("registry", "add", "--type", TYPE, "--manufacturer", "SensorTech", "TEMP-000001")
+    assert status == 1 and "0 added, 0 already there, 1 already there but different" in out
+    assert "manufacturer is AcmeSensors, not SensorTech" in err and "nothing was changed" in err
+    assert [registry.row("TEMP-000001"), registry.row("TEMP-000002")] == before
+
+
+def test_skip_invalid_writes_exactly_the_good_rows(fleetgate, registry, tmp_path):
+    file = csv(
+        tmp_path,
+        f"TEMP-000001,{TYPE},,",
+        f"TEMP-1,{TYPE},,",
+        "GW-000001,gateway,AcmeGateways,hall-1",
+        "GW-000002,gateway,Nobody,",
+        f"TEMP-000001,{TYPE},,",
+        f"TEMP-000000,{TYPE},,",
+    )
+    status, _, err = fleetgate("registry", "add", "--csv", file)
+    assert status == 1 and registry.size() == 0 and "4 mistakes" in err and "--skip-invalid" in err
+
+    status, out, err = fleetgate("registry", "add", "--csv", file, "--skip-invalid")
+    assert status == 0 and "2 added" in out and err.count("skipped: ") == 4
+    assert registry.size() == 2 and registry.row("TEMP-000001") and registry.row("GW-000001")["location"] == "hall-1"
+
+
+@pytest.mark.parametrize(
+    "words, part",
+    [
+        ([], "write --type TYPE SERIAL..., or --csv FILE"),
+        (["TEMP-000001"], "write --type TYPE SERIAL..., or --csv FILE"),
+        (["--csv", "x.csv", "TEMP-000001"], "use one of the two ways"),
+    ],
+    ids=["nothing", "no type", "two ways"],
+)
+def test_add_without_a_clear_input_writes_nothing(fleetgate, registry, words, part):
+    status, _, err = fleetgate("registry", "add", *words)
+    assert status == 1 and part in err and registry.size() == 0
+
+
+def test_show_prints_the_whole_row(fleetgate, registry):
+    registry.put(serialNumber="TEMP-000001", thingName="thing", leasedAt=1_700_000_000_000, certificateId="c" * 64)
+    status, out, _ = fleetgate("registry", "show", "TEMP-000001", "--json")
+    assert status == 0 and json.loads(out) == registry.row("TEMP-000001")
+    status, out, _ = fleetgate("registry", "show", "TEMP-000001")
+    assert status == 0 and all(text in out for text in ("TEMP-000001", "registered", "2023-11-14T22:13:20Z", "c" * 64))
+
+
+@pytest.mark.parametrize("command", [["show"], ["revoke", "--yes"]], ids=" ".join)
+def test_an_unknown_serial_is_told_with_the_command_that_lists_the_known_ones(fleetgate, registry, command):
+    status, out, err = fleetgate("registry", *command, "TEMP-000404")
+    assert (status, out, registry.size()) == (1, "", 0)
+    assert "'TEMP-000404': is not in the registry" in err and "fleetgate registry list --env moto" in err
+
+
+@pytest.fixture
+def rows(registry):
+    for number in range(1, 6):
+        registry.put(serialNumber=f"TEMP-{number:06}", status="active" if number % 2 else "registered")
+    registry.put(serialNumber="GW-000001", deviceType="gateway", status="active")
+
+
+@pytest.mark.parametrize(
+    "words, expected",
+    [
+        ([], ["GW-000001", *(f"TEMP-{n:06}" for n in range(1, 6))]),
+        (["--type", "gateway"], ["GW-000001"]),
+        (["--status", "active"], ["GW-000001", "TEMP-000001", "TEMP-000003", "TEMP-000005"]),
+        (["--type", TYPE, "--status", "active"], ["TEMP-000001", "TEMP-000003", "TEMP-000005"]),
+        (["--type", "humidity-sensor"], []),
+        (["--status", "revoked"], []),
+    ],
+    ids=["all", "type", "status", "both", "no such device", "no such status"],
+)
+def test_a_list_holds_the_rows_that_were_asked_for_in_order(fleetgate, rows, words, expected):
+    status, out, _ = fleetgate("registry", "list", "--json", *words)
+    assert status == 0 and serials(out) == expected and json.loads(out)["after"] is None
+
+
+@pytest.mark.parametrize("words", [[], ["--type", TYPE], ["--status", "active"]], ids=["all", "type", "status"])
+def test_a_limited_list_tells_where_to_go_on_and_its_pages_are_the_whole(fleetgate, rows, words):
+    _, whole, _ = fleetgate("registry", "list", "--json", *words)
+    found, after = [], []
+    while True:
+        status, out, _ = fleetgate("registry", "list", "--json", "--limit", "2", *after, *words)
+        assert status == 0 and len(serials(out)) <= 2
+        found += serials(out)
+        if json.loads(out)["after"] is None:
+            break
+        after = ["--after", json.loads(out)["after"]]
+    assert sorted(found) == serials(whole) and len(found) == len(set(found)) > 2
+
+
+def test_a_list_for_people_says_that_there_is_more(fleetgate, rows):
+    status, out, err = fleetgate("registry", "list", "--type", TYPE, "--limit", "2")
+    assert status == 0 and out.count("TEMP-") == 2 and "2 rows, and there are more: add --after TEMP-" in err
+    status, out, err = fleetgate("registry", "list", "--limit", "0")
+    assert status == 0 and out.count("TEMP-") == 5 and "6 rows" in err and "more" not in err
+
+
+@pytest.mark.parametrize("words", [[], ["--type", TYPE]], ids=["scan", "index"])
+def test_rows_beyond_one_page_of_the_service_are_listed_too(fleetgate, registry, words):
+    for number in range(8):
+        registry.put(serialNumber=f"TEMP-{number:06}", note="x" * 300_000)  # a page is 1 MB
+    status, out, _ = fleetgate("registry", "list", "--json", "--limit", "0", *words)
+    assert status == 0 and len(serials(out)) == 8
+
+
+@pytest.mark.parametrize(
+    "words, part",
+    [
+        (["--type", "gatewya"], "did you mean gateway?"),
+        (["--status", "activ"], "use one of registered, provisioning"),
+        (["--limit", "-1"], "use 0 for all"),
+    ],
+)
+def test_a_filter_that_fits_nothing_is_told(fleetgate, words, part):
+    status, out, err = fleetgate("registry", "list", *words)
+    assert (status, out) == (1, "") and part in err
+
+
+def test_revoke_asks_and_anything_but_yes_changes_nothing(fleetgate, registry, answer):
+    registry.put(serialNumber="TEMP-000001", status="active")
+    status, _, err = fleetgate("registry", "revoke", "TEMP-000001")
+    assert status == 1 and "add --yes" in err  # nobody is there
+    answer("y\n")
+    status, _, err = fleetgate("registry", "revoke", "TEMP-000001")
+    assert status == 1 and "nothing was changed" in err
+    assert registry.row("TEMP-000001")["status"] == "active"
+    answer("yes\n")
+    status, out, err = fleetgate("registry", "revoke", "TEMP-000001")
+    assert status == 0 and "TEMP-000001 is revoked (was active)" in out and "in moto" in err
+    assert registry.row("TEMP-000001")["status"] == "revoked"
+
+
+def test_revoke_changes_the_status_alone_and_names_the_certificate_that_stays(fleetgate, registry):
+    registry.put(serialNumber="TEMP-000001", status="active", certificateId="c" * 64, thingName="thing")
+    before = registry.row("TEMP-000001")
+    status, out, err = fleetgate("registry", "revoke", "--yes", "TEMP-000001")
+    assert status == 0 and "was active" in out and "c" * 64 in err
+    assert registry.row("TEMP-000001") == before | {"status": "revoked"}
+    status, out, _ = fleetgate("registry", "revoke", "TEMP-000001")  # asks nothing any more
+    assert status == 0 and "is revoked already" in out
+
+
+def test_without_the_table_the_command_that_makes_it_is_named(fleetgate):
+    import boto3
+
+    boto3.client("dynamodb").delete_table(TableName="fleetgate-device-registry")
+    for words in (["list"], ["show", "TEMP-000001"], ["add", "--type", TYPE, "TEMP-000001"]):
+        status, _, err = fleetgate("registry", *words)
+        assert status == 1 and "does not exist" in err and "make apply" in err
