@@ -52,8 +52,3 @@ output "template_name" {
   description = "Name of the provisioning template."
   value       = module.provisioning.template_name
 }
-
-output "thing_type_names" {
-  description = "For each device type the name of its thing type."
-  value       = { for name, type in module.device_type : name => type.thing_type_name }
-}

@@ -123,9 +123,9 @@ def test_a_certificate_is_bound_to_one_thing_and_registering_again_changes_neith
 
 def test_names_do_not_meet_those_of_another_stack(checkout):
     path = checkout / "terraform/envs/local.yaml"
-    fleet_names = []
-    for extra in ("", "prefix: acme\nnamespace: acme\n"):
-        path.write_text(extra + path.read_text())
+    fleet_names, text = [], path.read_text()
+    for extra in ("", "prefix: acme\n", "prefix: acme-two\n"):
+        path.write_text(extra + text)
         env = environment.load(checkout, "local")
         derived = names.derive(catalogue.read(checkout), env)
         flat = {derived.table, derived.template, derived.hook, derived.onboarding, derived.claim_policy, derived.parent_group}
@@ -133,7 +133,7 @@ def test_names_do_not_meet_those_of_another_stack(checkout):
         for t in derived.types.values():
             flat |= {t.thing_type, t.group, t.policy, t.thing("S-1")}
         fleet_names.append(flat)
-    assert not fleet_names[0] & fleet_names[1]
+    assert not fleet_names[0] & fleet_names[1] and not fleet_names[1] & fleet_names[2]
 
 
 @pytest.mark.parametrize(
@@ -143,6 +143,8 @@ def test_names_do_not_meet_those_of_another_stack(checkout):
         ('account_id: "12"', "12 digits"),
         ("regio: x", "did you mean `region`"),
         ("prefix: Fleet_Gate", "inner hyphens"),
+        ("claims: {a: {csr: ../x.csr.pem}}", "below the repository"),
+        ("claims: {a: {csr: build/local/claims/a/key.pem}}", "ends in .csr.pem"),
         ("lease_seconds: 0", "lease_seconds"),
         ("log_retention_days: 31", "not a retention"),
         ("tags: {'aws:x': y}", "not a tag"),

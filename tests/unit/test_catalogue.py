@@ -60,6 +60,10 @@ def test_the_editor_modeline_names_the_schema():
         pytest.param("minimum: 2.0.0", "minimum: v2", "gateway.firmware.minimum", "not numbers", "1.2.0", id="minimum firmware"),
         pytest.param("minimum: 2.0.0", "minimum: 2.0", "gateway.firmware.minimum", "", "", id="minimum is a float"),
         pytest.param("'GW-[0-9]{6}'", "'GW-[0-9{6}'", "gateway.serial_pattern", "regular expression", "mend", id="regex"),
+        pytest.param("'GW-[0-9]{6}'", "'(GW-*)+[0-9]{6}'", "gateway.serial_pattern", "repeats", "rewrite", id="explosive regex"),
+        pytest.param(
+            "'GW-[0-9]{6}'", "'[A-Z]+-[0-9]{6}'", "temperature-sensor.canary_serial", "'gateway' too", "differ", id="overlap"
+        ),
         pytest.param("'GW-[0-9]{6}'", "'^GW-[0-9]{6}$'", "gateway.serial_pattern", "anchored", "leave out", id="anchored"),
         pytest.param(
             "'gateway/{thing}/*'", "'gateway/#'", "gateway.topics.publish[0]", "MQTT wildcard", "/*", id="mqtt wildcard"
@@ -122,6 +126,7 @@ def test_all_mistakes_of_all_types_come_in_one_run():
         "device_types: [1]",
         "1: 2",
         "a: &a [*a]",
+        "device_types: {x: &a {b: 1}, y: *a}",
         "[" * 100_000,
         "device_types: " + "{a: " * 5000,
         "? {a: b}\n: c",
@@ -151,3 +156,23 @@ def test_a_file_that_is_no_catalogue_is_refused_with_a_sentence(text):
 )
 def test_a_version_is_numbers_between_dots(version, key):
     assert catalogue.version_key(version) == key
+
+
+@pytest.mark.parametrize(
+    ("pattern", "explodes"),
+    [
+        ("TEMP-[0-9]{6}", False),
+        (r"[0-9]+\.[0-9]+", False),
+        ("(A|B)-[0-9]+", False),
+        ("(ab){2}", False),
+        ("[+*(|]+x", False),
+        (r"(\+\*)+", False),
+        ("(a+)+", True),
+        ("(a|aa)*", True),
+        ("([0-9A-Z]+-?)+[0-9]", True),
+        ("((a{1,3})b)+", True),
+        ("(?:a*){2,}", True),
+    ],
+)
+def test_a_pattern_that_a_stranger_could_stall_the_gate_with_is_seen(pattern, explodes):
+    assert catalogue._can_explode(pattern) is explodes

@@ -104,6 +104,20 @@ def test_a_template_that_fails_while_it_runs_is_told(checkout):
     assert "claim.json.j2" in found and "cannot be rendered" in found
 
 
+@pytest.mark.parametrize("text", ["[1]", "{}", '{"Version": NaN, "Statement": []}'])
+def test_json_that_is_no_policy_is_refused(checkout, text):
+    (checkout / "policy_templates/claim.json.j2").write_text(text)
+    assert "claim.json.j2 (for claim): the result is not" in errors(checkout)
+
+
+def test_a_gateway_speaks_for_sensors_of_its_own_fleet_only(checkout):
+    path = checkout / "terraform/envs/local.yaml"
+    path.write_text(path.read_text() + "namespace: blue\n")
+    policy = build.compile_fleet(environment.load(checkout, "local")).policies["gateway"]
+    (flow,) = [s for s in policy["Statement"] if s["Sid"] == "PublishOnBehalfOfSensors"]
+    assert flow["Resource"][0].endswith(":topic/sensors/temperature/blue-temperature-sensor-*/*")
+
+
 def test_a_broken_template_is_told_with_its_line(checkout):
     path = checkout / "policy_templates/claim.json.j2"
     path.write_text(path.read_text() + "{% if %}")

@@ -7,24 +7,31 @@ import os
 import threading
 from typing import Any
 
-from fleetgate.environment import DeviceEndpoint, Environment
+from fleetgate.environment import ACCOUNT_VARIABLE, DeviceEndpoint, Environment
+from fleetgate.errors import fail
 
 #: Making a client takes a processor for a while; threads that want the same one wait for it instead of making their own.
 _MAKING = threading.Lock()
 
 
 def client(service: str) -> Any:
-    """The boto3 client of `service`, one for the process; safe to share between threads."""
+    """The boto3 client of `service`, one for the process; safe to share between threads.
+
+    Raises FleetgateError if the credentials belong to another account than the environment's: nothing may reach that one.
+    """
+    endpoint, region = os.environ.get("AWS_ENDPOINT_URL", ""), os.environ.get("AWS_REGION", "")
     with _MAKING:
-        return _client(service, os.environ.get("AWS_ENDPOINT_URL", ""), os.environ.get("AWS_REGION", ""), None)
+        _require_account(os.environ.get(ACCOUNT_VARIABLE, ""), endpoint, region)
+        return _client(service, endpoint, region, None)
 
 
 def iot_data() -> Any:
     """The client for shadows. AWS serves them at the account's own endpoint, an override at the same place as all else."""
-    override = os.environ.get("AWS_ENDPOINT_URL", "")
-    url = override or f"https://{_data_endpoint()}"
+    endpoint, region = os.environ.get("AWS_ENDPOINT_URL", ""), os.environ.get("AWS_REGION", "")
+    url = endpoint or f"https://{_data_endpoint()}"
     with _MAKING:
-        return _client("iot-data", url, os.environ.get("AWS_REGION", ""), url)
+        _require_account(os.environ.get(ACCOUNT_VARIABLE, ""), endpoint, region)
+        return _client("iot-data", url, region, url)
 
 
 def device_endpoint(environment: Environment) -> DeviceEndpoint:
@@ -37,6 +44,14 @@ def device_endpoint(environment: Environment) -> DeviceEndpoint:
 
 def _data_endpoint() -> str:
     return str(client("iot").describe_endpoint(endpointType="iot:Data-ATS")["endpointAddress"])
+
+
+@functools.cache
+def _require_account(account: str, endpoint: str, region: str) -> None:
+    found = _client("sts", endpoint, region, None).get_caller_identity()["Account"]
+    if found != account:
+        remedy = "use credentials of that account, or another --env"
+        raise fail("AWS credentials", f"belong to account {found}, the environment to {account or 'none'}", remedy)
 
 
 @functools.cache

@@ -117,7 +117,7 @@ def _csr(environment: Environment, claim: str) -> str:
     path = environment.claim_csr_file(claim)
     try:
         text = path.read_text(encoding="ascii")
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not a PEM file"
         where = f"{environment.file} claims.{claim}"
         remedy = f"run: fleetgate claim create {claim} --env {environment.name}"

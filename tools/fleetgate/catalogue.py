@@ -49,9 +49,28 @@ def _regular_expression(value: str) -> str:
         re.compile(value, re.ASCII)
     except re.error as error:
         raise ValueError(f"not a regular expression: {error} | mend the pattern, for example 'TEMP-[0-9]{{6}}'") from None
+    if _can_explode(value):
+        # The hook runs it on text from strangers, and has five seconds.
+        raise ValueError("repeats what itself repeats or chooses | rewrite it without + * or | inside of a repeated ( )")
     if value.startswith("^") or value.endswith("$"):
         raise ValueError("anchored | leave out ^ and $: the pattern always has to match the whole text")
     return value
+
+
+def _can_explode(pattern: str) -> bool:
+    """Whether a group that may be repeated holds a repetition or a choice, as in (a+)+ and (a|aa)*: time grows exponentially."""
+    plain = re.sub(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]", "x", pattern)  # escapes and classes stand for one character
+    open_groups: list[bool] = []
+    for position, character in enumerate(plain):
+        if character == "(":
+            open_groups.append(False)
+        elif character in "+*|" or (character == "{" and "," in plain[position:].partition("}")[0]):
+            open_groups = [True] * len(open_groups)
+        elif character == ")" and open_groups:
+            varies = open_groups.pop()
+            if varies and re.match(r"[+*]|\{[0-9]*,[0-9]*\}|\{[0-9]{2,}\}", plain[position + 1 :]):
+                return True
+    return False
 
 
 Pattern = Annotated[str, Field(min_length=1, max_length=256), AfterValidator(_regular_expression)]
@@ -205,6 +224,7 @@ def _check(types: dict[str, DeviceType], names: list[str], source: Source) -> li
         for attribute in kind.attributes:
             if attribute in THING_ATTRIBUTES:
                 say(("attributes", attribute), "the gate itself sets this attribute", "remove it")
+    problems += _check_canaries(types, source)
     count = len(THING_ATTRIBUTES) + len({attribute for kind in types.values() for attribute in kind.attributes})
     if count > MAXIMUM_ATTRIBUTES:
         problems.append(
@@ -241,6 +261,16 @@ def _check_serial(kind: DeviceType, say: Say) -> None:
             f"{kind.canary_serial!r} does not match serial_pattern",
             "give a serial that it matches, like the lowest one",
         )
+
+
+def _check_canaries(types: dict[str, DeviceType], source: Source) -> Iterator[Problem]:
+    """A serial is one row in the registry, whatever its type: a canary must not be another type's device, or its canary."""
+    for name, kind in types.items():
+        for other, other_kind in types.items():
+            if other != name and re.fullmatch(other_kind.serial_pattern, kind.canary_serial, re.ASCII):
+                path = ("device_types", name, "canary_serial")
+                what = f"{kind.canary_serial!r} could be a serial of {other!r} too"
+                yield source.problem(path, what, "give the types serial patterns that differ")
 
 
 def _check_topics(name: str, kind: DeviceType, say: Say) -> None:

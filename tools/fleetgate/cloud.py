@@ -106,8 +106,11 @@ def down(environment: Environment) -> bool:
 
 
 def require(environment: Environment) -> None:
-    """Raises FleetgateError if the environment has an embedded cloud and it is not running."""
-    if environment.settings.embedded_cloud and not _is_ready(environment):
+    """Raises FleetgateError if the environment has an embedded cloud and it is not running.
+
+    What answers on its port may be another checkout's cloud, so the lock counts, and not the port alone.
+    """
+    if environment.settings.embedded_cloud and (_running_pid(environment) is None or not _is_ready(environment)):
         remedy = f"run: fleetgate cloud up --env {environment.name}"
         raise fail(environment.endpoint_url, "the embedded cloud is not running", remedy)
 

@@ -13,9 +13,10 @@ from fleetgate.build import Fleet
 from fleetgate.drain import DeployedType
 from fleetgate.environment import Environment
 from fleetgate.errors import FleetgateError, Problem, fail
-from fleetgate.terraform import FOLDER, Runner
+from fleetgate.terraform import FOLDER, Runner, State
 
 Say = Callable[[str], None]
+_TABLE = "aws_dynamodb_table"
 
 #: A provisioning template keeps five versions; the provider adds one with each edit and never removes any.
 MAXIMUM_TEMPLATE_VERSIONS = 5
@@ -39,7 +40,9 @@ def plan(fleet: Fleet, say: Say) -> bool:
     runner = Runner(environment)
     runner.init()
     _record_file(environment).unlink(missing_ok=True)
-    _refuse_to_strand_devices(fleet, runner)
+    state = runner.state()
+    _refuse_to_adopt(fleet, state)
+    _refuse_to_strand_devices(fleet, state)
     changes = runner.plan(environment.build / build.TFVARS)
     record = {"changes": changes, "inputs": _inputs_digest(environment)}
     _record_file(environment).write_text(json.dumps(record) + "\n", encoding="ascii")
@@ -56,7 +59,7 @@ def apply(environment: Environment, say: Say) -> Applied:
         runner.apply()
         # A plan is good for one apply. What remains says that nothing is left to do for these inputs.
         _record_file(environment).write_text(json.dumps({**record, "changes": False}) + "\n", encoding="ascii")
-    outputs = runner.outputs()
+    outputs = runner.state().outputs
     certificate_ids = outputs["claim_certificate_ids"]
     for path in claims.fetch(environment, certificate_ids):
         say(f"  wrote {path.relative_to(environment.root)}")
@@ -74,9 +77,14 @@ def destroy(fleet: Fleet, say: Say) -> int:
     build.write(fleet)
     runner = Runner(environment)
     runner.init()
-    types = _deployed_types(fleet, runner)
-    drain.close_gate(fleet.names.template)
-    devices = drain.find(fleet.names.table, types)
+    state = runner.state()
+    if any(table.values.get("deletion_protection_enabled") for table in state.of(_TABLE)):
+        remedy = "run make apply first: the environment's file has switched it off, the table has not heard of it yet"
+        raise fail("device registry", "deletion_protection is still on", remedy)
+    types = _deployed_types(state)
+    for deployed in state.of("aws_iot_provisioning_template"):
+        drain.close_gate(deployed.values["name"])
+    devices = drain.find(_table(state), types)
     drain.remove(devices, say)
     if left := drain.strangers(types):
         shown = ", ".join(left[:10]) + " …" * (len(left) > 10)
@@ -95,33 +103,63 @@ def devices_of(fleet: Fleet, device_type: str) -> drain.Devices:
     cloud.require(fleet.environment)
     runner = Runner(fleet.environment)
     runner.init()
-    types = _deployed_types(fleet, runner)
+    state = runner.state()
+    types = _deployed_types(state)
     chosen = [deployed for deployed in types if deployed.name == device_type]
     if not chosen:
-        known = ", ".join(sorted(deployed.name for deployed in types))
-        raise fail(f"--type {device_type!r:.80}", "is neither deployed nor in the catalogue", f"use one of: {known}")
-    return drain.find(fleet.names.table, chosen)
+        known = ", ".join(sorted(deployed.name for deployed in types)) or "none"
+        raise fail(f"--type {device_type!r:.80}", "is not deployed", f"deployed are: {known}")
+    return drain.find(_table(state), chosen)
 
 
-def _deployed_types(fleet: Fleet, runner: Runner) -> list[DeployedType]:
-    """The types in the state, and those of the catalogue: after an interrupted destroy the state may have forgotten one."""
-    outputs = runner.outputs()
-    policies, thing_types = outputs.get("device_policy_names", {}), outputs.get("thing_type_names", {})
-    deployed = {DeployedType(name, policy, thing_types[name]) for name, policy in policies.items() if name in thing_types}
-    wanted = {DeployedType(name, t.policy, t.thing_type) for name, t in fleet.names.types.items()}
-    return sorted(deployed | wanted, key=lambda t: (t.name, t.thing_type))
+def _table(state: State) -> str | None:
+    return next((table.values["name"] for table in state.of(_TABLE)), None)
 
 
-def _refuse_to_strand_devices(fleet: Fleet, runner: Runner) -> None:
+def _deployed_types(state: State) -> list[DeployedType]:
+    """The types that Terraform owns something of. By the state and not by the catalogue: only what is ours may be drained."""
+    policies = {policy.key: policy.values["name"] for policy in state.of("aws_iot_policy") if policy.key}
+    thing_types = {kind.key: kind.values["name"] for kind in state.of("aws_iot_thing_type") if kind.key}
+    names = sorted({*policies, *thing_types})
+    return [DeployedType(name, policies.get(name), thing_types.get(name)) for name in names]
+
+
+def _refuse_to_strand_devices(fleet: Fleet, state: State) -> None:
     """A type that leaves the catalogue while devices have it would stop an apply half-way: policy and thing type are in use."""
     problems = []
-    for name, thing_type in runner.outputs().get("thing_type_names", {}).items():
-        kept = fleet.names.types.get(name)
-        if kept is not None and kept.thing_type == thing_type:
+    for deployed in _deployed_types(state):
+        kept = fleet.names.types.get(deployed.name)
+        if kept is not None and kept.thing_type == deployed.thing_type:
             continue
-        if left := drain.strangers([DeployedType(name, "", thing_type)]):
-            remedy = f"run: fleetgate drain --type {name} --env {fleet.environment.name}, or put it back into the catalogue"
-            problems.append(Problem(f"device type {name}", f"would be removed, and {len(left)} things have it", remedy))
+        if left := drain.strangers([deployed]):
+            remedy = (
+                f"run: fleetgate drain --type {deployed.name} --env {fleet.environment.name}, or put it back into the catalogue"
+            )
+            problems.append(Problem(f"device type {deployed.name}", f"would be removed, and {len(left)} things have it", remedy))
+    if problems:
+        raise FleetgateError(problems)
+
+
+def _refuse_to_adopt(fleet: Fleet, state: State) -> None:
+    """AWS answers the creation of a type or group that is there with success; a destroy would take it from its owner."""
+    from fleetgate import aws
+
+    ours = {resource.values["name"] for resource in state.of("aws_iot_thing_type") + state.of("aws_iot_thing_group")}
+    wanted = [(f"thing group {fleet.names.parent_group}", "describe_thing_group", "thingGroupName", fleet.names.parent_group)]
+    for names in fleet.names.types.values():
+        wanted.append((f"thing type {names.thing_type}", "describe_thing_type", "thingTypeName", names.thing_type))
+        wanted.append((f"thing group {names.group}", "describe_thing_group", "thingGroupName", names.group))
+    problems = []
+    for label, operation, parameter, name in wanted:
+        if name in ours:
+            continue
+        iot = aws.client("iot")
+        try:
+            getattr(iot, operation)(**{parameter: name})
+        except iot.exceptions.ResourceNotFoundException:
+            continue
+        remedy = f"set namespace in {fleet.environment.file}, so that the names differ"
+        problems.append(Problem(label, "is there already, and belongs to another stack", remedy))
     if problems:
         raise FleetgateError(problems)
 
@@ -164,7 +202,7 @@ def _read_record(environment: Environment) -> dict[str, object]:
     try:
         record = json.loads(_record_file(environment).read_text(encoding="ascii"))
         changes, inputs = record["changes"], record["inputs"]
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError):
         raise fail(str(_record_file(environment)), "there is no plan to apply", again) from None
     if inputs != _inputs_digest(environment):
         raise fail(str(_record_file(environment)), "the plan is stale: its inputs have changed since", again)

@@ -68,7 +68,7 @@ def read_text(path: FilePath, file: str) -> str:
 def load(text: str, file: str) -> tuple[dict[str, Any], Source]:
     """Parses YAML into a map and the places of its parts. Raises FleetgateError for what is not a YAML map."""
     try:
-        if _depth(text) > MAXIMUM_DEPTH:
+        if _depth(text, file) > MAXIMUM_DEPTH:
             raise fail(file, f"is nested more than {MAXIMUM_DEPTH} levels deep", "use fewer levels")
         node = yaml.compose(text, Loader=yaml.CSafeLoader)
     except yaml.YAMLError as error:
@@ -79,7 +79,7 @@ def load(text: str, file: str) -> tuple[dict[str, Any], Source]:
         raise FleetgateError(Problem(where, what, remedy)) from None
     lines: dict[DottedPath, int] = {}
     source = Source(file, lines)
-    duplicates = list(_walk(node, (), lines, source, set())) if node is not None else []
+    duplicates = list(_walk(node, (), lines, source)) if node is not None else []
     if duplicates:
         raise FleetgateError(duplicates)
     try:
@@ -91,7 +91,7 @@ def load(text: str, file: str) -> tuple[dict[str, Any], Source]:
     return data, source
 
 
-def _depth(text: str) -> int:
+def _depth(text: str, file: str) -> int:
     """How deeply the document is nested. Counted on events: composing recurses in C, and a hostile file would end the process."""
     depth = deepest = 0
     for event in yaml.parse(text, Loader=yaml.CSafeLoader):
@@ -102,6 +102,10 @@ def _depth(text: str) -> int:
                 break
         elif isinstance(event, yaml.CollectionEndEvent):
             depth -= 1
+        elif isinstance(event, yaml.AliasEvent):
+            # Ten lines of aliases to aliases can stand for more data than memory holds.
+            line = event.start_mark.line + 1 if event.start_mark else 1
+            raise fail(f"{file}:{line}", "uses a YAML alias", "write the value out")
     return deepest
 
 
@@ -113,14 +117,9 @@ def validate(data: Any, source: Source, model: type[ModelT]) -> tuple[ModelT | N
         return None, [_problem(item, model, source) for item in error.errors(include_url=False)]
 
 
-def _walk(
-    node: yaml.Node, path: DottedPath, lines: dict[DottedPath, int], source: Source, seen_nodes: set[int]
-) -> Iterator[Problem]:
+def _walk(node: yaml.Node, path: DottedPath, lines: dict[DottedPath, int], source: Source) -> Iterator[Problem]:
     """Fills `lines` and yields a problem for every duplicate key (YAML would silently keep the last)."""
     lines.setdefault(path, node.start_mark.line + 1)
-    if id(node) in seen_nodes:  # an alias, perhaps to what holds it
-        return
-    seen_nodes.add(id(node))
     if isinstance(node, yaml.MappingNode):
         seen: set[str] = set()
         for key, value in node.value:
@@ -129,10 +128,10 @@ def _walk(
             if name in seen:
                 yield source.problem((*path, name), "the key stands twice", "keep one of the two")
             seen.add(name)
-            yield from _walk(value, (*path, name), lines, source, seen_nodes)
+            yield from _walk(value, (*path, name), lines, source)
     elif isinstance(node, yaml.SequenceNode):
         for index, value in enumerate(node.value):
-            yield from _walk(value, (*path, index), lines, source, seen_nodes)
+            yield from _walk(value, (*path, index), lines, source)
 
 
 def _problem(item: Any, model: type[BaseModel], source: Source) -> Problem:

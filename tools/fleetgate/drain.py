@@ -20,19 +20,20 @@ PARALLEL = 8
 
 @dataclass(frozen=True)
 class DeployedType:
-    """A device type as it is deployed, which the catalogue may have forgotten since."""
+    """A device type as it is deployed, which the catalogue may have forgotten since. None: what an interrupted destroy took."""
 
     name: str
-    policy: str
-    thing_type: str
+    policy: str | None
+    thing_type: str | None
 
 
 @dataclass(frozen=True)
 class Devices:
-    """Names of things, and ids of certificates that no thing of ours holds."""
+    """Names of things; ids of certificates; names of the policies that are ours."""
 
     things: list[str]
     certificates: list[str]
+    policies: list[str]
 
 
 def close_gate(template: str) -> None:
@@ -44,25 +45,26 @@ def close_gate(template: str) -> None:
         return
 
 
-def find(table: str, types: Iterable[DeployedType]) -> Devices:
+def find(table: str | None, types: Iterable[DeployedType]) -> Devices:
     """The devices of these types, from the registry and from the policies that their certificates hold."""
     wanted = list(types)
-    rows = list(_rows(table, {device_type.name for device_type in wanted}))
+    rows = list(_rows(table, {device_type.name for device_type in wanted})) if table else []
     things = {row["thingName"] for row in rows if "thingName" in row}
     known = {row["certificateId"] for row in rows if "certificateId" in row}
-    held = {certificate for device_type in wanted for certificate in _certificates_with(device_type.policy)}
+    policies = [device_type.policy for device_type in wanted if device_type.policy]
+    held = {certificate for policy in policies for certificate in _certificates_with(policy)}
     iot = aws.client("iot")
     for certificate in held - known:  # rotated, or made outside of the gate
         things.update(_things_of(iot, certificate))
-    return Devices(sorted(things), sorted(held | known))
+    return Devices(sorted(things), sorted(held | known), policies)
 
 
 def strangers(types: Iterable[DeployedType]) -> list[str]:
     """Things that have one of these types. After a drain they are somebody else's, and keep Terraform from removing the type."""
     iot = aws.client("iot")
     found: list[str] = []
-    for device_type in types:
-        pages = iot.get_paginator("list_things").paginate(thingTypeName=device_type.thing_type)
+    for thing_type in filter(None, (device_type.thing_type for device_type in types)):
+        pages = iot.get_paginator("list_things").paginate(thingTypeName=thing_type)
         found += [thing["thingName"] for page in pages for thing in page["things"]]
     return found
 
@@ -70,8 +72,9 @@ def strangers(types: Iterable[DeployedType]) -> list[str]:
 def remove(devices: Devices, say: Callable[[str], None]) -> None:
     """Removes the devices. Running it again finishes what was interrupted."""
     _each("removing devices", devices.things, decommission.remove_device)
-    # Their certificates went with them; left are those of devices that were cut off half-way.
-    _each("removing certificates", devices.certificates, decommission.remove_certificate)
+    # Their certificates went with them; left are those of devices that were cut off half-way, and those that somebody has
+    # given to a thing of his own as well: they lose our policies and stay.
+    _each("removing certificates", devices.certificates, lambda certificate: _release(certificate, devices.policies))
     say(f"  removed {len(devices.things)} devices, and what certificates were left")
 
 
@@ -80,6 +83,16 @@ def _each(label: str, names: list[str], work: Callable[[str], Any]) -> None:
         with progress.bar(label, len(names)) as bar, ThreadPoolExecutor(PARALLEL) as pool:
             for _ in pool.map(work, names):
                 bar.advance()
+
+
+def _release(certificate: str, policies: list[str]) -> None:
+    iot = aws.client("iot")
+    if not list(_things_of(iot, certificate)):
+        decommission.remove_certificate(certificate)
+        return
+    arn = iot.describe_certificate(certificateId=certificate)["certificateDescription"]["certificateArn"]
+    for policy in policies:
+        iot.detach_policy(policyName=policy, target=arn)
 
 
 def _certificates_with(policy: str) -> Iterator[str]:

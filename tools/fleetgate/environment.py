@@ -10,7 +10,7 @@ import re
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from fleetgate import document
 from fleetgate.document import Source, Strict
@@ -19,6 +19,10 @@ from fleetgate.errors import FleetgateError, Problem, fail
 FOLDER = "terraform/envs"
 #: `<prefix>-fleet` names the provisioning template (at most 36 characters), `<prefix>-onboarding-dead-letter` a queue (80).
 MAXIMUM_PREFIX = 30
+
+#: Tells every client of this process which account it may talk to (see aws.py).
+ACCOUNT_VARIABLE = "FLEETGATE_ACCOUNT_ID"
+DEFAULT_PREFIX = "fleetgate"
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 
@@ -44,11 +48,17 @@ class DeviceEndpoint(Strict):
     ca_file: str | None = Field(default=None, description="CA bundle; default: the operating system's.")
 
 
+def _csr_path(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_./-]*\.csr\.pem", value) or ".." in value:
+        raise ValueError(f"{value!r} is not allowed | a path below the repository that ends in .csr.pem")
+    return value
+
+
 class Claim(Strict):
     """One claim certificate. Several stand side by side, so that one can be retired while another is in use."""
 
     active: bool = True
-    csr: str | None = Field(
+    csr: Annotated[str, AfterValidator(_csr_path)] | None = Field(
         default=None,
         description="Signing request, relative to the repository; default terraform/envs/<env>-claims/<claim>.csr.pem.",
     )
@@ -65,11 +75,11 @@ class Settings(Strict):
     )
     region: Annotated[str, StringConstraints(pattern=r"^[a-z]{2}(-[a-z]+)+-[0-9]$")]
     prefix: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]*[a-z0-9]$", max_length=MAXIMUM_PREFIX)] = Field(
-        default="fleetgate", description="First part of the name of every AWS resource."
+        default=DEFAULT_PREFIX, description="First part of the name of every AWS resource."
     )
-    namespace: Annotated[str, StringConstraints(pattern=r"^([a-z][a-z0-9-]*[a-z0-9])?$", max_length=20)] = Field(
-        default="",
-        description="First part of things, thing types and groups; set it where two stacks share an account.",
+    namespace: Annotated[str, StringConstraints(pattern=r"^([a-z][a-z0-9-]*[a-z0-9])?$", max_length=20)] | None = Field(
+        default=None,
+        description="First part of things, thing types and groups. Default: none for the prefix `fleetgate`, else the prefix.",
     )
     tags: dict[str, str] = Field(default_factory=dict, description="Default tags besides Project = IoTProvisioning.")
     deletion_protection: bool = Field(default=False, description="Protects the device registry table.")
@@ -104,6 +114,17 @@ class Environment:
         return self.root / "build" / self.name
 
     @property
+    def namespace(self) -> str:
+        """What the names of things, thing types and groups begin with: "", or something that ends in a hyphen.
+
+        Thing types and groups have no owner on AWS: two stacks that name them alike share them, and the first one that is
+        destroyed takes them from the other. So a stack with a prefix of its own gets a namespace of its own.
+        """
+        settings = self.settings
+        chosen = settings.namespace if settings.namespace is not None else settings.prefix * (settings.prefix != DEFAULT_PREFIX)
+        return f"{chosen}-" if chosen else ""
+
+    @property
     def endpoint_url(self) -> str:
         """URL of the AWS APIs, or "" for AWS itself."""
         cloud = self.settings.embedded_cloud
@@ -130,6 +151,7 @@ class Environment:
         variables: dict[str, str | None] = {
             "AWS_REGION": self.settings.region,
             "AWS_DEFAULT_REGION": self.settings.region,
+            ACCOUNT_VARIABLE: self.settings.account_id,
         }
         if self.settings.embedded_cloud:
             variables |= {
@@ -180,7 +202,7 @@ def load(root: Path, name: str) -> Environment:
 _PATTERN_REMEDIES = {
     "account_id": 'write 12 digits in quotes: account_id: "123456789012"',
     "region": "write it like eu-central-1",
-    "prefix": f"lower case letters, digits and inner hyphens, at most {MAXIMUM_PREFIX}",
+    "prefix": f"lower case letters, digits and inner hyphens, 2 to {MAXIMUM_PREFIX}",
     "namespace": "lower case letters, digits and inner hyphens, at most 20",
 }
 

@@ -44,7 +44,7 @@ class Names:
 def derive(catalogue: Catalogue, environment: Environment) -> Names:
     """Names from catalogue and environment. Raises FleetgateError if one would be too long."""
     prefix = environment.settings.prefix
-    space = f"{environment.settings.namespace}-" if environment.settings.namespace else ""
+    space = environment.namespace
     names = Names(
         prefix=prefix,
         table=f"{prefix}-device-registry",

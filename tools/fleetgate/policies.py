@@ -51,7 +51,7 @@ def render(catalogue: Catalogue, environment: Environment, names: Names, load: C
     policies: dict[str, Policy] = {}
     problems: list[Problem] = []
     for name, kind in catalogue.device_types.items():
-        _render_one(jinja, name, f"{kind.shape}.json.j2", _device_values(catalogue, name, kind), policies, problems)
+        _render_one(jinja, name, f"{kind.shape}.json.j2", _device_values(catalogue, names, name, kind), policies, problems)
     values = {"template": names.template, "claim_client_prefix": names.claim_client_prefix}
     _render_one(jinja, "claim", "claim.json.j2", values, policies, problems)
     if problems:
@@ -59,13 +59,13 @@ def render(catalogue: Catalogue, environment: Environment, names: Names, load: C
     return policies
 
 
-def _device_values(catalogue: Catalogue, name: str, kind: DeviceType) -> dict[str, Any]:
+def _device_values(catalogue: Catalogue, names: Names, name: str, kind: DeviceType) -> dict[str, Any]:
     def own(topic: str) -> str:
         return topic.replace("{type}", name).replace("{thing}", THING)
 
-    # In the name of any thing of the type: {thing} becomes a wildcard level. Only the declared types, only telemetry.
+    # In the name of any thing of the type, of this fleet alone. Only the declared types, only telemetry.
     on_behalf = [
-        topic.replace("{type}", other).replace("{thing}", "*")
+        topic.replace("{type}", other).replace("{thing}", f"{names.types[other].thing_prefix}*")
         for other in kind.publishes_on_behalf_of
         for topic in catalogue.device_types[other].topics.publish
     ]
@@ -103,6 +103,10 @@ def _to_json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON value")
+
+
 def _render_one(
     jinja: jinja2.Environment,
     name: str,
@@ -128,11 +132,17 @@ def _render_one(
         problems.append(Problem(f"{where} (for {name})", f"cannot be rendered: {error}", "mend the expression in the template"))
         return
     try:
-        policy = json.loads(text)
+        policy = json.loads(text, parse_constant=_no_constant)
     except json.JSONDecodeError as error:
         line = text.splitlines()[error.lineno - 1].strip() if text.strip() else ""
         what = f"the result is not JSON: {error.msg} at line {error.lineno} of it: {line:.80}"
         problems.append(Problem(f"{where} (for {name})", what, "mend the template there"))
+        return
+    except ValueError as error:
+        problems.append(Problem(f"{where} (for {name})", f"the result is not JSON: {error}", "write a number"))
+        return
+    if not isinstance(policy, dict) or not {"Version", "Statement"} <= set(policy):
+        problems.append(Problem(f"{where} (for {name})", "the result is not a policy", "give it Version and Statement"))
         return
     over = size(policy) - MAXIMUM_SIZE
     if over > 0:

@@ -9,6 +9,8 @@ import os
 import re
 import shutil
 import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,35 @@ MINIMUM_VERSION = (1, 11, 0)
 MIRROR_VARIABLE = "FLEETGATE_PROVIDER_MIRROR"
 _MIRROR_PREFIXES = ("/opt", "/usr/local", "/usr/local/share", "/usr/share", "~/.local/share")
 _NO_CHANGES, _CHANGES = 0, 2  # of `plan -detailed-exitcode`
+
+
+@dataclass(frozen=True)
+class Resource:
+    """A resource in the state. key: of the module call that owns it, if that has a for_each."""
+
+    type: str
+    key: str | None
+    values: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class State:
+    """outputs: the root module's, by name. resources: all that Terraform owns."""
+
+    outputs: dict[str, Any]
+    resources: tuple[Resource, ...]
+
+    def of(self, resource_type: str) -> list[Resource]:
+        return [resource for resource in self.resources if resource.type == resource_type]
+
+
+def _resources(module: dict[str, Any]) -> Iterator[Resource]:
+    key = re.search(r'\["([^"]*)"\]$', module.get("address", ""))
+    for resource in module.get("resources", ()):
+        if resource["mode"] == "managed":
+            yield Resource(resource["type"], key.group(1) if key else None, resource["values"])
+    for child in module.get("child_modules", ()):
+        yield from _resources(child)
 
 
 class Runner:
@@ -80,12 +111,14 @@ class Runner:
     def destroy(self, var_file: Path) -> None:
         self._run("destroy", auto_approve=IsFlagged, var_file=str(var_file))
 
-    def outputs(self) -> dict[str, Any]:
-        """The root module's outputs by name."""
-        code, out, err = self._terraform.cmd("output", json=IsFlagged)
+    def state(self) -> State:
+        """What Terraform owns now."""
+        code, out, err = self._terraform.cmd("show", json=IsFlagged)
         if code != 0:
-            raise fail("terraform output", str(err).strip(), "run: fleetgate plan, then fleetgate apply")
-        return {name: item["value"] for name, item in json.loads(out).items()}
+            raise fail("terraform show", str(err).strip(), "run: fleetgate plan, then fleetgate apply")
+        values = json.loads(out).get("values", {})
+        outputs = {name: item["value"] for name, item in values.get("outputs", {}).items()}
+        return State(outputs, tuple(_resources(values.get("root_module", {}))))
 
     def _run(self, command: str, *arguments: str, accept: tuple[int, ...] = (0,), **options: Any) -> int:
         if not sys.stdout.isatty():
