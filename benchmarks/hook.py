@@ -58,7 +58,7 @@ Handler = Callable[[Any, object], dict[str, Any]]
 def measure(decision_count: int = 300, import_count: int = 25, delay_ms: float = 5.0) -> dict[str, Any]:
     """Both hooks in turns: decisions against a stub that answers after `delay_ms`, and `import_count` cold starts of each."""
     event = json.loads(EVENT.read_text(encoding="utf-8"))
-    with stub(delay_ms) as url, deployed(event["templateArn"], url):
+    with stub(delay_ms) as url, deployed(event, url):
         result = {"decision": decisions(event, url, decision_count), "import": imports(import_count), "limits": LIMITS}
     result["within_limits"] = (
         result["decision"]["ratio"] <= LIMITS["decision"]
@@ -81,7 +81,7 @@ def stub(delay_ms: float) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def deployed(template_arn: str, url: str) -> Iterator[None]:
+def deployed(event: dict[str, Any], url: str) -> Iterator[None]:
     """Both hooks importable, with the environment that Lambda would give them."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -95,7 +95,8 @@ def deployed(template_arn: str, url: str) -> Iterator[None]:
             AWS_DEFAULT_REGION="us-east-1",
             AWS_ENDPOINT_URL=url,
             TABLE_NAME="bench-device-registry",
-            TEMPLATE_ARN=template_arn,
+            TEMPLATE_ARN=event["templateArn"],
+            CLAIM_CERTIFICATE_IDS=event["claimCertificateId"],
             LEASE_SECONDS="600",
             PYTHONPATH=os.pathsep.join([name, str(HERE)]),
         )

@@ -12,6 +12,9 @@ locals {
   # The one address that no SDK can work out by itself: the data plane's differs from account to account.
   iot_data_endpoint_url = var.endpoint_url != "" ? var.endpoint_url : "https://${data.aws_iot_endpoint.data.endpoint_address}"
 
+  # A claim that is retired here is refused by the hook too, even if somebody activates its certificate by hand.
+  active_claim_certificate_ids = [for name, claim in var.claims : module.claim[name].certificate_id if claim.active]
+
   functions = {
     for name, function in var.functions : name => {
       package          = "${path.root}/../${function.package}"
@@ -57,15 +60,16 @@ module "device_type" {
 module "provisioning" {
   source = "./modules/provisioning"
 
-  device_types        = { for name, type in module.device_type : name => type.arns }
-  hook                = local.functions["provisioning_hook"]
-  lease_seconds       = var.lease_seconds
-  log_retention_days  = var.log_retention_days
-  prefix              = var.prefix
-  registry_table      = module.device_registry.table
-  template_body       = var.template_body
-  template_name       = var.template_name
-  thing_name_prefixes = var.thing_name_prefixes
+  claim_certificate_ids = local.active_claim_certificate_ids
+  device_types          = { for name, type in module.device_type : name => type.arns }
+  hook                  = local.functions["provisioning_hook"]
+  lease_seconds         = var.lease_seconds
+  log_retention_days    = var.log_retention_days
+  prefix                = var.prefix
+  registry_table        = module.device_registry.table
+  template_body         = var.template_body
+  template_name         = var.template_name
+  thing_name_prefixes   = var.thing_name_prefixes
 }
 
 module "claim_policy" {

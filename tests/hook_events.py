@@ -8,7 +8,7 @@ from typing import Any
 
 import lambdas
 
-CLAIM_CERTIFICATE = hashlib.sha256(b"claim").hexdigest()
+CLAIM_CERTIFICATE = lambdas.CLAIM_CERTIFICATES[0]
 SERIAL = "TEMP-000001"
 THING = "temperature-sensor-TEMP-000001"
 TYPE = "temperature-sensor"

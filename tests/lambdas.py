@@ -24,6 +24,11 @@ REGION = "us-east-1"
 TABLE = "fleetgate-device-registry"
 TEMPLATE_ARN = f"arn:aws:iot:{REGION}:{ACCOUNT}:provisioningtemplate/fleetgate-fleet"
 LEASE_SECONDS = 600
+#: Two claims that are active; the first is that of `tests/events/provisioning_hook.json`.
+CLAIM_CERTIFICATES = (
+    "dd1b3c312cf7d816130354452e9629ce39355b0c534129dd26a08cd9a4502ede",
+    "0b14d501a594442a01c6859541bcb3e8164d183d32937b851835442f69d5c94e",
+)
 #: The slices that `fleetgate package` writes, for two types: one on the allow list, one open.
 HOOK_CATALOGUE: dict[str, Any] = {
     "deviceTypes": {
@@ -73,6 +78,7 @@ HOOK_ENVIRONMENT = {
     "TABLE_NAME": TABLE,
     "TEMPLATE_ARN": TEMPLATE_ARN,
     "LEASE_SECONDS": str(LEASE_SECONDS),
+    "CLAIM_CERTIFICATE_IDS": ",".join(CLAIM_CERTIFICATES),
 }
 ONBOARDING_ENVIRONMENT = {
     **CREDENTIALS,

@@ -39,6 +39,7 @@ class Reason(StrEnum):
 
     MALFORMED_EVENT = "malformed_event"
     WRONG_TEMPLATE = "wrong_template"
+    UNKNOWN_CLAIM = "unknown_claim"
     CERTIFICATE_MISMATCH = "certificate_mismatch"
     UNKNOWN_DEVICE_TYPE = "unknown_device_type"
     MALFORMED_SERIAL = "malformed_serial"
@@ -77,9 +78,13 @@ class DeviceType:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """Everything a decision depends on besides the event and the registry."""
+    """Everything a decision depends on besides the event and the registry.
+
+    `claim_certificate_ids` are this stack's active claims: who has none of them stays out, whatever else AWS let through.
+    """
 
     template_arn: str
+    claim_certificate_ids: frozenset[str]
     device_types: Mapping[str, DeviceType]
 
 
@@ -175,12 +180,21 @@ def decide(event: object, rules: Rules, lease: Callable[[Claim], Outcome], now_m
 
 
 def check(event: object, rules: Rules) -> Claim | Reason:
-    """What can be said of an event without the registry. Takes any JSON value and never raises."""
+    """What can be said of an event without the registry. Takes any JSON value and never raises.
+
+    AWS IoT names the claim of the session, which any policy of the account may have let publish to this template. A
+    certificate whose policy is too wide, a retired claim that somebody activated by hand, and a temporary one of
+    CreateProvisioningClaim all come this far; only the claims that Terraform says are active come further.
+    """
     request = parse(event)
     if request is None:
         return Reason.MALFORMED_EVENT
     if request.template_arn != rules.template_arn:
         return Reason.WRONG_TEMPLATE
+    if request.claim_certificate_id not in rules.claim_certificate_ids:
+        return Reason.UNKNOWN_CLAIM
+    if request.certificate_id in rules.claim_certificate_ids:
+        return Reason.UNKNOWN_CLAIM  # a factory's shared key must not become one device's own
     parameters = request.parameters
     ids = {fingerprint(request.certificate_pem), parameters.get(CERTIFICATE_PARAMETER, request.certificate_id)}
     if ids != {request.certificate_id}:
@@ -220,10 +234,7 @@ def parse(event: object) -> Request | None:
     Keys beside the documented ones are let through at the top, where AWS writes, and refused among the parameters,
     where the device does.
 
-    Of the claim's certificate only the form is checked. AWS IoT itself names it, for a session that it holds and that a
-    policy has let publish to this template; claims are opened and retired there. A list of them here would be a second
-    place to keep in step, and shut out the temporary claims of CreateProvisioningClaim. What it would add is a certificate
-    of the same account whose own policy is too wide; even that one still needs a serial the registry has free.
+    Of the claim's certificate this looks at the form only; whether it is one of ours is `check`'s to say.
     """
     match event:
         case {

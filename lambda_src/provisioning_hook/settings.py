@@ -1,4 +1,4 @@
-"""The hook's settings: three environment variables and its slice of the catalogue, read once."""
+"""The hook's settings: four environment variables and its slice of the catalogue, read once."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ CATALOGUE = "catalogue.json"
 _TABLE_NAME = re.compile(r"[a-zA-Z0-9_.-]{3,255}")
 _TEMPLATE_ARN = re.compile(r"arn:aws[a-z-]*:iot:[a-z0-9-]+:[0-9]{12}:provisioningtemplate/[0-9A-Za-z_-]{1,36}")
 _LEASE_SECONDS = re.compile(r"[1-9][0-9]{0,4}")
+_CLAIM_CERTIFICATE_IDS = re.compile(r"[0-9a-f]{64}(?:,[0-9a-f]{64})*")
 
 
 class SettingsError(RuntimeError):
@@ -43,10 +44,11 @@ def load(environ: Mapping[str, str], folder: Path) -> Settings:
     table_name = variable("TABLE_NAME", _TABLE_NAME, "the name of the device registry's table")
     template_arn = variable("TEMPLATE_ARN", _TEMPLATE_ARN, "the ARN of the provisioning template that calls this hook")
     lease_seconds = variable("LEASE_SECONDS", _LEASE_SECONDS, "how long a serial is leased, in seconds, 1 to 99999")
+    claims = variable("CLAIM_CERTIFICATE_IDS", _CLAIM_CERTIFICATE_IDS, "the active claims' certificate ids, commas between")
     device_types = _read_catalogue(folder / CATALOGUE, problems)
     if problems:
         raise SettingsError("\n".join(problems))
-    return Settings(table_name, int(lease_seconds) * 1000, Rules(template_arn, device_types))
+    return Settings(table_name, int(lease_seconds) * 1000, Rules(template_arn, frozenset(claims.split(",")), device_types))
 
 
 def _read_catalogue(path: Path, problems: list[str]) -> dict[str, DeviceType]:

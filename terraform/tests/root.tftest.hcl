@@ -115,6 +115,29 @@ run "claims_stand_side_by_side_and_are_put_out_by_id_only" {
   }
 }
 
+run "only_the_claims_that_are_active_are_let_in" {
+  # A state of its own: in that of the runs before, both claims have the one mocked id.
+  state_key = "claims_with_ids_of_their_own"
+
+  override_resource {
+    target = module.claim["factory-2"].aws_iot_certificate.this
+    values = {
+      arn = "arn:aws:iot:eu-west-1:123456789012:cert/e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+      id  = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+    }
+  }
+
+  assert {
+    condition     = local.active_claim_certificate_ids == [output.claim_certificate_ids["factory-1"]]
+    error_message = "The hook must know the active claim."
+  }
+
+  assert {
+    condition     = !contains(local.active_claim_certificate_ids, output.claim_certificate_ids["factory-2"])
+    error_message = "The hook must not know the retired claim, though its certificate stays."
+  }
+}
+
 run "on_aws_the_onboarding_function_talks_to_the_accounts_data_plane" {
   assert {
     condition     = local.iot_data_endpoint_url == "https://a1b2c3d4e5f6g7-ats.iot.eu-west-1.amazonaws.com"

@@ -6,7 +6,8 @@ import boto3
 import pytest
 
 import lambdas
-from fleetgate import aws, smoke_lock
+from fleetgate import smoke_lock
+from fleetgate.environment import ACCOUNT_VARIABLE
 from fleetgate.registry import Registry
 from fleetgate.smoke_checker import CheckFailed
 from fleetgate.smoke_lock import CanaryLock
@@ -18,9 +19,8 @@ SERIAL, TYPE, THING = "GW-000000", "gateway", "gateway-GW-000000"
 def iot(registry, monkeypatch):
     """The account's things and certificates, beside the table. moto cannot list shadows."""
     monkeypatch.setattr("fleetgate.decommission._remove_shadows", lambda thing: None)
-    aws._client.cache_clear()
-    yield boto3.client("iot")
-    aws._client.cache_clear()
+    monkeypatch.setenv(ACCOUNT_VARIABLE, lambdas.ACCOUNT)
+    return boto3.client("iot")
 
 
 def lock():

@@ -8,6 +8,7 @@ import json
 import pytest
 
 from fleetgate.cli import main
+from fleetgate.registry import Registry
 
 TYPE = "temperature-sensor"
 
@@ -133,7 +134,7 @@ def test_an_unknown_serial_is_told_with_the_command_that_lists_the_known_ones(fl
 
 @pytest.fixture
 def rows(registry):
-    for number in range(1, 6):
+    for number in (4, 1, 5, 2, 3):
         registry.put(serialNumber=f"TEMP-{number:06}", status="active" if number % 2 else "registered")
     registry.put(serialNumber="GW-000001", deviceType="gateway", status="active")
 
@@ -159,7 +160,7 @@ def test_a_list_holds_the_rows_that_were_asked_for_in_order(fleetgate, rows, wor
 def test_a_limited_list_tells_where_to_go_on_and_its_pages_are_the_whole(fleetgate, rows, words):
     _, whole, _ = fleetgate("registry", "list", "--json", *words)
     found, after = [], []
-    while True:
+    for _ in range(5):
         status, out, _ = fleetgate("registry", "list", "--json", "--limit", "2", *after, *words)
         assert status == 0 and len(serials(out)) <= 2
         found += serials(out)
@@ -167,6 +168,20 @@ def test_a_limited_list_tells_where_to_go_on_and_its_pages_are_the_whole(fleetga
             break
         after = ["--after", json.loads(out)["after"]]
     assert sorted(found) == serials(whole) and len(found) == len(set(found)) > 2
+
+
+def test_a_list_is_sorted_and_goes_on_where_the_table_s_own_order_was(fleetgate, monkeypatch):
+    """DynamoDB lists in the order of a hash; moto sorts."""
+    rows = [
+        {"serialNumber": serial, "deviceType": TYPE, "status": "active"}
+        for serial in ("TEMP-000009", "TEMP-000001", "TEMP-000005")
+    ]
+    monkeypatch.setattr(Registry, "rows", lambda self, *_: iter(rows))
+    assert serials(fleetgate("registry", "list", "--json")[1]) == ["TEMP-000001", "TEMP-000005", "TEMP-000009"]
+    _, out, _ = fleetgate("registry", "list", "--json", "--limit", "2")
+    assert serials(out) == ["TEMP-000001", "TEMP-000009"] and json.loads(out)["after"] == "TEMP-000001"
+    rows.reverse()
+    assert json.loads(fleetgate("registry", "list", "--json", "--limit", "1")[1])["after"] == "TEMP-000005"
 
 
 def test_a_list_for_people_says_that_there_is_more(fleetgate, rows):

@@ -77,6 +77,8 @@ REFUSED_BY_ITSELF = [
     ("location is an object", hook_events.request(Location={"hall": 4}), Reason.MALFORMED_EVENT),
     ("another template", changed(templateArn=lambdas.TEMPLATE_ARN + "2"), Reason.WRONG_TEMPLATE),
     ("the template's name only", changed(templateArn="fleetgate-fleet"), Reason.WRONG_TEMPLATE),
+    ("a claim that is not ours, or is retired", changed(claimCertificateId="a" * 64), Reason.UNKNOWN_CLAIM),
+    ("the certificate itself as its claim", changed(claimCertificateId=ID), Reason.UNKNOWN_CLAIM),
     ("another certificate's PEM", changed(certificatePem=hook_events.certificate("x")[0]), Reason.CERTIFICATE_MISMATCH),
     ("another certificate's id", changed(certificateId=OTHER_ID), Reason.CERTIFICATE_MISMATCH),
     ("injected id differs", hook_events.request(**{CERTIFICATE_PARAMETER: OTHER_ID}), Reason.CERTIFICATE_MISMATCH),
@@ -160,6 +162,14 @@ def test_a_request_that_is_wrong_by_itself_is_refused_without_asking_the_registr
     assert asked == []
 
 
+@pytest.mark.parametrize("claim", [ID, hook_events.CLAIM_CERTIFICATE], ids=["by itself", "by another claim"])
+def test_a_claim_never_becomes_a_devices_own_certificate(claim, rules):
+    """One key of a whole factory; nothing but the list of claims is wrong with this event."""
+    claims = dataclasses.replace(rules, claim_certificate_ids=rules.claim_certificate_ids | {ID})
+    assert decide(changed(), rules).refusal is None
+    assert decide(changed(claimCertificateId=claim), claims).refusal is Reason.UNKNOWN_CLAIM
+
+
 class Witness:
     """A pattern of the catalogue that matches everything and remembers what it was shown."""
 
@@ -191,8 +201,9 @@ def test_every_reason_has_a_case():
 
 
 IN_ORDER = [
-    (Reason.MALFORMED_EVENT, ("claimCertificateId",), "short"),
+    (Reason.MALFORMED_EVENT, ("certificateId",), "short"),
     (Reason.WRONG_TEMPLATE, ("templateArn",), "other"),
+    (Reason.UNKNOWN_CLAIM, ("claimCertificateId",), "a" * 64),
     (Reason.CERTIFICATE_MISMATCH, ("certificatePem",), "other"),
     (Reason.UNKNOWN_DEVICE_TYPE, ("parameters", "DeviceType"), "toaster"),
     (Reason.MALFORMED_SERIAL, ("parameters", "SerialNumber"), "TEMP-1"),
@@ -219,6 +230,7 @@ def test_of_several_mistakes_the_first_check_names_its_own(first, rules):
         changed(certificatePem=PEM.rstrip("\n")),
         changed(certificatePem=PEM.replace("\n", "\r\n")),
         changed(somethingNew={"of": "AWS"}),
+        changed(claimCertificateId=lambdas.CLAIM_CERTIFICATES[1]),
         hook_events.request(FirmwareVersion="1.9.0"),
         hook_events.request(FirmwareVersion="01.9.0"),
         hook_events.request(Manufacturer="SensorTech"),
@@ -232,6 +244,7 @@ def test_of_several_mistakes_the_first_check_names_its_own(first, rules):
         "PEM without a last newline",
         "PEM with CRLF",
         "a new key of the service",
+        "the other claim",
         "the minimum firmware",
         "leading zero",
         "the other manufacturer",

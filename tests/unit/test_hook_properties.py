@@ -41,7 +41,8 @@ NEAR_MISSES = {
     "Location": ["hall-4", "hall 4", "a" * 800, "a" * 801, "", "\ud800"],
     "AWS::IoT::Certificate::Id": [CERTIFICATE_ID, CERTIFICATE_ID.upper(), hook_events.certificate("x")[1]],
     "certificateId": [CERTIFICATE_ID, CERTIFICATE_ID.upper(), hook_events.certificate("x")[1]],
-    "claimCertificateId": [CERTIFICATE_ID, CERTIFICATE_ID.upper(), CERTIFICATE_ID[1:]],
+    "claimCertificateId": [*lambdas.CLAIM_CERTIFICATES, lambdas.CLAIM_CERTIFICATES[0].upper(), CERTIFICATE_ID,
+                           lambdas.CLAIM_CERTIFICATES[0][1:], ",".join(lambdas.CLAIM_CERTIFICATES)],
     "certificatePem": [PEM, PEM * 2, hook_events.certificate("x")[0]],
     "templateArn": [lambdas.TEMPLATE_ARN, lambdas.TEMPLATE_ARN + "2"],
 }  # fmt: skip
@@ -84,6 +85,8 @@ def is_valid(event):
     for key in ("certificateId", "claimCertificateId"):
         if len(event[key]) != 64 or set(event[key]) - set("0123456789abcdef"):
             return False
+    if event["claimCertificateId"] not in lambdas.CLAIM_CERTIFICATES:
+        return False
     # No generator comes upon a certificate by itself, so the valid ones are those that the tests made.
     if KNOWN_CERTIFICATES.get(event["certificatePem"]) != event["certificateId"]:
         return False
@@ -174,7 +177,7 @@ def test_exactly_the_valid_requests_are_allowed_and_every_answer_keeps_the_contr
 
 
 REASONS_WITHOUT_REGISTRY = [
-    "malformed_event", "wrong_template", "certificate_mismatch", "unknown_device_type", "malformed_serial",
+    "malformed_event", "wrong_template", "unknown_claim", "certificate_mismatch", "unknown_device_type", "malformed_serial",
     "manufacturer_not_allowed", "malformed_firmware", "firmware_too_old", "malformed_location",
 ]  # fmt: skip
 

@@ -20,6 +20,7 @@ def test_good_settings_are_read(folder):
     loaded = settings.load(lambdas.HOOK_ENVIRONMENT, folder)
     assert (loaded.table_name, loaded.lease_ms) == (lambdas.TABLE, 600_000)
     assert loaded.rules.template_arn == lambdas.TEMPLATE_ARN
+    assert loaded.rules.claim_certificate_ids == set(lambdas.CLAIM_CERTIFICATES)
     assert loaded.rules.device_types["gateway"].extra_parameters == {"Extra_powerSource": "unknown", "Extra_rack": "r1"}
     assert loaded.rules.device_types["gateway"].open_enrolment is True
     assert loaded.rules.device_types["temperature-sensor"].open_enrolment is False
@@ -29,8 +30,8 @@ def test_good_settings_are_read(folder):
 def test_everything_that_is_missing_is_named_in_one_error(tmp_path):
     with pytest.raises(settings.SettingsError) as error:
         settings.load({}, tmp_path)
-    lines = str(error.value).splitlines()
-    assert [line.split(":")[0] for line in lines] == ["TABLE_NAME", "TEMPLATE_ARN", "LEASE_SECONDS", "catalogue.json"]
+    names = [line.split(":")[0] for line in str(error.value).splitlines()]
+    assert names == ["TABLE_NAME", "TEMPLATE_ARN", "LEASE_SECONDS", "CLAIM_CERTIFICATE_IDS", "catalogue.json"]
 
 
 @pytest.mark.parametrize(
@@ -45,6 +46,13 @@ def test_everything_that_is_missing_is_named_in_one_error(tmp_path):
         ("TEMPLATE_ARN", "fleetgate-fleet"),
         ("TEMPLATE_ARN", lambdas.TEMPLATE_ARN + "\n"),
         ("TABLE_NAME", "a/b"),
+        ("CLAIM_CERTIFICATE_IDS", "*"),
+        ("CLAIM_CERTIFICATE_IDS", "a" * 63),
+        ("CLAIM_CERTIFICATE_IDS", "A" * 64),
+        ("CLAIM_CERTIFICATE_IDS", "a" * 64 + ","),
+        ("CLAIM_CERTIFICATE_IDS", ("a" * 64 + ", ") + "b" * 64),
+        ("CLAIM_CERTIFICATE_IDS", "a" * 64 + "\n"),
+        ("CLAIM_CERTIFICATE_IDS", f"arn:aws:iot:us-east-1:123456789012:cert/{'a' * 64}"),
     ],
 )
 def test_a_value_that_cannot_be_right_is_refused_by_name(name, value, folder):

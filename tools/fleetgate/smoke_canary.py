@@ -78,6 +78,7 @@ class Canary:
             f"{hook_log}; {self.setup.apply_again}",
             "ready",
             "template.exists",
+            "claim.files",
         )
         self._see(
             "registers",
@@ -197,7 +198,7 @@ class Canary:
         certificate = smoke_hook.self_made_certificate()
         event = smoke_hook.event(
             self.setup.template["templateArn"],
-            self.setup.claim_certificate_id or "0" * 64,
+            self.setup.claim_certificate_id,
             certificate,
             self._device.parameters(),
         )

@@ -139,7 +139,7 @@ def check_hook_denies(checker: Checker, setup: Setup, device_type: str) -> None:
         device = canary_device(setup, device_type)
         event = smoke_hook.event(
             setup.template["templateArn"],
-            setup.claim_certificate_id or "0" * 64,
+            setup.claim_certificate_id,
             smoke_hook.self_made_certificate(),
             device.parameters() | {"SerialNumber": "no serial"},
         )
@@ -158,5 +158,5 @@ def check_hook_denies(checker: Checker, setup: Setup, device_type: str) -> None:
         denies,
         cause="the deployed hook is not the one of this checkout, or it cannot write its log",
         next_step=f"see its log: aws logs tail /aws/lambda/{setup.names.hook}; {setup.apply_again}",
-        needs=["template.exists"],
+        needs=["template.exists", "claim.files"],
     )

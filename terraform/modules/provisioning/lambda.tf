@@ -16,9 +16,10 @@ resource "aws_lambda_function" "hook" {
 
   environment {
     variables = {
-      LEASE_SECONDS = tostring(var.lease_seconds)
-      TABLE_NAME    = var.registry_table.name
-      TEMPLATE_ARN  = local.template_arn
+      CLAIM_CERTIFICATE_IDS = join(",", sort(var.claim_certificate_ids))
+      LEASE_SECONDS         = tostring(var.lease_seconds)
+      TABLE_NAME            = var.registry_table.name
+      TEMPLATE_ARN          = local.template_arn
     }
   }
 

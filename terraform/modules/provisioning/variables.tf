@@ -1,3 +1,19 @@
+variable "claim_certificate_ids" {
+  description = "Ids of the active claims' certificates, as the claim module puts them out; the hook lets in no other claim."
+  type        = list(string)
+  nullable    = false
+
+  validation {
+    condition     = length(var.claim_certificate_ids) >= 1 && length(var.claim_certificate_ids) <= 40
+    error_message = "claim_certificate_ids must hold 1 to 40 ids, for example [module.claim[\"factory-1\"].certificate_id]: without one no device comes in, and more do not fit into the 4 KB of a function's environment."
+  }
+
+  validation {
+    condition     = alltrue([for id in var.claim_certificate_ids : can(regex("^[0-9a-f]{64}$", id))])
+    error_message = "claim_certificate_ids must hold certificate ids of 64 lower case hexadecimal digits, for example what aws_iot_certificate has as its id, and not ARNs."
+  }
+}
+
 variable "device_types" {
   description = "For each device type the ARNs of its group, policy and thing type, as the device_type module puts them out."
   type = map(object({

@@ -3,6 +3,10 @@ mock_provider "aws" {
 }
 
 variables {
+  claim_certificate_ids = [
+    "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+    "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+  ]
   device_types = {
     gateway = {
       group      = "arn:aws:iot:eu-west-1:123456789012:thinggroup/gateway-devices"
@@ -199,14 +203,15 @@ run "only_this_template_of_this_account_may_call_the_hook" {
   }
 }
 
-run "the_hook_knows_its_table_its_template_and_its_lease_and_answers_in_time" {
+run "the_hook_knows_its_claims_its_table_its_template_and_its_lease_and_answers_in_time" {
   assert {
     condition = one(aws_lambda_function.hook.environment).variables == tomap({
-      LEASE_SECONDS = "300"
-      TABLE_NAME    = "fleetgate-device-registry"
-      TEMPLATE_ARN  = "arn:aws:iot:eu-west-1:123456789012:provisioningtemplate/fleetgate-fleet"
+      CLAIM_CERTIFICATE_IDS = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08,e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+      LEASE_SECONDS         = "300"
+      TABLE_NAME            = "fleetgate-device-registry"
+      TEMPLATE_ARN          = "arn:aws:iot:eu-west-1:123456789012:provisioningtemplate/fleetgate-fleet"
     })
-    error_message = "These three settings are what the hook reads."
+    error_message = "These four settings are what the hook reads; the claims are sorted, or their order would be a change."
   }
 
   assert {
@@ -249,7 +254,66 @@ run "the_template_arn_that_is_put_out_is_the_one_the_hook_checks" {
   }
 }
 
+run "forty_claims_fit_into_the_functions_environment" {
+  command = plan
+
+  variables {
+    claim_certificate_ids = [for i in range(40) : format("%064x", i)]
+    prefix                = format("a%029d", 0)
+    registry_table = {
+      arn  = "arn:aws:dynamodb:eu-west-1:123456789012:table/fleetgate-device-registry"
+      name = format("%0255d", 0)
+    }
+    template_name = format("%036d", 0)
+  }
+
+  assert {
+    condition     = sum([for name, value in one(aws_lambda_function.hook.environment).variables : length(name) + length(value)]) < 4096
+    error_message = "Lambda refuses an environment of more than 4 KB."
+  }
+}
+
 # --- refusals ---
+
+run "a_hook_without_a_claim_is_refused" {
+  command = plan
+
+  variables {
+    claim_certificate_ids = []
+  }
+
+  expect_failures = [var.claim_certificate_ids]
+}
+
+run "more_claims_than_the_functions_environment_holds_are_refused" {
+  command = plan
+
+  variables {
+    claim_certificate_ids = [for i in range(41) : format("%064x", i)]
+  }
+
+  expect_failures = [var.claim_certificate_ids]
+}
+
+run "the_arn_of_a_claim_is_refused" {
+  command = plan
+
+  variables {
+    claim_certificate_ids = ["arn:aws:iot:eu-west-1:123456789012:cert/9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"]
+  }
+
+  expect_failures = [var.claim_certificate_ids]
+}
+
+run "a_claim_in_capitals_is_refused" {
+  command = plan
+
+  variables {
+    claim_certificate_ids = [upper("9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08")]
+  }
+
+  expect_failures = [var.claim_certificate_ids]
+}
 
 run "a_hook_that_may_take_five_seconds_is_refused" {
   command = plan
