@@ -17,7 +17,7 @@ import boto3
 from checkouts import copy_checkout
 from fleetgate import build, environment, provisioning
 from fleetgate.build import Fleet
-from fleetgate.device import Walk
+from fleetgate.device import DeviceProvisioner
 from fleetgate.environment import Environment
 from fleetgate.identity import IdentityFolder
 
@@ -119,4 +119,7 @@ def wait_for(look, wanted, seconds=20.0):
 
 def walk(cloud, serial, folder):
     fleet = cloud.fleet()
-    return Walk(provisioning.gate(fleet, "factory-1"), provisioning.make_device(fleet, TYPE, serial), IdentityFolder(folder))
+    gate, device = provisioning.gate(fleet, "factory-1"), provisioning.make_device(fleet, TYPE, serial)
+    return DeviceProvisioner(gate, device, IdentityFolder(folder))
+        provisioning.gate(fleet, "factory-1"), provisioning.make_device(fleet, TYPE, serial), IdentityFolder(folder)
+    )

@@ -239,6 +239,9 @@ def test_claim_files_that_will_not_do_are_told(fleetgate, claim, with_cloud, spo
     [
         (["--type", "gatewya", "--serial", "GW-000001"], "gatewya"),
         (["--type", "gateway", "--serial", "TEMP-1"], "TEMP-1"),
+        (["--type", "gateway", "--serial", ""], "''"),
+        (["--type", "gateway", "--count", "9" * 30], "--count"),
+        (["--type", "gateway", "--count", "0"], "--count"),
         (["--type", "gateway", "--serial", "GW-000001", "--manufacturer", "Nobody"], "Nobody"),
         (["--type", "gateway", "--serial", "GW-000001", "--firmware", "latest"], "latest"),
         (["--type", "gateway", "--serial", "GW-000001", "--location", "hall 1"], "hall 1"),

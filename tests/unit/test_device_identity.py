@@ -166,3 +166,13 @@ def test_a_certificates_id_is_the_fingerprint_of_its_der():
     assert identity.certificate_id(PEM) == hashlib.sha256(der).hexdigest()
     with pytest.raises(ValueError):
         identity.certificate_id(json.dumps({"no": "certificate"}))
+
+
+def test_a_second_process_is_kept_out_of_a_folder_and_let_in_afterwards(tmp_path):
+    folder = IdentityFolder(tmp_path / "S-1")
+    another = IdentityFolder(tmp_path / "S-1")
+    kept_out = pytest.raises(FleetgateError, match="somebody else is bringing this device in")
+    with folder.alone(), kept_out, another.alone():
+        pass
+    with IdentityFolder(tmp_path / "S-1").alone():
+        assert folder.load() is None

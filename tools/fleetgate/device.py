@@ -276,9 +276,6 @@ class DeviceProvisioner:
             self._stop.wait(least_seconds + self.retry.pause(tried - 1))
 
 
-Walk = DeviceProvisioner  # the old name, until tests/clouds.py has the new one
-
-
 def provision(
     gate: Gate,
     device: Device,
@@ -292,8 +289,9 @@ def provision(
     """
     start = time.perf_counter()
     provisioner = DeviceProvisioner(gate, device, IdentityFolder(folder), stop=stop)
-    identity, resumed = provisioner.register()
-    provisioner.connect(identity).close()
+    with provisioner.folder.alone():
+        identity, resumed = provisioner.register()
+        provisioner.connect(identity).close()
     return Provisioned(
         serial=device.serial,
         thing_name=str(identity.thing_name),

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import base64
 import binascii
+import fcntl
 import hashlib
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from enum import Enum
 from pathlib import Path
@@ -23,6 +26,7 @@ TOKEN_SECONDS = 3600 - 60
 _CLOCK_SLACK_SECONDS = 60
 
 _STATE_FILE = "identity.json"
+_LOCK_FILE = "lock"
 
 
 class Step(Enum):
@@ -89,6 +93,21 @@ class IdentityFolder:
         self.certificate_file = path / "certificate.pem"
         self._state_file = path / _STATE_FILE
 
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keeps other processes and threads out of the folder. Raises FleetgateError if one is in it.
+
+        Two that bring the same device in would each keep half of the other's identity, and the true key would be lost.
+        """
+        self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with (self.path / _LOCK_FILE).open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                remedy = "wait for the other one, or give another --keys folder"
+                raise fail(str(self.path), "somebody else is bringing this device in", remedy) from None
+            yield
+
     def load(self) -> Identity | None:
         """The identity that is there, or None. Raises FleetgateError if what is there cannot be trusted."""
         remedy = f"move {self.path} away to start over with a new certificate"
@@ -122,7 +141,8 @@ class IdentityFolder:
         number = 1
         while (aside := self.path.with_name(f"{self.path.name}.old-{number}")).exists():
             number += 1
-        return self.path.rename(aside)
+        with self.alone():
+            return self.path.rename(aside)
 
     def update(self, identity: Identity) -> None:
         _write(self._state_file, json.dumps(asdict(identity), indent=1, sort_keys=True) + "\n", 0o600)

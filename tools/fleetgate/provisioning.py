@@ -24,6 +24,7 @@ from fleetgate.identity import Identity, IdentityFolder
 from fleetgate.mqtt import DeviceError
 from fleetgate.registry import Registry, Row, unknown_type
 
+MAXIMUM_COUNT = 1_000_000
 MAXIMUM_PARALLEL = 128
 
 

@@ -66,8 +66,9 @@ def _check_numbers(args: argparse.Namespace) -> None:
     from fleetgate.errors import FleetgateError, Problem
 
     problems = []
-    if args.count is not None and args.count < 1:
-        problems.append(Problem("--count", f"{args.count} is not a number of devices", "use 1 or more"))
+    if args.count is not None and not 1 <= args.count <= provisioning.MAXIMUM_COUNT:
+        remedy = f"use 1 to {provisioning.MAXIMUM_COUNT}"
+        problems.append(Problem("--count", f"{args.count} is not a number of devices", remedy))
     if not 1 <= args.parallel <= provisioning.MAXIMUM_PARALLEL:
         remedy = f"use 1 to {provisioning.MAXIMUM_PARALLEL}; AWS lets 10 devices a second in"
         problems.append(Problem("--parallel", f"{args.parallel} is not possible", remedy))
@@ -78,7 +79,7 @@ def _check_numbers(args: argparse.Namespace) -> None:
 def _devices(args: argparse.Namespace, fleet: Fleet, keys: Path) -> list[Device]:
     from fleetgate import provisioning
 
-    serials = [args.serial] if args.serial else provisioning.choose_serials(fleet, args.type, args.count, keys)
+    serials = [args.serial] if args.serial is not None else provisioning.choose_serials(fleet, args.type, args.count, keys)
     options = (args.manufacturer, args.firmware, args.location)
     return [provisioning.make_device(fleet, args.type, serial, *options) for serial in serials]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -177,8 +178,8 @@ def _check_filters(args: argparse.Namespace, catalogue: Catalogue) -> None:
     if args.status is not None and args.status not in registry.STATUSES:
         remedy = f"use one of {', '.join(registry.STATUSES)}"
         problems.append(Problem("--status", f"unknown status {args.status!r:.80}", remedy))
-    if args.limit < 0:
-        problems.append(Problem("--limit", f"{args.limit} is not a number of rows", "use 0 for all, or a number above"))
+    if not 0 <= args.limit <= sys.maxsize - 1:
+        problems.append(Problem("--limit", f"{args.limit} is not a number of rows", "use 0 for all, or a smaller number"))
     if problems:
         raise FleetgateError(problems)
 
