@@ -121,5 +121,3 @@ def walk(cloud, serial, folder):
     fleet = cloud.fleet()
     gate, device = provisioning.gate(fleet, "factory-1"), provisioning.make_device(fleet, TYPE, serial)
     return DeviceProvisioner(gate, device, IdentityFolder(folder))
-        provisioning.gate(fleet, "factory-1"), provisioning.make_device(fleet, TYPE, serial), IdentityFolder(folder)
-    )

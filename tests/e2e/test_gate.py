@@ -142,8 +142,17 @@ def test_a_policy_whose_template_is_too_loose_fails_the_bounds_and_nothing_else(
     assert (certificates(cloud), things(cloud)) == before
 
 
-def test_a_hook_that_fails_on_a_second_claim_instead_of_refusing_it_fails_the_check(cloud, monkeypatch):
-    """AWS takes a crash for a no, so the device is refused either way."""
+@pytest.mark.parametrize(
+    "file, old, new, saw",
+    [
+        ("decision.py", "return Reason.ALREADY_PROVISIONED", "raise RuntimeError('crashed')", "the hook logged no decision"),
+        ("decision.py", "return Reason.ALREADY_PROVISIONED", "return Reason.LEASE_RUNNING", "reason is lease_running"),
+        ("handler.py", "    print(", "    verdict.refusal == 'already_provisioned' or print(", "the hook logged no decision"),
+    ],
+    ids=["crashes", "has another reason", "says nothing"],
+)
+def test_a_hook_that_keeps_a_second_claim_out_for_the_wrong_reason_fails_the_check(cloud, monkeypatch, file, old, new, saw):
+    """AWS takes a crash for a no, so the second certificate is kept out in any case."""
     fleet, functions = cloud.fleet(), cloud.client("lambda")
     before = certificates(cloud), things(cloud)
     package_file = fleet.environment.build / "provisioning_hook.zip"
@@ -151,17 +160,16 @@ def test_a_hook_that_fails_on_a_second_claim_instead_of_refusing_it_fails_the_ch
     with zipfile.ZipFile(package_file) as source, zipfile.ZipFile(broken, "w") as target:
         for name in source.namelist():
             content = source.read(name).decode()
-            if name == "decision.py":
-                assert "return Reason.ALREADY_PROVISIONED" in content
-                content = content.replace("return Reason.ALREADY_PROVISIONED", "raise RuntimeError('crashed')")
-            target.writestr(name, content)
+            assert name != file or old in content
+            target.writestr(name, content.replace(old, new) if name == file else content)
     monkeypatch.setattr(smoke_canary, "FOLLOW_SECONDS", 3.0)
     functions.update_function_code(FunctionName=fleet.names.hook, ZipFile=broken.getvalue())
     try:
         checks = smoke.run(fleet, [TYPE], "factory-1")
     finally:
         functions.update_function_code(FunctionName=fleet.names.hook, ZipFile=package_file.read_bytes())
-    assert [check.name for check in checks if check.status == "failed"] == [f"device.{TYPE}.second_claim"]
+    (failed,) = [check for check in checks if check.status == "failed"]
+    assert failed.name == f"device.{TYPE}.second_claim" and saw in failed.detail
     assert (certificates(cloud), things(cloud)) == before
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from fleetgate import smoke_hook
-from fleetgate.device import DeviceProvisioner, RefusedByGate, ShadowReader, hello, telemetry_topic
+from fleetgate.device import DeviceProvisioner, RefusedByGate, Rejected, ShadowReader, hello, telemetry_topic
 from fleetgate.identity import Identity, IdentityFolder
 from fleetgate.mqtt import MqttSession
 from fleetgate.registry import Row
@@ -326,15 +326,15 @@ class Canary:
         before = registry.get(serial)
         try:
             self._provisioner(folder).register()
-        except RefusedByGate:
-            pass
+        except Rejected as error:
+            answer = error.what
         else:
             raise CheckFailed(f"a second certificate got in as {serial}")
         refused = there(IdentityFolder(folder).load())
-        # A hook that fails is refused as well, by AWS: only its log tells that it decided, and on what grounds.
+        # AWS takes a hook that fails for a no as well: only its log tells that it decided, and on what grounds.
         decision = self._decision(refused.certificate_id)
         if decision is None:
-            what = f"the second certificate was refused, but the hook logged no decision in {FOLLOW_SECONDS:g} s"
+            what = f"the second certificate was kept out ({answer}), but the hook logged no decision in {FOLLOW_SECONDS:g} s"
             raise CheckFailed(what, "the hook failed instead of deciding", f"aws logs tail /aws/lambda/{self.setup.names.hook}")
         equal("reason", decision.get("reason"), "already_provisioned")
         after = registry.get(serial)
