@@ -85,7 +85,8 @@ def _provisioning(cloud: Cloud, count: int, parallel: int) -> dict[str, Any]:
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     print(f"  provisioning {count} devices", file=sys.stderr)
     words = ["--type", "humidity-sensor", "--count", str(count), "--parallel", str(parallel), "--json"]
-    report = json.loads(cloud.run("device", "provision", *words).stdout)["summary"]
+    # Whatever its exit status: on a busy machine the gate refuses a device now and then (its registry has a second to answer).
+    report = json.loads(cloud.run("device", "provision", *words, status=None).stdout)["summary"]
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     bare = statistics.mean([bare_before, _bare_creation(cloud, count - count // 2, parallel)])
     client_cpu = after.ru_utime + after.ru_stime - used.ru_utime - used.ru_stime
