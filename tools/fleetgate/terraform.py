@@ -47,13 +47,11 @@ class State:
         return [resource for resource in self.resources if resource.type == resource_type]
 
 
-def _resources(module: dict[str, Any]) -> Iterator[Resource]:
-    key = re.search(r'\["([^"]*)"\]$', module.get("address", ""))
-    for resource in module.get("resources", ()):
-        if resource["mode"] == "managed":
-            yield Resource(resource["type"], key.group(1) if key else None, resource["values"])
-    for child in module.get("child_modules", ()):
-        yield from _resources(child)
+def _resources(pulled: dict[str, Any]) -> Iterator[Resource]:
+    for resource in pulled.get("resources", ()):
+        key = re.search(r'\["([^"]*)"\]$', resource.get("module", ""))
+        for instance in resource["instances"] if resource["mode"] == "managed" else ():
+            yield Resource(resource["type"], key.group(1) if key else None, instance["attributes"])
 
 
 class Runner:
@@ -113,12 +111,13 @@ class Runner:
 
     def state(self) -> State:
         """What Terraform owns now."""
-        code, out, err = self._terraform.cmd("show", json=IsFlagged)
+        # Not `show -json`: that starts the provider for its schemas, which takes longer than all of ours.
+        code, out, err = self._terraform.cmd("state pull")
         if code != 0:
-            raise fail("terraform show", str(err).strip(), "run: fleetgate plan, then fleetgate apply")
-        values = json.loads(out).get("values", {})
-        outputs = {name: item["value"] for name, item in values.get("outputs", {}).items()}
-        return State(outputs, tuple(_resources(values.get("root_module", {}))))
+            raise fail("terraform state pull", str(err).strip(), "run: fleetgate plan, then fleetgate apply")
+        pulled = json.loads(out) if out.strip() else {}
+        outputs = {name: item["value"] for name, item in pulled.get("outputs", {}).items()}
+        return State(outputs, tuple(_resources(pulled)))
 
     def _run(self, command: str, *arguments: str, accept: tuple[int, ...] = (0,), **options: Any) -> int:
         if not sys.stdout.isatty():
