@@ -47,7 +47,10 @@ def test_the_readmes_device_type_is_one_entry_that_works(fleet):
     """The entry is pasted into the real catalogue, as the README says, and the fleet is compiled with it."""
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     entry = readme.split("## Add a device type")[1].split("```yaml\n")[1].split("```")[0]
+    name = entry.strip().partition(":")[0]
+    if name in fleet.catalogue.device_types:
+        pytest.skip(f"somebody has followed the README: {name} is in the catalogue")
     path = fleet.environment.root / "catalogue/device_types.yaml"
     path.write_text(path.read_text(encoding="utf-8") + "\n" + entry, encoding="utf-8")
     added = set(build.compile_fleet(fleet.environment).policies) - set(fleet.policies)
-    assert len(added) == 1 and added.pop() in entry
+    assert added == {name}
