@@ -16,8 +16,3 @@ output "policy_name" {
   description = "Name of the type's IoT policy."
   value       = aws_iot_policy.this.name
 }
-
-output "thing_type_name" {
-  description = "Name of the type's thing type."
-  value       = aws_iot_thing_type.this.name
-}
