@@ -1,0 +1,272 @@
+"""The document model: a policy as statements with patterns, read leniently so that every mistake can be named at once.
+
+A statement that AWS could not read at all is left out and named in `flaws`; everything else is kept as it is written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from fleetgate.iot_policy import pattern
+from fleetgate.iot_policy.pattern import Pattern
+from fleetgate.iot_policy.source import Pointer, escape
+
+#: The only version whose policies know variables.
+VERSION = "2012-10-17"
+OLD_VERSION = "2008-10-17"
+ELEMENTS = ("Sid", "Effect", "Action", "NotAction", "Resource", "NotResource", "Condition")
+#: Characters of a policy document that AWS IoT takes, white space not counted [AWS IoT Core quotas].
+MAXIMUM_SIZE = 2048
+
+
+@dataclass(frozen=True, slots=True)
+class Flaw:
+    """Why a part of a document cannot be read. rule: the lint rule that reports it."""
+
+    rule: str
+    pointer: Pointer
+    message: str
+    fix: str
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A string of a policy and where it stands."""
+
+    text: str
+    pointer: Pointer
+
+
+@dataclass(frozen=True, slots=True)
+class Arn:
+    """A resource, taken apart at its colons.
+
+    kind: the resource type (`topic`), "*" if a wildcard stands for it, None if there is none. name: what follows `<kind>/`, as a
+    pattern. Of an ARN with too few parts only `whole` is set and `problem` says what is wrong.
+    """
+
+    whole: Pattern
+    partition: str = ""
+    service: str = ""
+    region: str = ""
+    account: str = ""
+    kind: str | None = None
+    name: Pattern | None = None
+    problem: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """arn.whole is what counts for a decision: AWS compares whole ARNs."""
+
+    text: str
+    pointer: Pointer
+    arn: Arn
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """`Condition: {operator: {key: values}}`, one key of it. values: as texts, a boolean as `true` or `false`."""
+
+    operator: str
+    key: str
+    values: tuple[Text, ...]
+    pointer: Pointer
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """negated_actions, negated_resources: it has NotAction, NotResource."""
+
+    index: int
+    pointer: Pointer
+    sid: str | None
+    allow: bool
+    actions: tuple[Text, ...]
+    negated_actions: bool
+    resources: tuple[Resource, ...]
+    negated_resources: bool
+    conditions: tuple[Condition, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """statements: the readable ones. size: characters without white space, as AWS counts."""
+
+    name: str
+    version: str | None
+    statements: tuple[Statement, ...]
+    flaws: tuple[Flaw, ...]
+    size: int
+
+
+def read(value: Any, name: str, text: str | None = None) -> Policy:
+    """A policy from parsed JSON. text: the document as it will be sent, for its size; without it, of a compact dump."""
+    flaws: list[Flaw] = []
+    if text is None:
+        import json
+
+        text = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    size = len("".join(text.split()))
+    if not isinstance(value, dict):
+        flaws.append(
+            Flaw("S03", "", f"a policy is an object, this is {_kind(value)}", 'write {"Version": ..., "Statement": [...]}')
+        )
+        return Policy(name, None, (), tuple(flaws), size)
+    version = value.get("Version")
+    variables = version == VERSION or version is None or not isinstance(version, str)
+    statements = []
+    for index, (pointer, item) in enumerate(_statements(value, flaws)):
+        found = _statement(item, index, pointer, flaws, variables=variables)
+        if found is not None:
+            statements.append(found)
+    return Policy(name, version if isinstance(version, str) else None, tuple(statements), tuple(flaws), size)
+
+
+def _statements(value: dict[str, Any], flaws: list[Flaw]) -> Iterator[tuple[Pointer, Any]]:
+    listed = value.get("Statement")
+    if isinstance(listed, dict):
+        yield "/Statement", listed
+    elif isinstance(listed, list):
+        for index, item in enumerate(listed):
+            yield f"/Statement/{index}", item
+        if not listed:
+            flaws.append(Flaw("S03", "/Statement", "there is no statement in it", "add a statement, or remove the policy"))
+    elif listed is None:
+        flaws.append(Flaw("S03", "", "Statement is missing", 'add "Statement": [...]'))
+    else:
+        flaws.append(Flaw("S04", "/Statement", f"Statement is {_kind(listed)}", "write a list of objects"))
+
+
+def _statement(value: Any, index: int, pointer: Pointer, flaws: list[Flaw], *, variables: bool) -> Statement | None:
+    if not isinstance(value, dict):
+        flaws.append(Flaw("S04", pointer, f"a statement is an object, this is {_kind(value)}", "write {...}"))
+        return None
+    before = len(flaws)
+    effect = value.get("Effect")
+    if effect not in ("Allow", "Deny"):
+        if effect is None:
+            flaws.append(Flaw("S03", pointer, "Effect is missing", 'add "Effect": "Allow"'))
+        elif isinstance(effect, str):
+            flaws.append(Flaw("S03", f"{pointer}/Effect", f"Effect is {effect!r:.80}", "write Allow or Deny, spelt like this"))
+        else:
+            flaws.append(Flaw("S04", f"{pointer}/Effect", f"Effect is {_kind(effect)}", 'write "Allow" or "Deny"'))
+    actions, negated_actions = _element(value, pointer, "Action", flaws)
+    resources, negated_resources = _element(value, pointer, "Resource", flaws)
+    conditions = tuple(_conditions(value.get("Condition"), f"{pointer}/Condition", flaws)) if "Condition" in value else ()
+    if len(flaws) > before:
+        return None
+    sid = value.get("Sid")
+    return Statement(
+        index,
+        pointer,
+        sid if isinstance(sid, str) else None,
+        effect == "Allow",
+        actions,
+        negated_actions,
+        tuple(Resource(item.text, item.pointer, arn(item.text, variables=variables)) for item in resources),
+        negated_resources,
+        conditions,
+    )
+
+
+def _element(value: dict[str, Any], pointer: Pointer, name: str, flaws: list[Flaw]) -> tuple[tuple[Text, ...], bool]:
+    """The texts of Action or NotAction, Resource or NotResource, of which there must be exactly one."""
+    negated = f"Not{name}"
+    present = [key for key in (name, negated) if key in value]
+    if len(present) != 1:
+        what = f"{name} is missing" if not present else f"{name} and {negated} stand side by side"
+        flaws.append(Flaw("S03", pointer, what, f'add "{name}": [...]' if not present else "keep one of the two"))
+        return (), False
+    [key] = present
+    return tuple(_texts(value[key], f"{pointer}/{key}", key, flaws)), key == negated
+
+
+def _texts(value: Any, pointer: Pointer, name: str, flaws: list[Flaw]) -> Iterator[Text]:
+    if isinstance(value, str):
+        yield Text(value, pointer)
+        return
+    if not isinstance(value, list):
+        flaws.append(Flaw("S04", pointer, f"{name} is {_kind(value)}", "write a text or a list of texts"))
+        return
+    if not value:
+        flaws.append(Flaw("S03", pointer, f"{name} is empty", "name at least one, or remove the statement"))
+    for index, item in enumerate(value):
+        if isinstance(item, str):
+            yield Text(item, f"{pointer}/{index}")
+        else:
+            flaws.append(Flaw("S04", f"{pointer}/{index}", f"{name} holds {_kind(item)}", "write a text"))
+
+
+def _conditions(value: Any, pointer: Pointer, flaws: list[Flaw]) -> Iterator[Condition]:
+    if not isinstance(value, dict):
+        flaws.append(
+            Flaw("S04", pointer, f"Condition is {_kind(value)}", 'write {"Bool": {"iot:Connection.Thing.IsAttached": "true"}}')
+        )
+        return
+    for operator, keys in value.items():
+        at = f"{pointer}/{escape(operator)}"
+        if not isinstance(keys, dict):
+            flaws.append(Flaw("S04", at, f"{operator} is {_kind(keys)}", "write an object of keys and values"))
+            continue
+        for key, given in keys.items():
+            place = f"{at}/{escape(key)}"
+            values = given if isinstance(given, list) else [given]
+            texts = []
+            for index, item in enumerate(values):
+                where = f"{place}/{index}" if isinstance(given, list) else place
+                if isinstance(item, dict | list) or item is None:
+                    flaws.append(Flaw("S04", where, f"the value of {key} is {_kind(item)}", "write a text"))
+                else:
+                    texts.append(Text(str(item).lower() if isinstance(item, bool) else str(item), where))
+            yield Condition(operator, key, tuple(texts), place)
+
+
+@lru_cache(maxsize=65_536)
+def arn(text: str, *, variables: bool = True) -> Arn:
+    """A resource of a policy, taken apart. Never raises: what is wrong with it stands in `problem`."""
+    whole = pattern.parse(text, variables=variables)
+    if text == "*":
+        return Arn(whole, "*", "*", "*", "*", "*", whole)
+    parts = _split(text)
+    if len(parts) < 6:
+        return Arn(whole, problem=f"an ARN has six parts between colons, this has {len(parts)}")
+    first, partition, service, region, account, rest = parts
+    if first != "arn":
+        return Arn(whole, partition, service, region, account, problem="an ARN starts with arn:")
+    kind, slash, name = rest.partition("/")
+    if not slash:
+        # `topic*` covers `topic/…` and `topicfilter/…`; a bare `*` covers everything.
+        wild = "*" if "*" in rest or "?" in rest else None
+        problem = None if wild else f"{rest!r:.80} has no resource type, like topic/{rest:.40}"
+        return Arn(whole, partition, service, region, account, wild, whole if wild else None, problem)
+    if not kind:
+        fixed = f"{name.partition('/')[0]}/..." if name else "topic/..."
+        return Arn(whole, partition, service, region, account, problem=f"a slash stands before the resource type; write :{fixed}")
+    if "*" in kind or "?" in kind:
+        return Arn(whole, partition, service, region, account, "*", whole)
+    return Arn(whole, partition, service, region, account, kind, pattern.parse(name, variables=variables))
+
+
+def _split(text: str) -> list[str]:
+    """At the first five colons that are not inside of a variable."""
+    parts, depth, start = [], 0, 0
+    for index, character in enumerate(text):
+        if character == "{" and text[index - 1 : index] == "$":
+            depth += 1
+        elif character == "}" and depth:
+            depth -= 1
+        elif character == ":" and not depth:
+            parts.append(text[start:index])
+            start = index + 1
+            if len(parts) == 5:
+                break
+    return [*parts, text[start:]]
+
+
+def _kind(value: Any) -> str:
+    names = {dict: "an object", list: "a list", str: "a text", bool: "a boolean", int: "a number", float: "a number"}
+    return names.get(type(value), "null")

@@ -1,0 +1,180 @@
+"""JSON text with a position for every part of it.
+
+The parse itself is the standard library's, in C; positions are only looked for when a finding needs one.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+#: Deeper than any policy, template or plan; below the interpreter's own limit, so that no document can end the process.
+MAXIMUM_DEPTH = 100
+
+Pointer = str  #: a JSON pointer [RFC 6901]; "" is the whole document
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """line and column count from 1; column in characters."""
+
+    line: int
+    column: int
+
+
+class SourceError(ValueError):
+    """The text is not JSON. position: where that shows."""
+
+    def __init__(self, message: str, position: Position) -> None:
+        self.position = position
+        super().__init__(message)
+
+
+@dataclass(frozen=True)
+class Source:
+    """A parsed document. value: as json.loads gives it. duplicates: pointers of keys that stand twice in one object."""
+
+    text: str
+    value: Any
+    _has_duplicates: bool = field(default=False)
+
+    @cached_property
+    def _places(self) -> _Places:
+        return _scan(self.text)
+
+    @property
+    def duplicates(self) -> list[Pointer]:
+        return self._places.duplicates if self._has_duplicates else []
+
+    def position(self, pointer: Pointer) -> Position:
+        """Where the value of `pointer` starts, or the nearest part around it that is written in the text."""
+        starts = self._places.starts
+        while pointer and pointer not in starts:
+            pointer = pointer.rpartition("/")[0]
+        return position_at(self.text, starts.get(pointer, 0))
+
+
+def parse(data: str | bytes) -> Source:
+    """Raises SourceError for anything that is not one JSON value in UTF-8."""
+    text = _decode(data) if isinstance(data, bytes) else data
+    if _depth(text) > MAXIMUM_DEPTH:
+        raise SourceError(f"is nested more than {MAXIMUM_DEPTH} levels deep", position_at(text, _depth_offset(text)))
+    duplicates = False
+
+    def collect(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        nonlocal duplicates
+        found = dict(pairs)
+        duplicates = duplicates or len(found) != len(pairs)
+        return found
+
+    try:
+        value = json.loads(text, object_pairs_hook=collect, parse_constant=_refuse_constant)
+    except json.JSONDecodeError as error:
+        raise SourceError(_described(error), Position(error.lineno, error.colno)) from None
+    except ValueError as error:  # NaN and Infinity, and integers of thousands of digits
+        raise SourceError(f"not JSON: {error}", Position(1, 1)) from None
+    return Source(text, value, duplicates)
+
+
+def escape(key: str | int) -> str:
+    """One part of a JSON pointer."""
+    return str(key).replace("~", "~0").replace("/", "~1")
+
+
+def position_at(text: str, offset: int) -> Position:
+    """The position of a character offset."""
+    return Position(text.count("\n", 0, offset) + 1, offset - text.rfind("\n", 0, offset))
+
+
+def _decode(data: bytes) -> str:
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        before = data[: error.start].decode("utf-8", errors="replace")
+        what = f"is not UTF-8: byte {error.start} is {data[error.start]:#04x}"
+        raise SourceError(what, position_at(before, len(before))) from None
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON value")
+
+
+def _described(error: json.JSONDecodeError) -> str:
+    before = error.doc[: error.pos].rstrip()
+    if before.endswith(",") and error.doc[error.pos : error.pos + 1] in ("}", "]"):
+        return "not JSON: a comma stands before the closing bracket"
+    return f"not JSON: {error.msg}"
+
+
+_BRACKETS_AND_STRINGS = re.compile(r'"(?:[^"\\]|\\.)*"?|[][{}]', re.DOTALL)
+_TOKEN = re.compile(r'[ \t\r\n]*("(?:[^"\\]|\\.)*"|[][{}:,]|[^][{}:, \t\r\n"]+)', re.DOTALL)
+
+
+def _depth(text: str) -> int:
+    # Nearly every document has fewer brackets than the limit: no need to look where they stand.
+    return 0 if text.count("[") + text.count("{") <= MAXIMUM_DEPTH else _walk_depth(text)[0]
+
+
+def _depth_offset(text: str) -> int:
+    return _walk_depth(text)[1]
+
+
+def _walk_depth(text: str) -> tuple[int, int]:
+    """The deepest nesting up to one past the limit, and where it was reached."""
+    depth = deepest = offset = 0
+    for token in _BRACKETS_AND_STRINGS.finditer(text):
+        first = text[token.start()]
+        if first in "[{":
+            depth += 1
+            if depth > deepest:
+                deepest, offset = depth, token.start()
+                if deepest > MAXIMUM_DEPTH:
+                    break
+        elif first in "]}":
+            depth -= 1
+    return deepest, offset
+
+
+@dataclass(slots=True)
+class _Places:
+    starts: dict[Pointer, int]
+    duplicates: list[Pointer]
+
+
+def _scan(text: str) -> _Places:
+    """The offset of every value in text that has been parsed already, so it needs no checks of its own."""
+    places = _Places({}, [])
+    tokens = ((match.group(1), match.start(1)) for match in _TOKEN.finditer(text))
+
+    def value(piece: str, start: int, pointer: Pointer) -> None:
+        places.starts[pointer] = start
+        if piece == "{":
+            seen: set[str] = set()
+            for key, _ in tokens:
+                if key == "}":
+                    return
+                if key == ",":
+                    continue
+                name = json.loads(key)
+                child = f"{pointer}/{escape(name)}"
+                if name in seen:
+                    places.duplicates.append(child)
+                seen.add(name)
+                next(tokens)  # the colon
+                value(*next(tokens), child)
+        elif piece == "[":
+            index = 0
+            for item, at in tokens:
+                if item == "]":
+                    return
+                if item != ",":
+                    value(item, at, f"{pointer}/{index}")
+                    index += 1
+
+    for token, start in tokens:
+        value(token, start, "")
+        break
+    return places
