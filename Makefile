@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/sh
 
-ENV ?= local
+override ENV := $(or $(strip $(ENV)),local)
 PYTHON ?= python3
 PLATFORMS ?= linux_amd64 linux_arm64 darwin_arm64
 VENV := .venv
@@ -17,10 +17,12 @@ help: ## Show this help
 
 $(VENV)/runtime: requirements/runtime.txt pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit("fleetgate needs Python 3.11 or newer, this is " + sys.version.split()[0]) if sys.version_info < (3, 11) else None'
+	@echo "installing Python packages into $(VENV), which takes about a minute"
 	$(PYTHON) -m venv $(VENV) && $(BIN)/python -m pip install --quiet --require-hashes -r requirements/runtime.txt
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable . && touch $@
 
 $(VENV)/development: $(VENV)/runtime requirements/development.txt
+	@echo "installing the packages of the tests into $(VENV)"
 	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/development.txt && touch $@
 
 apply: $(VENV)/runtime ## Build, plan, apply that plan, and prove it by the smoke checks

@@ -93,7 +93,9 @@ def test_a_fleet_lives_from_an_empty_account_to_an_empty_account(own_cloud):
     cloud.run("device", "provision", "--type", "rain-gauge", "--serial", "RAIN-0000AAAA", "--claim", "factory-2")
     catalogue.write_text(catalogue.read_text(encoding="utf-8").replace(NEW_TYPE, ""), encoding="utf-8")
     refused = cloud.run("plan", status=1)
-    assert "1 things have it" in refused.stderr and "fleetgate drain --type rain-gauge --env e2e" in refused.stderr
+    assert (
+        "devices still have it: 1 thing\n" in refused.stderr and "fleetgate drain --type rain-gauge --env e2e" in refused.stderr
+    )
     cloud.run("drain", "--type", "rain-gauge", "--yes")
     cloud.apply()
     assert "rain-gauge" not in account(cloud)["thing types"]

@@ -12,7 +12,7 @@ from fleetgate import build, claims, cloud, drain
 from fleetgate.build import Fleet
 from fleetgate.drain import DeployedType
 from fleetgate.environment import Environment
-from fleetgate.errors import FleetgateError, Problem, fail
+from fleetgate.errors import FleetgateError, Problem, count, fail
 from fleetgate.terraform import FOLDER, Runner, State
 
 Say = Callable[[str], None]
@@ -24,23 +24,28 @@ MAXIMUM_TEMPLATE_VERSIONS = 5
 
 @dataclass(frozen=True)
 class Applied:
-    """What an apply did. outputs: the root module's outputs, by name."""
+    """What an apply did. counts: Terraform's (`1 added, 0 changed, 0 destroyed.`), "" if there was nothing to do.
 
-    changed: bool
+    outputs: the root module's outputs, by name.
+    """
+
+    counts: str
     outputs: dict[str, object]
 
 
-def plan(fleet: Fleet, say: Say) -> bool:
+def plan(fleet: Fleet, say: Say, *, verbose: bool = False) -> bool:
     """Compiles, packages, and saves a plan. Returns whether it holds changes."""
+    from fleetgate import aws
+
     environment = fleet.environment
     cloud.require(environment)
+    aws.client("iot")  # without credentials, or with another account's, nothing is written either
     _make_missing_claims(environment, say)
-    for path in build.write(fleet):
-        say(f"  wrote {path.relative_to(environment.root)}")
-    runner = Runner(environment)
-    runner.init()
+    if written := build.write(fleet):
+        say(f"  wrote {count(len(written), 'file')} under {environment.build.relative_to(environment.root)}/")
+    runner, state = _terraform(environment, say, verbose=verbose)
     _record_file(environment).unlink(missing_ok=True)
-    state = runner.state()
+    say("  comparing with what is there")
     _refuse_to_adopt(fleet, state)
     _refuse_to_strand_devices(fleet, state)
     changes = runner.plan(environment.build / build.TFVARS)
@@ -49,24 +54,25 @@ def plan(fleet: Fleet, say: Say) -> bool:
     return changes
 
 
-def apply(environment: Environment, say: Say) -> Applied:
+def apply(environment: Environment, say: Say, *, verbose: bool = False) -> Applied:
     """Applies the saved plan. Raises FleetgateError if there is none, or if anything it was made from has changed since."""
     cloud.require(environment)
     record = _read_record(environment)
-    runner = Runner(environment)
+    runner = Runner(environment, say, verbose=verbose)
+    counts = ""
     if record["changes"]:
         _prune_template_versions(environment, say)
-        runner.apply()
+        counts = runner.apply()
         # A plan is good for one apply. What remains says that nothing is left to do for these inputs.
         _record_file(environment).write_text(json.dumps({**record, "changes": False}) + "\n", encoding="ascii")
     outputs = runner.state().outputs
     certificate_ids = outputs["claim_certificate_ids"]
     for path in claims.fetch(environment, certificate_ids):
         say(f"  wrote {path.relative_to(environment.root)}")
-    return Applied(bool(record["changes"]), outputs)
+    return Applied(counts, outputs)
 
 
-def destroy(fleet: Fleet, say: Say) -> int:
+def destroy(fleet: Fleet, say: Say, *, verbose: bool = False) -> int:
     """Takes everything away, the devices first. Returns how many devices there were."""
     environment = fleet.environment
     cloud.require(environment)
@@ -75,13 +81,12 @@ def destroy(fleet: Fleet, say: Say) -> int:
         raise fail(environment.file, "deletion_protection is on", remedy)
     _make_missing_claims(environment, say)
     build.write(fleet)
-    runner = Runner(environment)
-    runner.init()
-    state = runner.state()
+    runner, state = _terraform(environment, say, verbose=verbose)
     if any(table.values.get("deletion_protection_enabled") for table in state.of(_TABLE)):
         remedy = "run make apply first: the environment's file has switched it off, the table has not heard of it yet"
         raise fail("device registry", "deletion_protection is still on", remedy)
     types = _deployed_types(state)
+    say("  closing the gate, looking for devices")
     for deployed in state.of("aws_iot_provisioning_template"):
         drain.close_gate(deployed.values["name"])
     devices = drain.find(_table(state), types)
@@ -89,7 +94,8 @@ def destroy(fleet: Fleet, say: Say) -> int:
     if left := drain.strangers(types):
         shown = ", ".join(left[:10]) + " …" * (len(left) > 10)
         remedy = "remove them, or give them another thing type, then run the same command again"
-        raise fail("things", f"{len(left)} things that fleetgate did not make have one of its types: {shown}", remedy)
+        raise fail("things", f"{count(len(left), 'thing')} not made by fleetgate with one of its types: {shown}", remedy)
+    say("  destroying what Terraform owns")
     runner.destroy(environment.build / build.TFVARS)
     for path in (_record_file(environment), runner.plan_file):
         path.unlink(missing_ok=True)
@@ -98,18 +104,23 @@ def destroy(fleet: Fleet, say: Say) -> int:
     return len(devices.things)
 
 
-def devices_of(fleet: Fleet, device_type: str) -> drain.Devices:
+def devices_of(fleet: Fleet, device_type: str, say: Say) -> drain.Devices:
     """The devices of a deployed type, whether or not the catalogue still has it."""
     cloud.require(fleet.environment)
-    runner = Runner(fleet.environment)
-    runner.init()
-    state = runner.state()
+    _, state = _terraform(fleet.environment, say)
     types = _deployed_types(state)
     chosen = [deployed for deployed in types if deployed.name == device_type]
     if not chosen:
         known = ", ".join(sorted(deployed.name for deployed in types)) or "none"
         raise fail(f"--type {device_type!r:.80}", "is not deployed", f"deployed are: {known}")
     return drain.find(_table(state), chosen)
+
+
+def _terraform(environment: Environment, say: Say, *, verbose: bool = False) -> tuple[Runner, State]:
+    """Terraform, ready to run, and what it owns now."""
+    runner = Runner(environment, say, verbose=verbose)
+    runner.init()
+    return runner, runner.state()
 
 
 def _table(state: State) -> str | None:
@@ -135,7 +146,8 @@ def _refuse_to_strand_devices(fleet: Fleet, state: State) -> None:
             remedy = (
                 f"run: fleetgate drain --type {deployed.name} --env {fleet.environment.name}, or put it back into the catalogue"
             )
-            problems.append(Problem(f"device type {deployed.name}", f"would be removed, and {len(left)} things have it", remedy))
+            what = f"would be removed, and devices still have it: {count(len(left), 'thing')}"
+            problems.append(Problem(f"device type {deployed.name}", what, remedy))
     if problems:
         raise FleetgateError(problems)
 
@@ -198,7 +210,7 @@ def _record_file(environment: Environment) -> Path:
 
 
 def _read_record(environment: Environment) -> dict[str, object]:
-    again = f"run: fleetgate plan --env {environment.name}"
+    again = f"run: fleetgate plan --env {environment.name}, then this again (make apply does both)"
     try:
         record = json.loads(_record_file(environment).read_text(encoding="ascii"))
         changes, inputs = record["changes"], record["inputs"]

@@ -1,4 +1,4 @@
-"""One way to say no: what is wrong, where, and how to mend it, all problems of one run together."""
+"""One way to say no: what is wrong, where, and how to mend it, all problems of one run together; and how to count things."""
 
 from __future__ import annotations
 
@@ -33,3 +33,8 @@ class FleetgateError(Exception):
 def fail(where: str, what: str, remedy: str) -> FleetgateError:
     """Returns the error for a single problem, to be raised by the caller (so that type checkers see the raise)."""
     return FleetgateError(Problem(where, what, remedy))
+
+
+def count(number: int, noun: str) -> str:
+    """`1 device`, `2 devices`: a number and its noun, which takes an s."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

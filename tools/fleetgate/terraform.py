@@ -1,4 +1,4 @@
-"""The Terraform on the PATH, driven through python-terraform; its own output goes straight to the terminal."""
+"""The Terraform on the PATH, driven through python-terraform; its own output streams to the terminal, shortened, and to a log."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import logging
 import os
 import re
 import shutil
-import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from python_terraform import IsFlagged, Terraform
 
+from fleetgate import terraform_output
 from fleetgate.environment import Environment
 from fleetgate.errors import fail
 
@@ -57,8 +57,11 @@ def _resources(pulled: dict[str, Any]) -> Iterator[Resource]:
 class Runner:
     """Terraform for one environment: its data, state and plan lie under `build/<env>/`."""
 
-    def __init__(self, environment: Environment) -> None:
+    def __init__(self, environment: Environment, say: Callable[[str], None], *, verbose: bool = False) -> None:
+        """verbose: show all that Terraform says, and not only a line for each resource."""
         self._environment = environment
+        self._say = say
+        self._show = terraform_output.everything if verbose else terraform_output.short
         self._folder = environment.root / FOLDER
         self._binary = _find_binary()
         # The library logs a failed command's output, which the terminal has shown already.
@@ -73,6 +76,11 @@ class Runner:
         return self._environment.build / "fleet.tfplan"
 
     @property
+    def log_file(self) -> Path:
+        """All that Terraform said in the last run of each command, whatever was shown of it."""
+        return self._environment.build / "terraform.log"
+
+    @property
     def state_file(self) -> Path:
         return self._environment.build / "terraform.tfstate"
 
@@ -83,16 +91,17 @@ class Runner:
         if stamp_file.is_file() and stamp_file.read_text(encoding="ascii") == stamp:
             return
         _require_version(self._binary, self._terraform)
+        self._say("  preparing Terraform and its AWS provider")
         options: dict[str, Any] = {"backend_config": {"path": str(self.state_file)}, "reconfigure": IsFlagged}
         mirror = find_mirror(provider_version(self._folder))
         if mirror:
             options["plugin_dir"] = str(mirror)
-        self._run("init", **options)
+        self._run("init", show=terraform_output.nothing, **options)
         stamp_file.write_text(stamp, encoding="ascii")
 
     def plan(self, var_file: Path) -> bool:
         """Plans into `plan_file`. Returns whether anything would change."""
-        code = self._run(
+        code, _ = self._run(
             "plan",
             accept=(_NO_CHANGES, _CHANGES),
             detailed_exitcode=IsFlagged,
@@ -102,12 +111,14 @@ class Runner:
         self.plan_file.chmod(0o600)
         return code == _CHANGES
 
-    def apply(self) -> None:
-        """Applies `plan_file`, exactly as it was planned."""
-        self._run("apply", str(self.plan_file))
+    def apply(self) -> str:
+        """Applies `plan_file`, exactly as it was planned. Returns Terraform's own count of what it did."""
+        _, lines = self._run("apply", str(self.plan_file))
+        return next((line.partition("Resources: ")[2] for line in lines if line.startswith("Apply complete!")), "")
 
     def destroy(self, var_file: Path) -> None:
-        self._run("destroy", auto_approve=IsFlagged, var_file=str(var_file))
+        show = terraform_output.done if self._show is terraform_output.short else self._show
+        self._run("destroy", show=show, auto_approve=IsFlagged, var_file=str(var_file))
 
     def state(self) -> State:
         """What Terraform owns now."""
@@ -119,14 +130,25 @@ class Runner:
         outputs = {name: item["value"] for name, item in pulled.get("outputs", {}).items()}
         return State(outputs, tuple(_resources(pulled)))
 
-    def _run(self, command: str, *arguments: str, accept: tuple[int, ...] = (0,), **options: Any) -> int:
-        if not sys.stdout.isatty():
-            options["no_color"] = IsFlagged
-        # A value other than True lets Terraform write to the terminal itself.
-        code, _, _ = self._terraform.cmd(command, *arguments, capture_output=False, input=False, **options)
+    def _run(
+        self,
+        command: str,
+        *arguments: str,
+        accept: tuple[int, ...] = (0,),
+        show: terraform_output.Filter | None = None,
+        **options: Any,
+    ) -> tuple[int, list[str]]:
+        """Exit status and the lines that were shown."""
+        if command in ("init", "plan"):
+            self.log_file.unlink(missing_ok=True)
+        # With capture_output other than True the library gives Terraform the stdout of this process, which is ours to redirect.
+        with terraform_output.shown(self.log_file, show or self._show) as lines:
+            options |= {"capture_output": False, "input": False, "no_color": IsFlagged}
+            code, _, _ = self._terraform.cmd(command, *arguments, **options)
         if code not in accept:
-            raise fail(f"terraform {command}", f"ended with exit status {code}", "see Terraform's message above")
-        return int(code)
+            remedy = f"mend what Terraform's message above names, then run fleetgate plan again; all it said: {self.log_file}"
+            raise fail(f"terraform {command}", f"ended with exit status {code}", remedy)
+        return int(code), lines
 
     def _init_stamp(self) -> str:
         """Changes when the binary, a version constraint, a module call or the backend does."""

@@ -66,6 +66,17 @@ def fleet(args: argparse.Namespace) -> Fleet:
     return build.compile_fleet(environment(args))
 
 
+def program() -> str:
+    """How to call this program from here: `fleetgate`, or its path when the shell does not find it."""
+    import os
+    import shutil
+
+    if shutil.which("fleetgate"):
+        return "fleetgate"
+    called = Path(sys.argv[0])
+    return os.path.relpath(called) if called.name == "fleetgate" else "fleetgate"
+
+
 def print_json(value: Any) -> None:
     print(json.dumps(value, indent=2, sort_keys=True))
 

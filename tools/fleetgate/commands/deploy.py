@@ -8,23 +8,35 @@ from fleetgate.commands import common
 
 
 def add(subparsers: common.Subparsers) -> None:
-    common.add_parser(subparsers, "plan", "compile the fleet and save a Terraform plan", _plan)
+    plan = common.add_parser(subparsers, "plan", "compile the fleet and save a Terraform plan", _plan)
+    _add_verbose(plan)
     apply = common.add_parser(subparsers, "apply", "apply the saved plan, then prove it by the smoke checks", _apply)
     apply.add_argument("--no-smoke", action="store_true", help="leave the smoke checks out")
+    _add_verbose(apply)
     drain = common.add_parser(subparsers, "drain", "remove all devices of one type; its resources stay", _drain)
     drain.add_argument("--type", metavar="TYPE", required=True, help="device type; may have left the catalogue already")
     drain.add_argument("--yes", action="store_true", help="do not ask")
     destroy = common.add_parser(subparsers, "destroy", "remove all devices, then all resources", _destroy)
     destroy.add_argument("--yes", action="store_true", help="do not ask")
+    _add_verbose(destroy)
+
+
+def _add_verbose(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--verbose", action="store_true", help="show all that Terraform says (it is in build/NAME/terraform.log in any case)"
+    )
 
 
 def _plan(args: argparse.Namespace) -> int:
     from fleetgate import deploy
 
     fleet = common.fleet(args)
-    common.say(f"planning environment {fleet.environment.name}")
-    changes = deploy.plan(fleet, common.say)
-    print("plan saved: there are changes; fleetgate apply applies it" if changes else "plan saved: no changes")
+    name = fleet.environment.name
+    common.say(f"planning environment {name}")
+    if deploy.plan(fleet, common.say, verbose=args.verbose):
+        print(f"plan saved: there are changes, each in full in build/{name}/terraform.log; fleetgate apply applies them")
+    else:
+        print("plan saved: no changes")
     return 0
 
 
@@ -32,21 +44,23 @@ def _apply(args: argparse.Namespace) -> int:
     from fleetgate import deploy
 
     environment = common.environment(args)
-    common.say(f"applying environment {environment.name}")
-    applied = deploy.apply(environment, common.say)
-    if not applied.changed:
-        print("nothing to change: the plan holds no changes")
+    common.say(f"applying the plan of environment {environment.name}")
+    applied = deploy.apply(environment, common.say, verbose=args.verbose)
+    result = f"applied: {applied.counts}" if applied.counts else "nothing to change: the plan holds no changes."
     status = 0
     if not args.no_smoke:
         from fleetgate.commands import smoke
 
-        status = smoke.run_and_print(common.fleet(args))
+        status, checks = smoke.run_and_summarize(common.fleet(args))
+        result = f"{result} {checks[0].upper()}{checks[1:]}."
     _print_summary(environment.name, applied.outputs)
+    print(result)
     return status
 
 
 def _destroy(args: argparse.Namespace) -> int:
     from fleetgate import deploy
+    from fleetgate.errors import count
 
     fleet = common.fleet(args)
     name, account = fleet.environment.name, fleet.environment.settings.account_id
@@ -54,43 +68,56 @@ def _destroy(args: argparse.Namespace) -> int:
         f"This removes every device and resource of environment {name} in account {account}, the registry included.",
         yes=args.yes,
     )
-    devices = deploy.destroy(fleet, common.say)
-    print(f"environment {name} is gone, {devices} devices with it; the embedded cloud, if any, still runs (make down)")
+    common.say(f"destroying environment {name}")
+    devices = deploy.destroy(fleet, common.say, verbose=args.verbose)
+    running = "; its embedded cloud still runs (make down)" if fleet.environment.settings.embedded_cloud else ""
+    print(f"environment {name} is gone, {count(devices, 'device')} with it{running}")
     return 0
 
 
 def _drain(args: argparse.Namespace) -> int:
     from fleetgate import deploy, drain
+    from fleetgate.errors import count
 
     fleet = common.fleet(args)
-    devices = deploy.devices_of(fleet, args.type)
+    common.say(f"looking for devices of type {args.type}")
+    devices = deploy.devices_of(fleet, args.type, common.say)
     if not devices.things and not devices.certificates:
         print(f"no device of type {args.type} in environment {args.env}")
         return 0
-    common.confirm(
-        f"This removes {len(devices.things)} devices of type {args.type} from environment {args.env} for good.", yes=args.yes
-    )
+    found = f"{count(len(devices.things), 'device')} of type {args.type}"
+    common.confirm(f"This removes {found} from environment {args.env} for good.", yes=args.yes)
     drain.remove(devices, common.say)
-    print(f"{len(devices.things)} devices of type {args.type} are gone; their registry rows stay")
+    print(f"removed {found}; their serial numbers may come in again")
     return 0
 
 
 def _print_summary(env: str, outputs: dict[str, object]) -> None:
+    """What there is, as a table that fits 100 columns; the commands below it stand alone, so that they can be copied."""
     from fleetgate import progress
 
-    claims, types = outputs["claim_certificate_ids"], outputs["device_policy_names"]
-    first = f"--env {env} --type TYPE"
+    option = "" if env == common.DEFAULT_ENVIRONMENT else f" --env {env}"
     rows = [
-        ("device registry", outputs["table_name"], f"fleetgate registry list --env {env}"),
-        ("provisioning template", outputs["template_name"], f"fleetgate smoke --env {env}"),
-        ("the gate (hook)", outputs["hook_function_name"], f"log group /aws/lambda/{outputs['hook_function_name']}"),
-        ("onboarding", outputs["onboarding_function_name"], f"dead letters: {outputs['dead_letter_queue_url']}"),
-        ("claims", _listed(claims), f"build/{env}/claims/"),
-        ("device types", _listed(types), f"catalogue/device_types.yaml, build/{env}/policies/"),
-        ("a first device", "say that it may come in:", f"fleetgate registry add {first} SERIAL"),
-        ("", "be that device:", f"fleetgate device provision {first} --serial SERIAL"),
+        ("device registry", outputs["table_name"]),
+        ("provisioning template", outputs["template_name"]),
+        ("the gate (hook)", outputs["hook_function_name"]),
+        ("onboarding", outputs["onboarding_function_name"]),
+        ("dead letters", str(outputs["dead_letter_queue_url"]).rpartition("/")[2]),
+        ("claims", _listed(outputs["claim_certificate_ids"])),
+        ("device types", _listed(outputs["device_policy_names"])),
     ]
-    progress.table(f"environment {env}", ("what", "name", "how to look at it"), [tuple(map(str, row)) for row in rows])
+    progress.table(f"environment {env}", ("what", "name"), [tuple(map(str, row)) for row in rows])
+    fleetgate = common.program()
+    commands = [
+        ("say that a device may come in", f"registry add{option} --type TYPE SERIAL"),
+        ("be that device", f"device provision{option} --type TYPE --serial SERIAL"),
+        ("see what became of it", f"registry show{option} SERIAL"),
+        ("see why it was refused", f"registry why{option} SERIAL"),
+        ("prove the fleet again", f"smoke{option}"),
+    ]
+    for what, command in commands:
+        print(f"{what:<30}  {fleetgate} {command}")
+    print(f"{'policies, keys, logs, state':<30}  build/{env}/")
 
 
 def _listed(value: object) -> str:
