@@ -33,8 +33,8 @@ class Applied:
     outputs: dict[str, object]
 
 
-def plan(fleet: Fleet, say: Say, *, verbose: bool = False) -> bool:
-    """Compiles, packages, and saves a plan. Returns whether it holds changes."""
+def plan(fleet: Fleet, say: Say, *, verbose: bool = False, json_file: Path | None = None) -> bool:
+    """Compiles, packages, and saves a plan. Returns whether it holds changes. json_file: where it goes as JSON as well."""
     from fleetgate import aws
 
     environment = fleet.environment
@@ -49,6 +49,8 @@ def plan(fleet: Fleet, say: Say, *, verbose: bool = False) -> bool:
     _refuse_to_adopt(fleet, state)
     _refuse_to_strand_devices(fleet, state)
     changes = runner.plan(environment.build / build.TFVARS)
+    if json_file is not None:
+        json_file.write_text(runner.plan_as_json(), encoding="utf-8")
     record = {"changes": changes, "inputs": _inputs_digest(environment)}
     _record_file(environment).write_text(json.dumps(record) + "\n", encoding="ascii")
     return changes

@@ -111,6 +111,13 @@ class Runner:
         self.plan_file.chmod(0o600)
         return code == _CHANGES
 
+    def plan_as_json(self) -> str:
+        """The saved plan as `terraform show -json` writes it, for linters."""
+        code, out, err = self._terraform.cmd("show", str(self.plan_file), json=IsFlagged)
+        if code != 0:
+            raise fail("terraform show", str(err).strip(), "run fleetgate plan again")
+        return str(out)
+
     def apply(self) -> str:
         """Applies `plan_file`, exactly as it was planned. Returns Terraform's own count of what it did."""
         _, lines = self._run("apply", str(self.plan_file))

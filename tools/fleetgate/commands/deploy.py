@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 from fleetgate.commands import common
 
 
 def add(subparsers: common.Subparsers) -> None:
     plan = common.add_parser(subparsers, "plan", "compile the fleet and save a Terraform plan", _plan)
+    plan.add_argument("--json", metavar="FILE", type=Path, help="write the plan as JSON as well, for fleetgate lint and others")
     _add_verbose(plan)
     apply = common.add_parser(subparsers, "apply", "apply the saved plan, then prove it by the smoke checks", _apply)
     apply.add_argument("--no-smoke", action="store_true", help="leave the smoke checks out")
@@ -33,7 +35,7 @@ def _plan(args: argparse.Namespace) -> int:
     fleet = common.fleet(args)
     name = fleet.environment.name
     common.say(f"planning environment {name}")
-    if deploy.plan(fleet, common.say, verbose=args.verbose):
+    if deploy.plan(fleet, common.say, verbose=args.verbose, json_file=args.json):
         print(f"plan saved: there are changes, each in full in build/{name}/terraform.log; fleetgate apply applies them")
     else:
         print("plan saved: no changes")
