@@ -433,3 +433,39 @@ def test_the_state_of_the_cloud_survives_a_restart(own_cloud):
     assert own_cloud.run("cloud", "status", status=1).stdout.startswith("embedded cloud: down")
     own_cloud.run("cloud", "up")
     assert [t["thingName"] for t in iot.list_things()["things"]] == ["survivor"]
+
+
+def test_a_refused_device_names_the_command_that_tells_why_it_was_refused(cloud, tmp_path):
+    number = f"TEMP-{uuid.uuid4().int % 100_000 + 800_000}"
+    with pytest.raises(device.RefusedByGate) as refused:
+        walk(cloud, number, tmp_path).register()
+    words = re.search(r"fleetgate (registry why \S+)", refused.value.remedy)[1].split()
+
+    def reasons():
+        done = cloud.run(*words, "--json", status=None)
+        return [decision["reason"] for decision in json.loads(done.stdout)["decisions"]]
+
+    assert wait_for(reasons, ["unknown_serial"]) == ["unknown_serial"]
+    told = cloud.run(*words).stdout
+    certificate = IdentityFolder(tmp_path).load().certificate_id
+    assert all(text in told for text in ("refused: unknown_serial", TYPE, certificate[:12], claim_id(cloud)[:12]))
+    assert f"now: {number} is not in the registry" in told
+    # The next step is one that helps.
+    next_step = re.search(r"fleetgate (registry add .*)", told)[1].split()
+    cloud.fleetgate(*next_step)
+    walk(cloud, number, tmp_path).register()
+    assert wait_for(reasons, ["unknown_serial", "allowed"]) == ["unknown_serial", "allowed"]
+
+
+def test_a_drained_serial_comes_in_again(cloud, tmp_path):
+    kind, number = "pressure-sensor", cloud.fleet().catalogue.device_types["pressure-sensor"].canary_serial[:-1] + "7"
+    cloud.run("registry", "add", "--type", kind, number)
+    before = row(cloud, number)
+    words = ("device", "provision", "--type", kind, "--serial", number, "--keys", str(tmp_path))
+    cloud.run(*words)
+    assert wait_for(lambda: row(cloud, number)["status"], "active") == "active"
+    assert "1 serial number may come in again" in cloud.run("drain", "--type", kind, "--yes").stderr
+    assert row(cloud, number) == before and f"{kind}-{number}" not in things(cloud)
+    assert f"no device of type {kind}" in cloud.run("drain", "--type", kind, "--yes").stdout
+    cloud.run(*words)
+    assert wait_for(lambda: row(cloud, number)["status"], "active") == "active"

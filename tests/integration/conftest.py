@@ -1,9 +1,10 @@
-"""The device registry in moto, with the keys and the index of the real one."""
+"""The device registry in moto, with the keys and the index of the real one, and commands that use it."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import botocore.session
@@ -13,6 +14,7 @@ from moto.dynamodb.responses import DynamoHandler
 
 import hook_events
 import lambdas
+from fleetgate.cli import main
 
 
 class Registry:
@@ -74,3 +76,22 @@ def registry(monkeypatch: pytest.MonkeyPatch) -> Iterator[Registry]:
     monkeypatch.setattr(DynamoHandler, "update_item", one_at_a_time)
     with mock_aws():
         yield Registry()
+
+
+@pytest.fixture
+def fleetgate(
+    checkout: Path, registry: Registry, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., tuple[int, str, str]]:
+    """Runs a command of an environment on AWS, which is moto here; returns exit status, stdout and stderr."""
+    monkeypatch.setattr("fleetgate.cloud.require", lambda environment: None)
+    text = 'account_id: "123456789012"\nregion: us-east-1\nclaims:\n  factory-1: {}\n'
+    (checkout / "terraform/envs/moto.yaml").write_text(text, encoding="utf-8")
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        capsys.readouterr()
+        status = main(["--root", str(checkout), *arguments, "--env", "moto"])
+        shown = capsys.readouterr()
+        assert "Traceback" not in shown.err + shown.out
+        return status, shown.out, shown.err
+
+    return run

@@ -7,27 +7,9 @@ import json
 
 import pytest
 
-from fleetgate.cli import main
 from fleetgate.registry import Registry
 
 TYPE = "temperature-sensor"
-
-
-@pytest.fixture
-def fleetgate(checkout, registry, capsys, monkeypatch):
-    """Runs a command of an environment on AWS, which is moto here; returns exit status, stdout and stderr."""
-    monkeypatch.setattr("fleetgate.cloud.require", lambda environment: None)
-    text = 'account_id: "123456789012"\nregion: us-east-1\nclaims:\n  factory-1: {}\n'
-    (checkout / "terraform/envs/moto.yaml").write_text(text, encoding="utf-8")
-
-    def run(*arguments):
-        capsys.readouterr()
-        status = main(["--root", str(checkout), *arguments, "--env", "moto"])
-        shown = capsys.readouterr()
-        assert "Traceback" not in shown.err + shown.out
-        return status, shown.out, shown.err
-
-    return run
 
 
 @pytest.fixture
@@ -73,15 +55,16 @@ def test_a_row_that_is_there_is_never_overwritten(fleetgate, registry):
     before = [registry.row("TEMP-000001"), registry.row("TEMP-000002")]
 
     status, out, err = fleetgate("registry", "add", "--type", TYPE, "TEMP-000001..TEMP-000003")
-    assert (
-        status == 0
-        and "1 added, 2 already there, 0 already there but different (1 of them revoked)" in out
-        and err.count("->") == 0
-    )
+    assert status == 1 and out == "1 added, 1 already there, 0 already there but different, 1 revoked\n"
+    assert "TEMP-000002: is revoked: the gate goes on refusing it" in err and err.count("->") == 1
+
+    status, out, err = fleetgate("registry", "add", "--type", TYPE, "TEMP-000001", "TEMP-000003")
+    assert status == 0 and out == "0 added, 2 already there, 0 already there but different, 0 revoked\n" and "->" not in err
 
     status, out, err = fleetgate("registry", "add", "--type", TYPE, "--manufacturer", "SensorTech", "TEMP-000001")
     assert status == 1 and "0 added, 0 already there, 1 already there but different" in out
-    assert "manufacturer is AcmeSensors, not SensorTech" in err and "nothing was changed" in err
+    assert "TEMP-000001: is already there, but manufacturer is AcmeSensors, not SensorTech" in err
+    assert "nothing was changed" in err
     assert [registry.row("TEMP-000001"), registry.row("TEMP-000002")] == before
 
 
@@ -99,8 +82,38 @@ def test_skip_invalid_writes_exactly_the_good_rows(fleetgate, registry, tmp_path
     assert status == 1 and registry.size() == 0 and "4 mistakes" in err and "--skip-invalid" in err
 
     status, out, err = fleetgate("registry", "add", "--csv", file, "--skip-invalid")
-    assert status == 0 and "2 added" in out and err.count("skipped: ") == 4
+    assert status == 0 and "2 added" in out and out.endswith(", 4 skipped\n") and err.count("skipped: ") == 4
     assert registry.size() == 2 and registry.row("TEMP-000001") and registry.row("GW-000001")["location"] == "hall-1"
+
+
+def test_a_mistake_in_an_option_is_one_mistake_for_a_whole_range(fleetgate, registry):
+    words = ("--type", TYPE, "--manufacturer", "Nobody", "--location", "hall 1", "TEMP-000001..TEMP-000200", "TEMP-1")
+    status, out, err = fleetgate("registry", "add", *words)
+    assert (status, out, registry.size()) == (1, "", 0)
+    assert "--manufacturer: 'Nobody' makes no" in err and "--location: the location 'hall 1'" in err
+    assert "TEMP-1: is no serial of" in err and "3 mistakes" in err and err.count("->") == 4
+    status, _, err = fleetgate("registry", "add", "--type", "gatewya", "TEMP-000001..TEMP-000200")
+    assert status == 1 and "--type: unknown device type 'gatewya'" in err and "1 mistake in" in err
+    status, out, err = fleetgate("registry", "add", *words, "--skip-invalid")
+    assert status == 0 and out.startswith("0 added") and "201 skipped" in out and registry.size() == 0
+
+
+def test_every_bad_line_of_a_file_is_named_and_the_same_mistake_once(fleetgate, registry, tmp_path):
+    lines = [f"TEMP-{n:06},{TYPE},{'AcmeSensors' if n == 50 else 'Nobody'}," for n in range(1, 101)]
+    file = csv(tmp_path, *lines)
+    status, _, err = fleetgate("registry", "add", "--csv", file)
+    assert status == 1 and registry.size() == 0
+    assert f"{file}:2-50, 52-101: 'Nobody' makes no {TYPE}" in err and "99 mistakes in the input" in err and err.count("->") == 2
+    status, out, err = fleetgate("registry", "add", "--csv", file, "--skip-invalid")
+    assert status == 0 and out.startswith("1 added") and "99 skipped" in out and err.count("skipped: ") == 1
+
+
+def test_a_range_of_rows_that_differ_alike_is_told_once(fleetgate, registry):
+    for number in (1, 2, 3, 5):
+        registry.put(serialNumber=f"TEMP-{number:06}", manufacturer="AcmeSensors")
+    status, out, err = fleetgate("registry", "add", "--type", TYPE, "--manufacturer", "SensorTech", "TEMP-000001..TEMP-000005")
+    assert status == 1 and out.startswith("1 added, 0 already there, 4 already there but different")
+    assert "TEMP-000001..TEMP-000003, TEMP-000005: is already there, but" in err and err.count("->") == 1
 
 
 @pytest.mark.parametrize(
@@ -120,7 +133,8 @@ def test_add_without_a_clear_input_writes_nothing(fleetgate, registry, words, pa
 def test_show_prints_the_whole_row(fleetgate, registry):
     registry.put(serialNumber="TEMP-000001", thingName="thing", leasedAt=1_700_000_000_000, certificateId="c" * 64)
     status, out, _ = fleetgate("registry", "show", "TEMP-000001", "--json")
-    assert status == 0 and json.loads(out) == registry.row("TEMP-000001")
+    assert status == 0
+    assert json.loads(out) == registry.row("TEMP-000001") | {"leasedAt": "2023-11-14T22:13:20Z"}
     status, out, _ = fleetgate("registry", "show", "TEMP-000001")
     assert status == 0 and all(text in out for text in ("TEMP-000001", "registered", "2023-11-14T22:13:20Z", "c" * 64))
 
@@ -184,6 +198,24 @@ def test_a_list_is_sorted_and_goes_on_where_the_table_s_own_order_was(fleetgate,
     assert json.loads(fleetgate("registry", "list", "--json", "--limit", "1")[1])["after"] == "TEMP-000005"
 
 
+def test_a_list_for_programs_has_its_times_as_text_and_says_so(fleetgate, registry, capsys):
+    registry.put(leasedAt=1_700_000_000_000, leaseExpiresAt=1_700_000_600_999, firstConnectedAt="2023-11-14T22:14:00Z")
+    [row] = json.loads(fleetgate("registry", "list", "--json")[1])["rows"]
+    assert (row["leasedAt"], row["leaseExpiresAt"]) == ("2023-11-14T22:13:20Z", "2023-11-14T22:23:20Z")
+    assert row["firstConnectedAt"] == "2023-11-14T22:14:00Z"
+    for command in ("list", "show"):
+        with pytest.raises(SystemExit):
+            fleetgate("registry", command, "--help")
+        assert "leaseExpiresAt too, is UTC" in " ".join(capsys.readouterr().out.split())
+
+
+def test_rows_of_a_type_that_has_left_the_catalogue_are_listed(fleetgate, registry):
+    registry.put(serialNumber="OLD-1", deviceType="old-type")
+    assert serials(fleetgate("registry", "list", "--json", "--type", "old-type")[1]) == ["OLD-1"]
+    status, out, _ = fleetgate("registry", "list", "--json", "--type", "old-type", "--status", "active")
+    assert status == 0 and serials(out) == []
+
+
 def test_a_list_for_people_says_that_there_is_more(fleetgate, rows):
     status, out, err = fleetgate("registry", "list", "--type", TYPE, "--limit", "2")
     assert status == 0 and out.count("TEMP-") == 2 and "2 rows, and there are more: add --after TEMP-" in err
@@ -203,7 +235,9 @@ def test_rows_beyond_one_page_of_the_service_are_listed_too(fleetgate, registry,
     "words, part",
     [
         (["--type", "gatewya"], "did you mean gateway?"),
-        (["--status", "activ"], "use one of registered, provisioning"),
+        (["--type", ""], "use one of"),
+        (["--status", "activ"], "did you mean active?"),
+        (["--status", "x"], "use one of registered, provisioning"),
         (["--limit", "-1"], "use 0 for all"),
     ],
 )

@@ -125,6 +125,33 @@ def test_arguments_become_rows_of_the_type_with_its_options():
     assert [problem.where for problem in problems] == ["x..y"]
 
 
+@pytest.mark.parametrize(
+    "places, said",
+    [
+        (["f.csv:3"], "f.csv:3"),
+        (["f.csv:3", "f.csv:7", "f.csv:9"], "f.csv:3, 7, 9"),
+        (["f.csv:8", "f.csv:9", "f.csv:10", "f.csv:12"], "f.csv:8-10, 12"),
+        (["S-09", "S-10", "S-11", "S-13", "T-14"], "S-09..S-11, S-13, T-14"),
+        (["9", "010"], "9, 010"),
+        (["--type"], "--type"),
+        (["x", "x"], "x, x"),
+    ],
+)
+def test_one_text_at_many_places_names_every_place_in_short(places, said):
+    assert registry.grouped([Problem(place, "is wrong", "mend it") for place in places]) == [Problem(said, "is wrong", "mend it")]
+
+
+def test_problems_with_different_texts_stay_apart_in_their_order():
+    problems = [Problem("f:1", "a", "r"), Problem("f:2", "b", "r"), Problem("f:3", "a", "s"), Problem("f:4", "a", "r")]
+    assert registry.grouped(problems) == [Problem("f:1, 4", "a", "r"), *problems[1:3]]
+
+
+def test_a_serial_that_is_given_twice_is_told_by_its_name():
+    rows, _ = registry.read_arguments(TYPE, ["TEMP-000001..TEMP-000003", "TEMP-000002"], None, None)
+    good, problems = registry.check(rows, CATALOGUE)
+    assert len(good) == 3 and [(p.where, p.what) for p in problems] == [("TEMP-000002", "was given before")]
+
+
 EXISTING = {"serialNumber": "TEMP-000001", "deviceType": TYPE, "status": "active", "manufacturer": "AcmeSensors"}
 
 

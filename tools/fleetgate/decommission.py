@@ -45,13 +45,34 @@ def principals(thing_name: str) -> set[str]:
     return {principal.rpartition("/")[2] for principal in _principals(aws.client("iot"), thing_name)}
 
 
+def things_of(certificate_id: str) -> list[str]:
+    """The things that a certificate is attached to. Empty if there is no such certificate."""
+    iot = aws.client("iot")
+    arn = _arn(iot, certificate_id)
+    return _things(iot, arn) if arn else []
+
+
 def remove_certificate(certificate_id: str) -> None:
     """Deactivates, detaches and deletes a certificate."""
     iot = aws.client("iot")
-    found = _tolerant(iot.describe_certificate, certificateId=certificate_id)
-    if found is None:
+    if arn := _arn(iot, certificate_id):
+        _remove_certificate(iot, certificate_id, arn)
+
+
+def release_certificate(certificate_id: str, policies: list[str]) -> None:
+    """Removes a certificate that no thing uses. One that a thing still uses stays, and only loses these policies."""
+    iot = aws.client("iot")
+    arn = _arn(iot, certificate_id)
+    if arn is None:
         return
-    arn = found["certificateDescription"]["certificateArn"]
+    if not _things(iot, arn):
+        _remove_certificate(iot, certificate_id, arn)
+        return
+    for policy in policies:
+        _tolerant(iot.detach_policy, policyName=policy, target=arn)
+
+
+def _remove_certificate(iot: Any, certificate_id: str, arn: str) -> None:
     _tolerant(iot.update_certificate, certificateId=certificate_id, newStatus="INACTIVE")
     for policy in _pages(iot, "list_attached_policies", "policies", target=arn):
         _tolerant(iot.detach_policy, policyName=policy["policyName"], target=arn)
@@ -72,6 +93,11 @@ def _remove_shadows(thing_name: str) -> None:
             break
         token = {"nextToken": page["nextToken"]}
     _tolerant(data.delete_thing_shadow, thingName=thing_name)
+
+
+def _arn(iot: Any, certificate_id: str) -> str | None:
+    found = _tolerant(iot.describe_certificate, certificateId=certificate_id)
+    return str(found["certificateDescription"]["certificateArn"]) if found else None
 
 
 def _principals(iot: Any, thing_name: str) -> list[str]:

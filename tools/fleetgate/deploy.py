@@ -92,7 +92,7 @@ def destroy(fleet: Fleet, say: Say, *, verbose: bool = False) -> int:
     for deployed in state.of("aws_iot_provisioning_template"):
         drain.close_gate(deployed.values["name"])
     devices = drain.find(_table(state), types)
-    drain.remove(devices, say)
+    drain.remove(devices, say, free_serials=False)
     if left := drain.strangers(types):
         shown = ", ".join(left[:10]) + " …" * (len(left) > 10)
         remedy = "remove them, or give them another thing type, then run the same command again"

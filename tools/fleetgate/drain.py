@@ -10,9 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import TypeVar
 
 from fleetgate import aws, decommission, progress
+from fleetgate.errors import count
+from fleetgate.registry import Registry
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 #: AWS detaches 15 policies a second per account: more hands than this only wait.
 PARALLEL = 8
@@ -29,11 +34,14 @@ class DeployedType:
 
 @dataclass(frozen=True)
 class Devices:
-    """Names of things; ids of certificates; names of the policies that are ours."""
+    """Names of things; ids of certificates; names of the policies that are ours; the registry's table; serials: with the
+    certificate that each has in it."""
 
     things: list[str]
     certificates: list[str]
     policies: list[str]
+    table: str | None
+    serials: dict[str, str]
 
 
 def close_gate(template: str) -> None:
@@ -49,14 +57,14 @@ def find(table: str | None, types: Iterable[DeployedType]) -> Devices:
     """The devices of these types, from the registry and from the policies that their certificates hold."""
     wanted = list(types)
     rows = list(_rows(table, {device_type.name for device_type in wanted})) if table else []
-    things = {row["thingName"] for row in rows if "thingName" in row}
-    known = {row["certificateId"] for row in rows if "certificateId" in row}
+    things = {row["thingName"] for row in rows}
+    serials = {row["serialNumber"]: row["certificateId"] for row in rows}
+    known = set(serials.values())
     policies = [device_type.policy for device_type in wanted if device_type.policy]
     held = {certificate for policy in policies for certificate in _certificates_with(policy)}
-    iot = aws.client("iot")
     for certificate in held - known:  # rotated, or made outside of the gate
-        things.update(_things_of(iot, certificate))
-    return Devices(sorted(things), sorted(held | known), policies)
+        things.update(decommission.things_of(certificate))
+    return Devices(sorted(things), sorted(held | known), policies, table, serials)
 
 
 def strangers(types: Iterable[DeployedType]) -> list[str]:
@@ -69,30 +77,34 @@ def strangers(types: Iterable[DeployedType]) -> list[str]:
     return found
 
 
-def remove(devices: Devices, say: Callable[[str], None]) -> None:
-    """Removes the devices. Running it again finishes what was interrupted."""
+def remove(devices: Devices, say: Callable[[str], None], *, free_serials: bool = True) -> None:
+    """Removes the devices. Running it again finishes what was interrupted.
+
+    free_serials: sets their registry rows back, so that the serials may come in again; not worth a write each before the table
+    itself is destroyed.
+    """
     _each("removing devices", devices.things, decommission.remove_device)
     # Their certificates went with them; left are those of devices that were cut off half-way, and those that somebody has
     # given to a thing of his own as well: they lose our policies and stay.
-    _each("removing certificates", devices.certificates, lambda certificate: _release(certificate, devices.policies))
-    say(f"  removed {len(devices.things)} devices, and what certificates were left")
+    _each("removing certificates", devices.certificates, lambda held: decommission.release_certificate(held, devices.policies))
+    said = f"  removed {count(len(devices.things), 'device')}, and what certificates were left"
+    if free_serials and devices.table is not None:
+        registry = Registry(devices.table)
+        # Last: it is by its row that a run after an interrupted one finds a device.
+        freed = _each("freeing serial numbers", list(devices.serials.items()), lambda held: registry.free(*held))
+        said += f"; {count(sum(freed), 'serial number')} may come in again"
+    say(said)
 
 
-def _each(label: str, names: list[str], work: Callable[[str], Any]) -> None:
-    if names:
-        with progress.bar(label, len(names)) as bar, ThreadPoolExecutor(PARALLEL) as pool:
-            for _ in pool.map(work, names):
-                bar.advance()
-
-
-def _release(certificate: str, policies: list[str]) -> None:
-    iot = aws.client("iot")
-    if not list(_things_of(iot, certificate)):
-        decommission.remove_certificate(certificate)
-        return
-    arn = iot.describe_certificate(certificateId=certificate)["certificateDescription"]["certificateArn"]
-    for policy in policies:
-        iot.detach_policy(policyName=policy, target=arn)
+def _each(label: str, items: list[T], work: Callable[[T], R]) -> list[R]:
+    if not items:
+        return []
+    results = []
+    with progress.bar(label, len(items)) as bar, ThreadPoolExecutor(PARALLEL) as pool:
+        for result in pool.map(work, items):
+            results.append(result)
+            bar.advance()
+    return results
 
 
 def _certificates_with(policy: str) -> Iterator[str]:
@@ -104,23 +116,15 @@ def _certificates_with(policy: str) -> Iterator[str]:
         return
 
 
-def _things_of(iot: Any, certificate: str) -> Iterator[str]:
-    try:
-        arn = iot.describe_certificate(certificateId=certificate)["certificateDescription"]["certificateArn"]
-    except iot.exceptions.ResourceNotFoundException:
-        return
-    for page in iot.get_paginator("list_principal_things").paginate(principal=arn):
-        yield from page["things"]
-
-
 def _rows(table: str, types: set[str]) -> Iterator[dict[str, str]]:
-    """Registry rows of these types that the hook has written to, as plain text."""
+    """Registry rows of these types that lead to a thing, as plain text. The hook writes all of their attributes at once."""
     dynamodb = aws.client("dynamodb")
     try:
         pages = dynamodb.get_paginator("scan").paginate(
             TableName=table,
-            ProjectionExpression="deviceType, thingName, certificateId",
-            FilterExpression="attribute_exists(certificateId)",
+            ProjectionExpression="serialNumber, deviceType, thingName, certificateId",
+            # A drained row that was revoked keeps its certificate's id, as history.
+            FilterExpression="attribute_exists(thingName) AND attribute_exists(certificateId)",
             ConsistentRead=True,
         )
         for page in pages:

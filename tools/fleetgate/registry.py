@@ -9,6 +9,7 @@ import csv
 import difflib
 import io
 import re
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -26,19 +27,43 @@ MAXIMUM_ROWS = 100_000
 _RANGE = re.compile(r"(?P<first>.*?)\.\.(?P<last>.*)", re.DOTALL)
 _COUNTED = re.compile(r"(?P<stem>.*?)(?P<number>[0-9]{1,18})", re.DOTALL)
 
+#: What the hook and the onboarding function write into a row beside its status, when a device comes in.
+DEVICE_ATTRIBUTES = (
+    "certificateId",
+    "claimCertificateId",
+    "firmwareVersion",
+    "firstConnectedAt",
+    "leaseExpiresAt",
+    "leasedAt",
+    "provisionedAt",
+    "thingName",
+)
+_TIMES = ("leasedAt", "leaseExpiresAt")
+
 Row = dict[str, Any]
 Expected = Mapping[str, str | None]
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """A row that somebody wants in the registry, unchecked. where: `file:line`, or the argument."""
+    """A row that somebody wants in the registry, unchecked. where: `file:line`, or the serial if it came as an argument.
+
+    Then all serials share the options, and a mistake in an option is one mistake.
+    """
 
     where: str
     serial: str
     device_type: str
     manufacturer: str | None = None
     location: str | None = None
+    is_argument: bool = False
+
+    def problem(self, what: str, remedy: str) -> Problem:
+        """A problem of the serial, which is named once."""
+        return Problem(self.where, what if self.is_argument else f"{self.serial!r:.80} {what}", remedy)
+
+    def option_problem(self, option: str, what: str, remedy: str) -> Problem:
+        return Problem(f"--{option}" if self.is_argument else self.where, what, remedy)
 
 
 def read_csv(text: str, file: str) -> tuple[list[Wanted], list[Problem]]:
@@ -82,7 +107,7 @@ def read_arguments(
         if isinstance(expanded, Problem):
             problems.append(expanded)
         else:
-            rows += (Wanted(argument, serial, device_type, manufacturer, location) for serial in expanded)
+            rows += (Wanted(serial, serial, device_type, manufacturer, location, is_argument=True) for serial in expanded)
     return rows, problems
 
 
@@ -112,12 +137,50 @@ def check(rows: Iterable[Wanted], catalogue: Catalogue) -> tuple[list[Wanted], l
     for row in rows:
         found = list(_mistakes(row, catalogue, canaries))
         if row.serial in seen:
-            found.append(Problem(row.where, f"{row.serial!r} stands already at {seen[row.serial]}", "keep one of the two"))
+            what = "was given before" if row.is_argument else f"stands already at {seen[row.serial]}"
+            found.append(row.problem(what, "keep one of the two"))
         seen.setdefault(row.serial, row.where)
         problems += found
         if not found:
             good.append(row)
-    return good, problems
+    return good, list(dict.fromkeys(problems))
+
+
+def grouped(problems: Iterable[Problem]) -> list[Problem]:
+    """The same problems, those with the same text as one that names every place: `devices.csv:3-5, 9`, `S-1..S-200`."""
+    places: dict[tuple[str, str], list[str]] = {}
+    for problem in problems:
+        places.setdefault((problem.what, problem.remedy), []).append(problem.where)
+    return [Problem(_joined(found), *text) for text, found in places.items()]
+
+
+def _joined(places: list[str]) -> str:
+    runs: list[tuple[str, str]] = []
+    for place in places:
+        if runs and place == _successor(runs[-1][1]):
+            runs[-1] = (runs[-1][0], place)
+        else:
+            runs.append((place, place))
+    said: list[str] = []
+    named = None
+    for first, last in runs:
+        file, colon, line = first.rpartition(":")
+        start = line if colon and file == named else first  # a file is named once, and then by the numbers of its lines
+        end = f"-{last.rpartition(':')[2]}" if colon else f"..{last}"
+        said.append(start if first == last else start + end)
+        named = file
+    return ", ".join(said)
+
+
+def _successor(place: str) -> str | None:
+    counted = _COUNTED.fullmatch(place)
+    return f"{counted['stem']}{int(counted['number']) + 1:0{len(counted['number'])}d}" if counted else None
+
+
+def did_you_mean(word: str, known: Sequence[str]) -> str:
+    """The remedy for a word that is none of the known ones."""
+    near = difflib.get_close_matches(word, known, 1)
+    return f"did you mean {near[0]}?" if near else f"use one of {', '.join(known)}"
 
 
 def _check_header(header: list[str], file: str) -> None:
@@ -128,9 +191,7 @@ def _check_header(header: list[str], file: str) -> None:
     ]
     for name in header:
         if name not in COLUMNS:
-            near = difflib.get_close_matches(name, COLUMNS, 1)
-            remedy = f"did you mean {near[0]}?" if near else f"use {', '.join(COLUMNS)}"
-            problems.append(Problem(f"{file}:1", f"unknown column {name!r}", remedy))
+            problems.append(Problem(f"{file}:1", f"unknown column {name!r}", did_you_mean(name, COLUMNS)))
         elif header.count(name) > 1:
             problems.append(Problem(f"{file}:1", f"the column {name} stands twice", "keep one of the two"))
     if problems:
@@ -140,25 +201,25 @@ def _check_header(header: list[str], file: str) -> None:
 def _mistakes(row: Wanted, catalogue: Catalogue, canaries: set[str]) -> Iterator[Problem]:
     kind = catalogue.device_types.get(row.device_type)
     if kind is None:
-        yield unknown_type(row.where, row.device_type, catalogue)
+        unknown = unknown_type(row.where, row.device_type, catalogue)
+        yield row.option_problem("type", unknown.what, unknown.remedy)
     elif not (re.fullmatch(SERIAL, row.serial) and re.fullmatch(kind.serial_pattern, row.serial, re.ASCII)):
-        what = f"{row.serial!r:.80} is no serial of a {row.device_type}"
-        yield Problem(row.where, what, f"it has to match {kind.serial_pattern}")
+        yield row.problem(f"is no serial of a {row.device_type}", f"it has to match {kind.serial_pattern}")
     elif row.serial in canaries:
-        yield Problem(row.where, f"{row.serial} is reserved for the smoke check", "give the device another serial")
+        yield row.problem("is reserved for the smoke check", "give the device another serial")
     if kind is not None and row.manufacturer is not None and row.manufacturer not in kind.manufacturers:
         what = f"{row.manufacturer!r:.80} makes no {row.device_type}"
-        yield Problem(row.where, what, f"use {' or '.join(kind.manufacturers)}, or add it to the catalogue")
+        remedy = f"use {' or '.join(kind.manufacturers)}, or add it to the catalogue"
+        yield row.option_problem("manufacturer", what, remedy)
     if row.location is not None and not re.fullmatch(ATTRIBUTE_VALUE, row.location):
         what = f"the location {row.location!r:.80} cannot be a thing attribute"
-        yield Problem(row.where, what, "letters, digits and _.,@/:#=[]- only, no space, like building-a/floor-2")
+        remedy = "letters, digits and _.,@/:#=[]- only, no space, like building-a/floor-2"
+        yield row.option_problem("location", what, remedy)
 
 
 def unknown_type(where: str, device_type: str, catalogue: Catalogue) -> Problem:
     """The problem of a device type that the catalogue does not have."""
-    known = list(catalogue.device_types)
-    near = difflib.get_close_matches(device_type, known, 1)
-    remedy = f"did you mean {near[0]}?" if near else f"use one of {', '.join(known)}"
+    remedy = did_you_mean(device_type, list(catalogue.device_types))
     return Problem(where, f"unknown device type {device_type!r:.80}", remedy)
 
 
@@ -167,7 +228,8 @@ class Added(Enum):
 
     ADDED = "added"
     THERE = "already there"
-    DIFFERS = "already there, but different"
+    DIFFERS = "already there but different"
+    REVOKED = "revoked"
 
 
 class Registry:
@@ -192,6 +254,8 @@ class Registry:
         existing = self.put_if_absent({name: value for name, value in item.items() if value is not None})
         if existing is None:
             return Added.ADDED, None
+        if existing.get("status") == "revoked":
+            return Added.REVOKED, existing
         return (Added.DIFFERS if differences(row, existing) else Added.THERE), existing
 
     def put_if_absent(self, row: Row) -> Row | None:
@@ -265,6 +329,33 @@ class Registry:
             return _from_item(item) if item else None
         return _from_item(answer["Attributes"])
 
+    def free(self, serial: str, certificate_id: str) -> bool:
+        """Sets the row of a device that was taken away back to `registered`; returns whether the serial may come in again now.
+
+        Only if the row still holds that device's certificate. A revoked row stays revoked and keeps what it says of the device,
+        as history, but leads to no thing any more.
+        """
+        remove = ", ".join(DEVICE_ATTRIBUTES)
+        request: dict[str, Any] = {
+            "TableName": self._table,
+            "Key": {"serialNumber": {"S": serial}},
+            "ExpressionAttributeNames": {"#status": "status"},
+            "ExpressionAttributeValues": {":certificate": {"S": certificate_id}, ":revoked": {"S": "revoked"}},
+        }
+        freed = {
+            "UpdateExpression": f"SET #status = :registered REMOVE {remove}",
+            "ConditionExpression": "certificateId = :certificate AND #status <> :revoked",
+            "ExpressionAttributeValues": request["ExpressionAttributeValues"] | {":registered": {"S": "registered"}},
+        }
+        kept_out = {
+            "UpdateExpression": "REMOVE thingName",
+            "ConditionExpression": "certificateId = :certificate AND #status = :revoked",
+        }
+        if self._write(self._client.update_item, request | freed):
+            return True
+        self._write(self._client.update_item, request | kept_out)
+        return False
+
     # `expected` is what the row has to hold for a write to happen; None: it has no such attribute. At least one.
 
     def replace(self, row: Row, expected: Expected) -> bool:
@@ -298,7 +389,10 @@ class Registry:
             else:
                 conditions.append(f"{name} = {placeholder}")
                 request.setdefault("ExpressionAttributeValues", {})[placeholder] = {"S": value}
-        request["ConditionExpression"] = " AND ".join(conditions)
+        return self._write(write, request | {"ConditionExpression": " AND ".join(conditions)})
+
+    def _write(self, write: Any, request: dict[str, Any]) -> bool:
+        """Whether the row met the request's condition and was written."""
         try:
             write(**request)
         except self._client.exceptions.ConditionalCheckFailedException:
@@ -317,6 +411,12 @@ def differences(row: Wanted, existing: Row) -> list[str]:
         for name, value in wanted.items()
         if value is not None and existing.get(name) != value
     ]
+
+
+def shown(row: Row) -> Row:
+    """A row as people and programs read it: the hook's milliseconds as UTC."""
+    times = {name: row[name] for name in _TIMES if isinstance(row.get(name), int)}
+    return row | {name: time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(value / 1000)) for name, value in times.items()}
 
 
 def _to_item(row: Row) -> dict[str, Any]:

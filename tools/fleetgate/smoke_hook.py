@@ -1,4 +1,4 @@
-"""Asks the deployed hook directly, and finds in its log what it decided."""
+"""Asks the deployed hook directly, as AWS IoT does."""
 
 from __future__ import annotations
 
@@ -7,14 +7,12 @@ import datetime
 import json
 import threading
 import time
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from fleetgate import aws, identity
+from fleetgate.decisions import Log, decisions_in
 from fleetgate.errors import fail
-
-EVENT = "provisioning_decision"
 
 
 @dataclass(frozen=True)
@@ -34,7 +32,7 @@ class Hook:
     def __init__(self, name: str) -> None:
         self._name = name
         self._lambda = aws.client("lambda")
-        self._logs = aws.client("logs")
+        self._log = Log(name)
 
     def arn(self) -> str:
         return str(self._lambda.get_function_configuration(FunctionName=self._name)["FunctionArn"])
@@ -60,37 +58,14 @@ class Hook:
             return record
         deadline = time.monotonic() + seconds
         while True:
-            for record in self._search(f'"{answer.request_id}"', answer.asked_at_ms):
+            for record in self._log.decisions("requestId", answer.request_id, answer.asked_at_ms):
                 return record
             if stop.wait(1.0) or time.monotonic() > deadline:
                 return None
 
     def decisions(self, certificate_id: str, since_ms: int) -> list[dict[str, Any]]:
         """The log's records about a certificate that have arrived by now."""
-        return [r for r in self._search(f'"{certificate_id}"', since_ms) if r.get("certificateId") == certificate_id]
-
-    def _search(self, pattern: str, since_ms: int) -> list[dict[str, Any]]:
-        # A minute back: the log's clock is not this machine's.
-        pages = self._logs.get_paginator("filter_log_events").paginate(
-            logGroupName=f"/aws/lambda/{self._name}", startTime=since_ms - 60_000, filterPattern=pattern
-        )
-        try:
-            return decisions_in(event["message"] for page in pages for event in page["events"])
-        except self._logs.exceptions.ResourceNotFoundException:
-            return []
-
-
-def decisions_in(lines: Iterable[str]) -> list[dict[str, Any]]:
-    """The decision records among log lines; Lambda may have wrapped a line into a JSON record of its own."""
-    found = []
-    for line in lines:
-        record = _object(line)
-        if record is not None and record.get("event") != EVENT:
-            message = record.get("message")
-            record = message if isinstance(message, dict) else _object(message) if isinstance(message, str) else None
-        if record is not None and record.get("event") == EVENT:
-            found.append(record)
-    return found
+        return self._log.decisions("certificateId", certificate_id, since_ms)
 
 
 def event(template_arn: str, claim_certificate_id: str, certificate: str, parameters: dict[str, str]) -> dict[str, Any]:
@@ -126,11 +101,3 @@ def self_made_certificate() -> str:
         .sign(key, hashes.SHA256())
     )
     return certificate.public_bytes(serialization.Encoding.PEM).decode("ascii")
-
-
-def _object(text: str) -> dict[str, Any] | None:
-    try:
-        value = json.loads(text)
-    except ValueError:
-        return None
-    return value if isinstance(value, dict) else None

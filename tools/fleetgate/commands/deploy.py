@@ -90,7 +90,7 @@ def _drain(args: argparse.Namespace) -> int:
     found = f"{count(len(devices.things), 'device')} of type {args.type}"
     common.confirm(f"This removes {found} from environment {args.env} for good.", yes=args.yes)
     drain.remove(devices, common.say)
-    print(f"removed {found}; their serial numbers may come in again")
+    print(f"removed {found}")
     return 0
 
 

@@ -6,19 +6,21 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fleetgate.commands import common
 
 if TYPE_CHECKING:
     from fleetgate.build import Fleet
-    from fleetgate.catalogue import Catalogue
     from fleetgate.errors import FleetgateError, Problem
     from fleetgate.registry import Added, Registry, Row, Wanted
 
 _PARALLEL = 16
 _FIRST_ATTRIBUTES = ("serialNumber", "deviceType", "status", "thingName", "manufacturer", "location", "registeredAt")
 _LISTED_COLUMNS = _FIRST_ATTRIBUTES[:4]
+_JSON_HELP = "for programs: all attributes; every time, leasedAt and leaseExpiresAt too, is UTC like 2026-01-31T23:59:59Z"
+_SHOWN_DECISIONS = 50
+_MAXIMUM_HOURS = 87_600
 
 
 def add(subparsers: common.Subparsers) -> None:
@@ -34,14 +36,23 @@ def add(subparsers: common.Subparsers) -> None:
 
     parser = common.add_parser(group, "show", "show the row of a serial number", _show)
     parser.add_argument("serial", metavar="SERIAL")
-    parser.add_argument("--json", action="store_true", help="for programs")
+    parser.add_argument("--json", action="store_true", help=_JSON_HELP)
+
+    parser = common.add_parser(group, "why", "say why the gate let a serial number in or refused it", _why)
+    parser.description = (
+        "Shows what the hook decided about a serial number, newest last, by its log: what each reason means, the next step, and"
+        " the present status of its row. The exit status is 1 if there is no decision."
+    )
+    parser.add_argument("serial", metavar="SERIAL", help="as the device sends it")
+    parser.add_argument("--since", metavar="HOURS", type=float, default=24.0, help="how far to look back (default: 24)")
+    parser.add_argument("--json", action="store_true", help="for programs: every decision, and the row as show --json has it")
 
     parser = common.add_parser(group, "list", "list rows", _list)
-    parser.add_argument("--type", metavar="TYPE", help="of this device type only")
+    parser.add_argument("--type", metavar="TYPE", help="of this device type only; it may have left the catalogue")
     parser.add_argument("--status", metavar="STATUS", help="with this status only")
     parser.add_argument("--limit", metavar="N", type=int, default=100, help="at most so many (default: 100; 0: all)")
     parser.add_argument("--after", metavar="SERIAL", help="go on after this row, which a list before ended with")
-    parser.add_argument("--json", action="store_true", help="for programs")
+    parser.add_argument("--json", action="store_true", help=_JSON_HELP)
 
     summary = "never let a serial number in again (its certificate, if it has one, stays as it is)"
     parser = common.add_parser(group, "revoke", summary, _revoke)
@@ -55,18 +66,20 @@ def add(subparsers: common.Subparsers) -> None:
 
 def _add(args: argparse.Namespace) -> int:
     from fleetgate import registry
-    from fleetgate.errors import FleetgateError
+    from fleetgate.errors import FleetgateError, Problem, count
 
     fleet = common.fleet(args)
-    wanted, problems = _read(args)
-    good, more = registry.check(wanted, fleet.catalogue)
-    problems += more
+    wanted, unreadable = _read(args)
+    good, problems = registry.check(wanted, fleet.catalogue)
+    problems = unreadable + problems
     if problems and not args.skip_invalid:
         remedy = "nothing was added: mend them, or let them out by --skip-invalid"
-        raise FleetgateError([*problems, _summary_problem(problems, remedy)])
-    for problem in problems:
+        total = Problem("registry add", f"{count(len(problems), 'mistake')} in the input", remedy)
+        raise FleetgateError([*registry.grouped(problems), total])
+    for problem in registry.grouped(problems):
         common.say(f"skipped: {problem}")
-    return _write(good, registry.Registry(fleet.names.table))
+    skipped = len(wanted) - len(good) + len(unreadable)
+    return _write(good, skipped, registry.Registry(fleet.names.table), fleet)
 
 
 def _read(args: argparse.Namespace) -> tuple[list[Wanted], list[Problem]]:
@@ -89,18 +102,12 @@ def _read(args: argparse.Namespace) -> tuple[list[Wanted], list[Problem]]:
     return registry.read_arguments(args.type, args.serials, args.manufacturer, args.location)
 
 
-def _summary_problem(problems: Sequence[Problem], remedy: str) -> Problem:
-    from fleetgate.errors import Problem
-
-    return Problem("registry add", f"{_count(len(problems), 'mistake')} in the input", remedy)
-
-
-def _write(rows: Sequence[Wanted], table: Registry) -> int:
+def _write(rows: Sequence[Wanted], skipped: int, table: Registry, fleet: Fleet) -> int:
     import time
     from concurrent.futures import ThreadPoolExecutor
 
     from fleetgate import progress
-    from fleetgate.registry import Added, differences
+    from fleetgate.registry import Added, differences, grouped
 
     now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     results: list[tuple[Wanted, Added, Row | None]] = []
@@ -116,16 +123,19 @@ def _write(rows: Sequence[Wanted], table: Registry) -> int:
         finally:
             pool.shutdown(cancel_futures=True)
     counts = {kind: sum(added is kind for _, added, _ in results) for kind in Added}
+    problems = []
     for row, added, existing in results:
         if added is Added.DIFFERS and existing is not None:
-            said = "; ".join(differences(row, existing))
-            common.say(f"{row.where}: {row.serial} is already there, but {said}\n    -> nothing was changed; compare the two")
-    revoked = sum(existing is not None and existing.get("status") == "revoked" for _, _, existing in results)
-    print(
-        f"{counts[Added.ADDED]} added, {counts[Added.THERE]} already there, {counts[Added.DIFFERS]} already there but different"
-        + (f" ({revoked} of them revoked)" if revoked else "")
-    )
-    return 1 if counts[Added.DIFFERS] else 0
+            said = f"is already there, but {'; '.join(differences(row, existing))}"
+            problems.append(row.problem(said, "nothing was changed; compare the two"))
+        elif added is Added.REVOKED:
+            remedy = f"nothing was changed; see its row: fleetgate registry show --env {fleet.environment.name} SERIAL"
+            problems.append(row.problem("is revoked: the gate goes on refusing it", remedy))
+    for problem in grouped(problems):
+        common.say(str(problem))
+    parts = [f"{number} {kind.value}" for kind, number in counts.items()] + ([f"{skipped} skipped"] if skipped else [])
+    print(", ".join(parts))
+    return 1 if problems else 0
 
 
 def _show(args: argparse.Namespace) -> int:
@@ -136,47 +146,118 @@ def _show(args: argparse.Namespace) -> int:
     row = table.get(args.serial)
     if row is None:
         raise _unknown_serial(args, fleet)
+    row = registry.shown(row)
     if args.json:
         common.print_json(row)
     else:
         first = [name for name in _FIRST_ATTRIBUTES if name in row]
         names = first + sorted(set(row) - set(first))
-        progress.table(args.serial, ("attribute", "value"), [(name, _cell(name, row)) for name in names])
+        progress.table(args.serial, ("attribute", "value"), [(name, str(row[name])) for name in names])
     return 0
+
+
+def _why(args: argparse.Namespace) -> int:
+    import time
+
+    from fleetgate import decisions, registry
+    from fleetgate.errors import fail
+
+    if not 0 < args.since <= _MAXIMUM_HOURS:
+        raise fail("--since", f"{args.since:g} is not a number of hours", f"use more than 0 and at most {_MAXIMUM_HOURS}")
+    fleet = common.fleet(args)
+    env = fleet.environment.name
+    row = registry.Registry(fleet.names.table).get(args.serial)
+    log = decisions.Log(fleet.names.hook)
+    period = f"the last {args.since:g} h"
+    common.say(f"looking through {log.group}, {period}")
+    since_ms = int((time.time() - args.since * 3600) * 1000)
+    found = [decisions.explain(record, env) for record in log.decisions("serialNumber", args.serial, since_ms)]
+    if args.json:
+        common.print_json({"decisions": found, "row": registry.shown(row) if row else None, "serialNumber": args.serial})
+        return 0 if found else 1
+    if found:
+        _print_decisions(found)
+    else:
+        print(
+            f"no decision about {args.serial!r:.80} in {period}: it never reached the hook, or the hook failed\n"
+            f"    -> the log may be some seconds late; to look further back: --since HOURS\n"
+            f"    -> is its claim active, the template enabled, and both of this stack? see: fleetgate smoke --env {env}\n"
+            f"    -> failures of the hook stand in its log: aws logs tail {log.group}"
+        )
+    print(f"now: {_present(args.serial, row)}")
+    return 0 if found else 1
+
+
+def _print_decisions(found: Sequence[dict[str, Any]]) -> None:
+    from fleetgate import progress
+
+    cells = [
+        (
+            decision["at"],
+            "allowed" if decision["allowed"] else f"refused: {decision['reason']}",
+            decision["deviceType"],
+            _short(decision["certificateId"]),
+            _short(decision["claimCertificateId"]),
+        )
+        for decision in found[-_SHOWN_DECISIONS:]
+    ]
+    # The serial number is not in the title: it may be anything that a device sent, and a title may hold markup.
+    progress.table("decisions of the gate, newest last", ("time", "decision", "device type", "certificate", "claim"), cells)
+    if len(found) > _SHOWN_DECISIONS:
+        common.say(f"{len(found) - _SHOWN_DECISIONS} earlier ones are not shown; --json has all")
+    newest = {decision["reason"]: decision for decision in found}
+    for decision in found:
+        if decision is newest[decision["reason"]]:  # each reason once, what counts now at the end
+            print(f"{decision['reason']}: {decision['meaning']}\n    -> {decision['nextStep']}")
+
+
+def _short(certificate_id: str | None) -> str:
+    return certificate_id[:12] if certificate_id else ""
+
+
+def _present(serial: str, row: Row | None) -> str:
+    if row is None:
+        return f"{serial} is not in the registry"
+    certificate = f", certificate {_short(row['certificateId'])}" if "certificateId" in row else ""
+    return f"{serial} is {row['status']} ({row['deviceType']}{certificate})"
 
 
 def _list(args: argparse.Namespace) -> int:
     from itertools import islice
 
     from fleetgate import progress, registry
+    from fleetgate.errors import count
 
     fleet = common.fleet(args)
-    _check_filters(args, fleet.catalogue)
-    rows = registry.Registry(fleet.names.table).rows(args.type, args.status, args.after)
+    table = registry.Registry(fleet.names.table)
+    _check_filters(args, fleet, table)
+    rows = table.rows(args.type, args.status, args.after)
     # One more than shown tells whether there is more.
     found = list(rows if args.limit == 0 else islice(rows, args.limit + 1))
     more = args.limit != 0 and len(found) > args.limit
     found = found[: args.limit] if more else found
     after = found[-1]["serialNumber"] if more else None
-    found.sort(key=lambda row: str(row["serialNumber"]))
+    found = sorted(map(registry.shown, found), key=lambda row: str(row["serialNumber"]))
     if args.json:
         common.print_json({"after": after, "rows": found})
     else:
-        cells = [[_cell(name, row) for name in _LISTED_COLUMNS] for row in found]
+        cells = [[str(row.get(name, "")) for name in _LISTED_COLUMNS] for row in found]
         progress.table("device registry", _LISTED_COLUMNS, cells)
-        common.say(_count(len(found), "row") + (f", and there are more: add --after {after}, or --limit 0" if more else ""))
+        common.say(count(len(found), "row") + (f", and there are more: add --after {after}, or --limit 0" if more else ""))
     return 0
 
 
-def _check_filters(args: argparse.Namespace, catalogue: Catalogue) -> None:
+def _check_filters(args: argparse.Namespace, fleet: Fleet, table: Registry) -> None:
     from fleetgate import registry
     from fleetgate.errors import FleetgateError, Problem
 
     problems = []
-    if args.type is not None and args.type not in catalogue.device_types:
-        problems.append(registry.unknown_type("--type", args.type, catalogue))
+    known = args.type is None or args.type in fleet.catalogue.device_types
+    # A type that has left the catalogue may still have rows. (An empty key is none that DynamoDB takes.)
+    if not known and (not args.type or next(table.rows(args.type), None) is None):
+        problems.append(registry.unknown_type("--type", args.type, fleet.catalogue))
     if args.status is not None and args.status not in registry.STATUSES:
-        remedy = f"use one of {', '.join(registry.STATUSES)}"
+        remedy = registry.did_you_mean(args.status, registry.STATUSES)
         problems.append(Problem("--status", f"unknown status {args.status!r:.80}", remedy))
     if not 0 <= args.limit <= sys.maxsize - 1:
         problems.append(Problem("--limit", f"{args.limit} is not a number of rows", "use 0 for all, or a smaller number"))
@@ -211,16 +292,3 @@ def _unknown_serial(args: argparse.Namespace, fleet: Fleet) -> FleetgateError:
 
     remedy = f"see what there is: fleetgate registry list --env {fleet.environment.name}"
     return fail(f"serial {args.serial!r:.80}", f"is not in the registry {fleet.names.table}", remedy)
-
-
-def _cell(name: str, row: Row) -> str:
-    value = row.get(name, "")
-    if name in ("leasedAt", "leaseExpiresAt") and isinstance(value, int):
-        import time
-
-        return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(value / 1000))
-    return str(value)
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" + ("" if number == 1 else "s")

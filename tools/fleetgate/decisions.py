@@ -1,0 +1,166 @@
+"""What the hook decided, found in its log, and what each of its reasons means for an operator."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from fleetgate import aws
+from fleetgate.errors import fail
+
+EVENT = "provisioning_decision"
+
+#: By reason: what it means and the next step, with {serial}, {type} and {env} to fill in. The hook's `Reason`, and `allowed`.
+REASONS: Mapping[str, tuple[str, str]] = {
+    "allowed": (
+        "the hook let the device in",
+        "if it is not in all the same, the template or its role failed afterwards; run: fleetgate smoke --env {env}",
+    ),
+    "malformed_event": (
+        "a parameter of the device's request is missing, is no text, or is none that the template takes",
+        "let the device send SerialNumber, DeviceType, Manufacturer and FirmwareVersion, Location if wanted, and nothing else",
+    ),
+    "wrong_template": (
+        "the request came through another provisioning template than this environment's",
+        "give the device this environment's template, and remove the other's hook; then run: fleetgate smoke --env {env}",
+    ),
+    "unknown_claim": (
+        "the claim certificate is none of the active claims of the environment, or the device wants to keep it as its own",
+        "if the claim is ours, make it active in terraform/envs/{env}.yaml and run: fleetgate plan --env {env};"
+        " then run: fleetgate apply --env {env}; otherwise find out who has such a certificate",
+    ),
+    "certificate_mismatch": (
+        "the certificate and the certificate ids of the request do not belong together",
+        "let the device register the certificate that CreateKeysAndCertificate gave it on the same connection",
+    ),
+    "unknown_device_type": (
+        "the deployed catalogue has no such device type",
+        "mend DeviceType on the device, or add the type to catalogue/device_types.yaml and run: fleetgate plan --env {env};"
+        " then run: fleetgate apply --env {env}",
+    ),
+    "malformed_serial": (
+        "the serial number does not match the serial_pattern of its device type",
+        "mend SerialNumber on the device, or serial_pattern in catalogue/device_types.yaml",
+    ),
+    "manufacturer_not_allowed": (
+        "the catalogue does not allow this manufacturer for the device type",
+        "mend Manufacturer on the device, or add it to manufacturers in catalogue/device_types.yaml",
+    ),
+    "malformed_firmware": (
+        "the firmware version is not numbers between dots, or does not match the catalogue's pattern",
+        "mend FirmwareVersion on the device, or firmware.pattern in catalogue/device_types.yaml",
+    ),
+    "firmware_too_old": (
+        "the firmware is older than the catalogue allows",
+        "update the device, or lower firmware.minimum in catalogue/device_types.yaml",
+    ),
+    "malformed_location": (
+        "the location that the device sent cannot be a thing attribute",
+        "let the device send letters, digits and _.,@/:#=[]- only, or no Location",
+    ),
+    "unknown_serial": (
+        "the registry does not have the serial number, and its device type takes no others",
+        "if the device is ours, run: fleetgate registry add --type {type} --env {env} {serial}",
+    ),
+    "wrong_device_type": (
+        "the registry has the serial number for another device type",
+        "mend DeviceType on the device, or give it another serial number; compare: fleetgate registry show --env {env} {serial}",
+    ),
+    "wrong_manufacturer": (
+        "the registry has the serial number for another manufacturer",
+        "mend Manufacturer on the device, or give it another serial number;"
+        " compare: fleetgate registry show --env {env} {serial}",
+    ),
+    "revoked": (
+        "an operator has revoked the serial number",
+        "keep the device out; if that was a mistake, an operator has to set the status of its row back to registered",
+    ),
+    "already_provisioned": (
+        "a device with another certificate has come in with the serial number before",
+        "find out which of the two is the true device; if a stranger has it, run: fleetgate registry revoke --env {env} {serial};"
+        " if the true device has lost its key, remove its old thing and set its row back to registered",
+    ),
+    "raced": (
+        "another certificate asked for the serial number less than 5 seconds before and got it",
+        "find out whether two devices have the serial number; a device that only restarted gets in once leaseExpiresAt is over,"
+        " see: fleetgate registry show --env {env} {serial}",
+    ),
+    "lease_running": (
+        "the serial number is leased to another certificate, whose device has not come in yet",
+        "let the device try again after leaseExpiresAt, see: fleetgate registry show --env {env} {serial};"
+        " if another certificate has it again by then, two devices have the serial number",
+    ),
+    "registry_unavailable": (
+        "the registry did not answer in time, or was throttled",
+        "let the device try again; if that does not help, look at the table's throttled requests in CloudWatch",
+    ),
+}
+_NEWER = ("this checkout does not know the reason: the deployed hook is another one", "use the checkout that was deployed")
+_PHRASE = re.compile(r"[a-zA-Z0-9_-]+")
+
+Record = dict[str, Any]
+
+
+class Log:
+    """The log of the hook with that function name."""
+
+    def __init__(self, function: str) -> None:
+        self.group = f"/aws/lambda/{function}"
+        self._client = aws.client("logs")
+
+    def decisions(self, attribute: str, value: str, since_ms: int) -> list[Record]:
+        """The records with this value that have arrived by now, newest last. Raises FleetgateError if there is no such log."""
+        # A device may send anything as its serial number. What the filter would read as more than text is looked for here.
+        phrase = value if _PHRASE.fullmatch(value) else EVENT
+        # A minute back: the log's clock is not this machine's.
+        pages = self._client.get_paginator("filter_log_events").paginate(
+            logGroupName=self.group, startTime=since_ms - 60_000, filterPattern=f'"{phrase}"'
+        )
+        try:
+            found = decisions_in(event["message"] for page in pages for event in page["events"])
+        except self._client.exceptions.ResourceNotFoundException:
+            raise fail(f"log group {self.group}", "does not exist", "run: fleetgate plan, then fleetgate apply") from None
+        return sorted((record for record in found if record.get(attribute) == value), key=_timestamp)
+
+
+def decisions_in(lines: Iterable[str]) -> list[Record]:
+    """The decision records among log lines; Lambda may have wrapped a line into a JSON record of its own."""
+    found = []
+    for line in lines:
+        record = _object(line)
+        if record is not None and record.get("event") != EVENT:
+            message = record.get("message")
+            record = message if isinstance(message, dict) else _object(message) if isinstance(message, str) else None
+        if record is not None and record.get("event") == EVENT:
+            found.append(record)
+    return found
+
+
+def explain(record: Record, env: str) -> dict[str, Any]:
+    """A decision for people and programs: when, what and about whom, what it means, and the next step."""
+    kind = record.get("DeviceType", "unknown")
+    meaning, next_step = REASONS.get(record["reason"], _NEWER)
+    return {
+        "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(_timestamp(record) / 1000)),
+        "allowed": record["allowed"],
+        "reason": record["reason"],
+        "meaning": meaning,
+        "nextStep": next_step.format(serial=record["serialNumber"], type="TYPE" if kind == "unknown" else kind, env=env),
+        "deviceType": kind,
+        **{name: record.get(name) for name in ("certificateId", "claimCertificateId", "clientId", "requestId")},
+    }
+
+
+def _timestamp(record: Record) -> int:
+    return int(record["_aws"]["Timestamp"])
+
+
+def _object(text: str) -> dict[str, Any] | None:
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return None
+    return value if isinstance(value, dict) else None
