@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
@@ -52,6 +55,66 @@ def test_without_a_command_the_usage_is_shown(fleetgate):
 def test_wrong_usage_ends_with_2_and_the_usage(fleetgate, words):
     status, _, err = fleetgate(*words)
     assert status == 2 and "usage:" in err
+
+
+@pytest.mark.parametrize(
+    "words, near",
+    [(["plann"], "plan"), (["cloud", "dwon"], "down"), (["registry", "lst"], "list"), (["device", "provison"], "provision")],
+)
+def test_a_mistyped_command_is_answered_with_the_one_that_was_meant(fleetgate, words, near):
+    status, _, err = fleetgate(*words)
+    assert status == 2 and "choose from" in err and err.endswith(f"; did you mean {near}?\n")
+
+
+def test_a_word_that_is_near_to_no_command_is_answered_with_all(fleetgate):
+    status, _, err = fleetgate("frobnicate")
+    assert status == 2 and "choose from" in err and "did you mean" not in err
+
+
+@pytest.fixture
+def _sigint():
+    """Puts back what happens on Ctrl-C: a command that is interrupted changes it on its way out."""
+    before = signal.getsignal(signal.SIGINT)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_sigint")
+def test_ctrl_c_ends_with_one_line_that_names_the_command(fleetgate, monkeypatch):
+    def press_ctrl_c(root):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("fleetgate.catalogue.read", press_ctrl_c)
+    status, out, err = fleetgate("catalogue", "check")
+    assert (status, out) == (130, "")
+    assert (
+        err.startswith("fleetgate: interrupted; ") and err.endswith("catalogue check can be run again\n") and err.count("\n") == 1
+    )
+    assert signal.getsignal(signal.SIGINT) is signal.SIG_DFL
+
+
+class _NoCloud(BaseHTTPRequestHandler):
+    """Somebody else's server, which knows nothing of AWS."""
+
+    def do_POST(self):
+        self.send_error(501)
+
+    def log_message(self, *_):
+        pass
+
+
+def test_a_foreign_program_on_the_cloud_s_port_is_told(fleetgate, checkout, monkeypatch):
+    monkeypatch.setattr("fleetgate.cloud.require", lambda environment: None)
+    port = environment.load(checkout, "local").settings.embedded_cloud.gateway_port
+    server = HTTPServer(("127.0.0.1", port), _NoCloud)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        status, _, err = fleetgate("registry", "list")
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert status == 1 and f"127.0.0.1:{port}: what answers there is not the embedded cloud\n    -> stop it" in err
+    assert "terraform/envs/local.yaml" in err
 
 
 def commands():
@@ -101,6 +164,12 @@ def test_the_catalogue_check_needs_no_environment_and_tells_a_good_catalogue(fle
     assert (status, err) == (0, "") and "device types, no mistakes" in out
 
 
+def test_one_device_type_is_one(fleetgate, checkout):
+    path = checkout / "catalogue/device_types.yaml"
+    path.write_text(path.read_text(encoding="utf-8").partition("  humidity-sensor:")[0], encoding="utf-8")
+    assert fleetgate("catalogue", "check")[1] == "catalogue/device_types.yaml: 1 device type, no mistakes\n"
+
+
 @pytest.mark.parametrize(
     "words",
     [
@@ -110,12 +179,14 @@ def test_the_catalogue_check_needs_no_environment_and_tells_a_good_catalogue(fle
         ["registry", "list"],
         ["registry", "add", "--type", "gateway", "GW-000001"],
         ["smoke"],
+        ["device", "provision", "--type", "gateway", "--serial", "GW-000001"],
+        ["device", "provision", "--type", "gateway", "--count", "2"],
     ],
     ids=" ".join,
 )
-def test_without_the_embedded_cloud_the_command_that_starts_it_is_named(fleetgate, words):
+def test_without_the_embedded_cloud_the_command_that_starts_it_is_named_and_nothing_else(fleetgate, words):
     status, _, err = fleetgate(*words)
-    assert status == 1 and "fleetgate cloud up" in err, err
+    assert status == 1 and "fleetgate cloud up" in err and err.count("->") == 1, err
 
 
 def test_outside_of_a_checkout_the_way_in_is_told(tmp_path, capsys):
@@ -156,8 +227,10 @@ def test_on_aws_a_missing_signing_request_is_asked_for_and_never_made_up(fleetga
 
 @pytest.fixture
 def with_cloud(monkeypatch):
-    """Lets the commands believe that the cloud answers: Terraform is looked for only then."""
+    """Lets the commands believe that the cloud answers and has a fleet: other mistakes are looked for only then."""
     monkeypatch.setattr("fleetgate.cloud.require", lambda environment: None)
+    monkeypatch.setattr("fleetgate.applied.require", lambda fleet: None)
+    monkeypatch.setattr("fleetgate.aws._require_account", lambda *_: None)
 
 
 @pytest.mark.parametrize(
@@ -220,18 +293,34 @@ PROVISION = ["device", "provision", "--type", "gateway", "--serial", "GW-000001"
 @pytest.mark.parametrize(
     "spoil, parts",
     [
-        (lambda f: (f / "key.pem").unlink(), ["key.pem", "fleetgate claim create factory-1"]),
-        (lambda f: (f / "certificate.pem").unlink(), ["certificate.pem", "fleetgate apply"]),
+        (
+            lambda f: (f / "key.pem").unlink(),
+            ["key.pem: is missing\n", "put the private key of ", "add another claim", "make apply"],
+        ),
+        (
+            lambda f: ((f / "key.pem").unlink(), (f / "csr.pem").unlink()),
+            ["key.pem: is missing\n", "run: fleetgate claim create factory-1 --env local, then make apply"],
+        ),
+        (lambda f: (f / "certificate.pem").unlink(), ["certificate.pem: is missing\n", "run: make apply; it fetches"]),
+        (lambda f: ((f / "key.pem").unlink(), (f / "certificate.pem").unlink()), ["key.pem: is missing\n"]),
         (lambda f: ((f / "key.pem").unlink(), (f / "key.pem").mkdir()), ["key.pem: cannot be read", "->"]),
         (lambda f: (f / "key.pem").chmod(0o644), ["others may read this private key", "chmod 600"]),
         (lambda f: (f / "key.pem").write_text("hello"), ["key.pem"]),
     ],
-    ids=["key missing", "certificate missing", "key unreadable", "key open to others", "key is no key"],
+    ids=[
+        "key missing",
+        "key and request missing",
+        "certificate missing",
+        "key and certificate missing",
+        "key unreadable",
+        "key open to others",
+        "key is no key",
+    ],
 )
 def test_claim_files_that_will_not_do_are_told(fleetgate, claim, with_cloud, spoil, parts):
     spoil(claim)
     status, _, err = fleetgate(*PROVISION)
-    assert status == 1 and all(part in err for part in parts), err
+    assert status == 1 and all(part in err for part in parts) and err.count("->") == 1, err
 
 
 @pytest.mark.parametrize(

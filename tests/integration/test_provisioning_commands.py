@@ -12,6 +12,8 @@ from types import SimpleNamespace
 
 import pytest
 from awsiot import V2ServiceException
+from moto.iot.exceptions import ResourceNotFoundException
+from moto.iot.responses import IoTResponse
 
 from fleetgate import device, environment, identity, smoke_hook
 from fleetgate.cli import main
@@ -156,6 +158,43 @@ def test_ctrl_c_ends_with_130_keeps_the_keys_and_the_same_command_goes_on(provis
     assert status == 0 and report["summary"]["resumed"] == 1 and report["summary"]["interrupted"] is False
     assert service.registered == ["HUM-000001", "HUM-000002", "HUM-000003"]
     assert registry.row("HUM-000002")["certificateId"] == certificate and begun.key_file.read_text() == key
+
+
+def test_of_one_device_only_the_device_is_told(provision, registry, tmp_path):
+    register(registry, "HUM-000001")
+    status, out, err = provision("--serial", "HUM-000001")
+    certificate = registry.row("HUM-000001")["certificateId"]
+    assert (status, err) == (0, "")
+    assert out.splitlines() == [
+        f"HUM-000001 is in as thing {TYPE}-HUM-000001, certificate {certificate}",
+        f"its key and certificate: {tmp_path / 'keys/HUM-000001'}",
+    ]
+
+
+def test_of_one_device_that_failed_only_the_failure_is_told(provision, service, registry):
+    register(registry, "HUM-000001")
+    service.before_register = lambda serial: (_ for _ in ()).throw(OSError(5, "disk full", "key.pem"))
+    status, out, err = provision("--serial", "HUM-000001")
+    assert (status, out) == (1, "")
+    assert err.splitlines()[0] == "HUM-000001: key.pem: disk full" and err.count("\n") == 2
+
+
+def test_of_several_devices_the_numbers_are_told(provision, registry):
+    register(registry, "HUM-000001", "HUM-000002")
+    status, out, err = provision("--count", "2")
+    assert status == 0 and "devices a second" in out and "claim_connect" in out and "2/2" in err and "is in as" not in out
+
+
+def test_nothing_is_provisioned_where_nothing_is_applied(provision, registry, monkeypatch):
+    """The claim's files lie there: they outlive the fleet."""
+
+    def describe_provisioning_template(self):  # which moto lacks
+        raise ResourceNotFoundException
+
+    monkeypatch.setattr(IoTResponse, "describe_provisioning_template", describe_provisioning_template, raising=False)
+    registry._client.delete_table(TableName="fleetgate-device-registry")
+    status, out, err = provision("--serial", "HUM-000001")
+    assert (status, out) == (1, "") and err.endswith("environment moto: is not applied\n    -> run: make apply ENV=moto\n")
 
 
 def test_a_device_whose_registry_was_made_anew_starts_over_and_keeps_its_old_key(provision, service, registry, tmp_path):

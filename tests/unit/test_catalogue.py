@@ -6,9 +6,10 @@ import json
 from pathlib import Path
 
 import pytest
+import yaml
 
 from checkouts import ROOT
-from fleetgate import catalogue
+from fleetgate import catalogue, document
 from fleetgate.errors import FleetgateError
 
 MISSION = ("temperature-sensor", "humidity-sensor", "pressure-sensor", "gateway")
@@ -56,6 +57,8 @@ def test_the_editor_modeline_names_the_schema():
     [
         pytest.param("shape: sensor", "shap: sensor", "temperature-sensor.shap", "unknown key", "`shape`", id="misspelt key"),
         pytest.param("shape: gateway", "shape: router", "gateway.shape", "'sensor' or 'gateway'", "", id="unknown shape"),
+        pytest.param("shape: gateway", "shape: GATEWYA", "gateway.shape", "GATEWYA", "mean `gateway`?", id="misspelt shape"),
+        pytest.param("allow_list", "allow-list", "sensor.enrolment", "allow-list", "mean `allow_list`?", id="misspelt enrolment"),
         pytest.param("GW-000000", "GX-0", "gateway.canary_serial", "does not match serial_pattern", "serial", id="canary"),
         pytest.param("minimum: 2.0.0", "minimum: v2", "gateway.firmware.minimum", "not numbers", "1.2.0", id="minimum firmware"),
         pytest.param("minimum: 2.0.0", "minimum: 2.0", "gateway.firmware.minimum", "", "", id="minimum is a float"),
@@ -112,6 +115,67 @@ def test_all_mistakes_of_all_types_come_in_one_run():
     text = TEXT.replace("shape: sensor", "shap: sensor", 1).replace("GW-000000", "GX-0")
     found = "\n".join(problems(text))
     assert all(part in found for part in ("temperature-sensor.shap", "gateway.canary_serial")), found
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("shape: gateway", "shape: gateway\n    enrolment: foo"),
+        ("shape: gateway", "shape: router"),
+        ("shape: gateway", "shape: gateway\n    clour: red"),
+        ("manufacturers: [AcmeGateways]", "manufacturers: AcmeGateways"),
+        ("minimum: 2.0.0", "minimum: 2.0"),
+        ("logLevel: INFO}", "logLevel: INFO, 1: 2}"),
+        ("{powerSource: mains}", "5"),
+    ],
+    ids=["enrolment", "shape", "unknown key", "manufacturers", "minimum", "shadow", "attributes"],
+)
+def test_a_mistake_in_one_field_hides_none_in_another(old, new):
+    text = TEXT.replace(old, new).replace("GW-000000", "GX-0").replace("'gateway/{thing}/*'", "'gateway/*'")
+    text = text.replace("pressure-sensor]", "pressure-senso]")
+    found = "\n".join(problems(text))
+    assert "gateway.canary_serial: 'GX-0' does not match serial_pattern" in found
+    assert "gateway.topics.publish[0]" in found and "gateway.publishes_on_behalf_of[2]" in found
+
+
+def test_of_a_map_the_valid_entries_are_checked_and_of_a_nested_model_the_valid_fields():
+    text = TEXT.replace("{powerSource: mains}", "{powerSource: on mains, location: hall}")
+    text = text.replace(r"{pattern: '[0-9]+\.[0-9]+\.[0-9]+', minimum: 2.0.0}", "{pattern: '^a', minimum: v2}")
+    found = [problem.partition(": ")[0].partition(" ")[2] for problem in problems(text)]
+    gateway = "device_types.gateway"
+    wanted = ["firmware.pattern", "attributes.powerSource", "firmware.minimum", "attributes.location"]
+    assert found == [f"{gateway}.{field}" for field in wanted]
+
+
+def test_what_is_valid_of_an_entry_is_its_valid_fields_and_nothing_else():
+    data = {"shape": "router", "firmware": {"minimum": "1", "pattern": "^a"}, "attributes": {"a": "x", "b c": "y", "d": 5}}
+    found = document.validate_partly(data, catalogue.DeviceType)
+    assert found.attributes == {"a": "x"} and found.enrolment == "allow_list"
+    assert found.firmware.minimum == "1" and not hasattr(found.firmware, "pattern")
+    assert not hasattr(found, "shape") and not hasattr(found, "topics")
+
+
+@pytest.mark.parametrize("field", ["publish: 5", "publish: [1]", "publsh: ['gateway/{thing}/*']", "publish:"])
+def test_the_default_of_a_field_that_is_wrong_is_not_held_against_the_rules(field):
+    found = [problem for problem in problems(TEXT.replace("publish: ['gateway/{thing}/*']", field)) if "no topic" in problem]
+    assert bool(found) is field.startswith("publsh")
+
+
+@pytest.mark.parametrize("value", [..., None, 5, "?", [], [None], {}, {"a": None}, {1: {}}], ids=repr)
+@pytest.mark.parametrize("field", [*catalogue.DeviceType.model_fields, "pattern", "minimum", "publish", "subscribe"])
+def test_no_rule_reads_a_field_that_is_wrong_or_missing(field, value):
+    """Whatever stands there, and if nothing does (...), the file is taken, or refused with a sentence."""
+    data = yaml.safe_load(TEXT)
+    gateway = data["device_types"]["gateway"]
+    holder = next((part for part in (gateway, gateway["firmware"], gateway["topics"]) if field in part), gateway)
+    if value is ...:
+        holder.pop(field, None)
+    else:
+        holder[field] = value
+    try:
+        catalogue.parse(yaml.safe_dump(data))
+    except FleetgateError as error:
+        assert error.problems
 
 
 @pytest.mark.parametrize(

@@ -84,7 +84,7 @@ def test_checks_go_on_after_a_failure_and_only_what_needs_it_is_skipped():
     assert [check.status.value for check in checker.checks] == ["passed", "failed", "skipped", "passed"]
     assert (checker.checks[1].cause, checker.checks[1].next_step) == ("own cause", "own step")
     assert checker.checks[2].detail == "needs two"
-    assert len(said) == 4
+    assert said == checker.checks
 
 
 @pytest.mark.parametrize(
@@ -103,6 +103,43 @@ def test_an_interrupted_run_looks_at_nothing_more():
     checker = Checker(lambda _: None, stop)
     run(checker, "a", raising(AssertionError("never called")))
     assert checker.checks[0].status is Status.SKIPPED
+
+
+def test_a_check_that_was_cut_short_is_no_finding():
+    stop = threading.Event()
+    checker = Checker(lambda _: None, stop)
+
+    def look():
+        stop.set()
+        raise CheckFailed("no shadow came")
+
+    assert not run(checker, "a", look)
+    assert (checker.checks[0].status, checker.checks[0].detail) == (Status.SKIPPED, "interrupted")
+
+
+@pytest.mark.parametrize(
+    "statuses, line",
+    [
+        ("p", "  ok      gateway: 1 check (3.4 s)"),
+        ("pp", "  ok      gateway: 2 checks (3.4 s)"),
+        ("pfs", "  FAILED  gateway: 1 passed, 1 failed, 1 skipped (3.4 s)"),
+        ("ff", "  FAILED  gateway: 2 failed (3.4 s)"),
+        ("sp", "  skipped gateway: 1 passed, 1 skipped (3.4 s)"),
+    ],
+)
+def test_a_group_is_told_in_one_line_with_its_worst(statuses, line):
+    known = {"p": Status.PASSED, "f": Status.FAILED, "s": Status.SKIPPED}
+    checks = [Check("device.gateway.a", "title", known[status], "detail") for status in statuses]
+    assert smoke_report.group_line("gateway", checks, 3.42) == line
+
+
+def test_what_did_not_pass_is_told_with_cause_and_next_step():
+    assert smoke_report.troubles(CHECKS[:1]) == []
+    failed, skipped = smoke_report.troubles(CHECKS)
+    assert failed[:2] == ("device.gateway.log", "failed")
+    assert failed[2].startswith("not true that the log shows it: saw <&") and "likely cause: a" in failed[2]
+    assert failed[2].endswith("\n-> do & see")
+    assert skipped == ("device.gateway.shadow", "skipped", "needs connects")
 
 
 def test_a_stranger_s_telemetry_is_foreign_unless_the_type_may_speak_on_its_behalf(fleet):

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -140,16 +142,13 @@ def parse(text: str, file: str = FILE) -> Catalogue:
     """Reads and checks a catalogue. Raises FleetgateError with all mistakes of it."""
     data, source = document.load(text, file)
     catalogue, problems = document.validate(data, source, Catalogue)
-    # Types that are sound by themselves are held against the rules even if others are not: all mistakes in one run.
+    # Whatever is sound by itself is held against the rules even if other parts are not: all mistakes in one run.
     entries = data.get("device_types")
-    raw = {str(name): entry for name, entry in entries.items()} if isinstance(entries, dict) else {}
-    names = list(raw)
-    types: dict[str, DeviceType] = {}
-    for name in names:
-        kind, _ = document.validate(raw[name], source, DeviceType)
-        if kind is not None:
-            types[name] = kind
-    problems += _check(types, names, source)
+    types = {
+        str(name): document.validate_partly(entry if isinstance(entry, dict) else {}, DeviceType)
+        for name, entry in (entries.items() if isinstance(entries, dict) else ())
+    }
+    problems += _check(types, source)
     if catalogue is None or problems:
         raise FleetgateError(problems)
     return catalogue
@@ -185,47 +184,52 @@ def version_key(version: str) -> tuple[int, ...] | None:
     return tuple(numbers)
 
 
-def _check(types: dict[str, DeviceType], names: list[str], source: Source) -> list[Problem]:
+@dataclass(frozen=True)
+class _Entry:
+    """A device type under the rules. kind: its valid fields, and no others. names: of all types in the file."""
+
+    name: str
+    kind: DeviceType
+    names: Collection[str]
+    say: Callable[[DottedPath, str, str], None]
+
+
+_Rule = Callable[[_Entry], None]
+_RULES: list[tuple[tuple[str, ...], _Rule]] = []
+
+
+def _reads(*fields: str) -> Callable[[_Rule], _Rule]:
+    """A rule for each device type by itself. It is asked where all fields that it reads are valid, whatever else is not."""
+
+    def register(rule: _Rule) -> _Rule:
+        _RULES.append((fields, rule))
+        return rule
+
+    return register
+
+
+def _has(kind: DeviceType, field: str) -> bool:
+    try:
+        attrgetter(field)(kind)
+    except AttributeError:
+        return False
+    return True
+
+
+def _check(types: dict[str, DeviceType], source: Source) -> list[Problem]:
+    """types: each with its valid fields, and no others."""
     problems: list[Problem] = []
     for name, kind in types.items():
-        path: DottedPath = ("device_types", name)
 
-        def say(sub: DottedPath, what: str, remedy: str, path: DottedPath = path) -> None:
-            problems.append(source.problem((*path, *sub), what, remedy))
+        def say(sub: DottedPath, what: str, remedy: str, name: str = name) -> None:
+            problems.append(source.problem(("device_types", name, *sub), what, remedy))
 
-        if name in RESERVED_TYPES:
-            say((), f"{name!r} is a reserved name", "choose another name")
-        for other in names:
-            if other.startswith(f"{name}-"):
-                # `<type>-<serial>` would then name one thing for two devices, and the second would get the first one's.
-                say(
-                    (),
-                    f"things of {name!r} and {other!r} could get the same name",
-                    f"rename one so that {other!r} does not start with '{name}-'",
-                )
-        if len(set(kind.manufacturers)) != len(kind.manufacturers):
-            say(("manufacturers",), "a manufacturer stands twice", "keep one of the two")
-        _check_firmware(kind, say)
-        _check_serial(kind, say)
-        _check_topics(name, kind, say)
-        for index, other in enumerate(kind.publishes_on_behalf_of):
-            where = ("publishes_on_behalf_of", index)
-            if other not in names:
-                say(where, f"unknown device type {other!r}", f"name one of: {', '.join(sorted(names))}")
-            elif other == name:
-                say(where, "names the type itself", "remove it: own topics stand under topics.publish")
-        if kind.publishes_on_behalf_of and kind.shape != "gateway":
-            say(
-                ("publishes_on_behalf_of",),
-                f"not possible for the shape {kind.shape!r}",
-                "remove it, or use `shape: gateway`",
-            )
-        _check_shadow(kind, say)
-        for attribute in kind.attributes:
-            if attribute in THING_ATTRIBUTES:
-                say(("attributes", attribute), "the gate itself sets this attribute", "remove it")
+        for fields, rule in _RULES:
+            if all(_has(kind, field) for field in fields):
+                rule(_Entry(name, kind, types, say))
     problems += _check_canaries(types, source)
-    count = len(THING_ATTRIBUTES) + len({attribute for kind in types.values() for attribute in kind.attributes})
+    attributes = {attribute for kind in types.values() if _has(kind, "attributes") for attribute in kind.attributes}
+    count = len(THING_ATTRIBUTES) + len(attributes)
     if count > MAXIMUM_ATTRIBUTES:
         problems.append(
             source.problem(
@@ -237,50 +241,128 @@ def _check(types: dict[str, DeviceType], names: list[str], source: Source) -> li
     return problems
 
 
-Say = Callable[[DottedPath, str, str], None]
+@_reads()
+def _check_name(entry: _Entry) -> None:
+    name = entry.name
+    if name in RESERVED_TYPES:
+        entry.say((), f"{name!r} is a reserved name", "choose another name")
+    for other in entry.names:
+        if other.startswith(f"{name}-"):
+            # `<type>-<serial>` would then name one thing for two devices, and the second would get the first one's.
+            entry.say(
+                (),
+                f"things of {name!r} and {other!r} could get the same name",
+                f"rename one so that {other!r} does not start with '{name}-'",
+            )
 
 
-def _check_firmware(kind: DeviceType, say: Say) -> None:
-    minimum = kind.firmware.minimum
+@_reads("manufacturers")
+def _check_manufacturers(entry: _Entry) -> None:
+    if len(set(entry.kind.manufacturers)) != len(entry.kind.manufacturers):
+        entry.say(("manufacturers",), "a manufacturer stands twice", "keep one of the two")
+
+
+@_reads("firmware.minimum")
+def _check_minimum(entry: _Entry) -> None:
+    minimum = entry.kind.firmware.minimum
     if version_key(minimum) is None:
-        say(("firmware", "minimum"), f"{minimum!r} is not numbers between dots", "write it like 1.2.0")
-    elif not re.fullmatch(kind.firmware.pattern, minimum, re.ASCII):
-        say(("firmware", "minimum"), f"{minimum!r} does not match firmware.pattern", "make the two agree")
+        entry.say(("firmware", "minimum"), f"{minimum!r} is not numbers between dots", "write it like 1.2.0")
 
 
-def _check_serial(kind: DeviceType, say: Say) -> None:
-    if not re.fullmatch(SERIAL, kind.canary_serial):
-        say(
-            ("canary_serial",),
-            f"{kind.canary_serial!r} cannot be part of a thing name",
-            "use letters, digits, _ and - only, at most 64",
-        )
-    elif not re.fullmatch(kind.serial_pattern, kind.canary_serial, re.ASCII):
-        say(
-            ("canary_serial",),
-            f"{kind.canary_serial!r} does not match serial_pattern",
-            "give a serial that it matches, like the lowest one",
-        )
+@_reads("firmware.minimum", "firmware.pattern")
+def _check_firmware(entry: _Entry) -> None:
+    minimum = entry.kind.firmware.minimum
+    if version_key(minimum) is not None and not re.fullmatch(entry.kind.firmware.pattern, minimum, re.ASCII):
+        entry.say(("firmware", "minimum"), f"{minimum!r} does not match firmware.pattern", "make the two agree")
+
+
+@_reads("canary_serial")
+def _check_canary(entry: _Entry) -> None:
+    canary = entry.kind.canary_serial
+    if not re.fullmatch(SERIAL, canary):
+        remedy = "use letters, digits, _ and - only, at most 64"
+        entry.say(("canary_serial",), f"{canary!r} cannot be part of a thing name", remedy)
+
+
+@_reads("canary_serial", "serial_pattern")
+def _check_serial(entry: _Entry) -> None:
+    canary = entry.kind.canary_serial
+    if re.fullmatch(SERIAL, canary) and not re.fullmatch(entry.kind.serial_pattern, canary, re.ASCII):
+        remedy = "give a serial that it matches, like the lowest one"
+        entry.say(("canary_serial",), f"{canary!r} does not match serial_pattern", remedy)
+
+
+@_reads("topics.publish")
+def _check_publish(entry: _Entry) -> None:
+    _check_topics(entry, "publish", entry.kind.topics.publish)
+    if not entry.kind.topics.publish:
+        example = "sensors/temperature/{thing}/*"
+        entry.say(("topics", "publish"), "no topic: the device could not report anything", f"add one, like '{example}'")
+
+
+@_reads("topics.subscribe")
+def _check_subscribe(entry: _Entry) -> None:
+    _check_topics(entry, "subscribe", entry.kind.topics.subscribe)
+
+
+@_reads("publishes_on_behalf_of")
+def _check_behalf(entry: _Entry) -> None:
+    for index, other in enumerate(entry.kind.publishes_on_behalf_of):
+        where = ("publishes_on_behalf_of", index)
+        if other not in entry.names:
+            entry.say(where, f"unknown device type {other!r}", f"name one of: {', '.join(sorted(entry.names))}")
+        elif other == entry.name:
+            entry.say(where, "names the type itself", "remove it: own topics stand under topics.publish")
+
+
+@_reads("publishes_on_behalf_of", "shape")
+def _check_shape(entry: _Entry) -> None:
+    if entry.kind.publishes_on_behalf_of and entry.kind.shape != "gateway":
+        what = f"not possible for the shape {entry.kind.shape!r}"
+        entry.say(("publishes_on_behalf_of",), what, "remove it, or use `shape: gateway`")
+
+
+@_reads("initial_shadow")
+def _check_shadow(entry: _Entry) -> None:
+    shadow = entry.kind.initial_shadow
+    try:
+        size = len(json.dumps({"state": {"desired": shadow}}, allow_nan=False).encode())
+    except (TypeError, ValueError):
+        remedy = "use strings, numbers, booleans, lists and maps only"
+        entry.say(("initial_shadow",), "holds a value that JSON does not have", remedy)
+        return
+    if size > MAXIMUM_SHADOW_BYTES:
+        entry.say(("initial_shadow",), f"is {size} bytes, {MAXIMUM_SHADOW_BYTES} are possible", "shorten it")
+    if _depth(shadow) > MAXIMUM_SHADOW_DEPTH - 2:  # below state.desired
+        entry.say(("initial_shadow",), "is nested too deeply", f"at most {MAXIMUM_SHADOW_DEPTH - 2} levels")
+    if _holds_null(shadow):
+        entry.say(("initial_shadow",), "holds null, which deletes a key of a shadow", "leave the key out")
+
+
+@_reads("attributes")
+def _check_attributes(entry: _Entry) -> None:
+    for attribute in entry.kind.attributes:
+        if attribute in THING_ATTRIBUTES:
+            entry.say(("attributes", attribute), "the gate itself sets this attribute", "remove it")
 
 
 def _check_canaries(types: dict[str, DeviceType], source: Source) -> Iterator[Problem]:
     """A serial is one row in the registry, whatever its type: a canary must not be another type's device, or its canary."""
-    for name, kind in types.items():
-        for other, other_kind in types.items():
-            if other != name and re.fullmatch(other_kind.serial_pattern, kind.canary_serial, re.ASCII):
+    canaries = {name: kind.canary_serial for name, kind in types.items() if _has(kind, "canary_serial")}
+    patterns = {name: kind.serial_pattern for name, kind in types.items() if _has(kind, "serial_pattern")}
+    for name, canary in canaries.items():
+        for other, pattern in patterns.items():
+            if other != name and re.fullmatch(pattern, canary, re.ASCII):
                 path = ("device_types", name, "canary_serial")
-                what = f"{kind.canary_serial!r} could be a serial of {other!r} too"
-                yield source.problem(path, what, "give the types serial patterns that differ")
+                yield source.problem(
+                    path, f"{canary!r} could be a serial of {other!r} too", "give the types serial patterns that differ"
+                )
 
 
-def _check_topics(name: str, kind: DeviceType, say: Say) -> None:
-    for direction in ("publish", "subscribe"):
-        for index, topic in enumerate(getattr(kind.topics, direction)):
-            for what, remedy in _topic_mistakes(name, topic):
-                say(("topics", direction, index), f"{topic!r} {what}", remedy)
-    if not kind.topics.publish:
-        example = "sensors/temperature/{thing}/*"
-        say(("topics", "publish"), "no topic: the device could not report anything", f"add one, like '{example}'")
+def _check_topics(entry: _Entry, direction: str, topics: Sequence[str]) -> None:
+    for index, topic in enumerate(topics):
+        for what, remedy in _topic_mistakes(entry.name, topic):
+            entry.say(("topics", direction, index), f"{topic!r} {what}", remedy)
 
 
 def _topic_mistakes(name: str, topic: str) -> Iterator[tuple[str, str]]:
@@ -304,24 +386,6 @@ def _topic_mistakes(name: str, topic: str) -> Iterator[tuple[str, str]]:
     # A thing name has at most 128 bytes.
     if len(topic.replace("{type}", name).replace("{thing}", "x" * 128).encode()) > 256 or topic.count("/") > 7:
         yield "can become longer than 256 bytes or 7 slashes", "shorten it"
-
-
-def _check_shadow(kind: DeviceType, say: Say) -> None:
-    try:
-        size = len(json.dumps({"state": {"desired": kind.initial_shadow}}, allow_nan=False).encode())
-    except (TypeError, ValueError):
-        say(
-            ("initial_shadow",),
-            "holds a value that JSON does not have",
-            "use strings, numbers, booleans, lists and maps only",
-        )
-        return
-    if size > MAXIMUM_SHADOW_BYTES:
-        say(("initial_shadow",), f"is {size} bytes, {MAXIMUM_SHADOW_BYTES} are possible", "shorten it")
-    if _depth(kind.initial_shadow) > MAXIMUM_SHADOW_DEPTH - 2:  # below state.desired
-        say(("initial_shadow",), "is nested too deeply", f"at most {MAXIMUM_SHADOW_DEPTH - 2} levels")
-    if _holds_null(kind.initial_shadow):
-        say(("initial_shadow",), "holds null, which deletes a key of a shadow", "leave the key out")
 
 
 def _depth(value: Any) -> int:

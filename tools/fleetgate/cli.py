@@ -4,16 +4,37 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 from collections.abc import Sequence
+from typing import Any
 
-from fleetgate.commands import build, catalogue, claim, cloud, deploy, device, registry, smoke
+from fleetgate.commands import authorize, build, catalogue, claim, cloud, deploy, device, lint, registry, smoke
 from fleetgate.errors import FleetgateError
+
+
+class _Parser(argparse.ArgumentParser):
+    """Names the command that a mistyped one is near to, and keeps the words of the command that was found."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        # argparse makes the subcommands of this class too, and lets the innermost one have the last word.
+        self.set_defaults(command=self.prog)
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        from difflib import get_close_matches
+
+        try:
+            super()._check_value(action, value)
+        except argparse.ArgumentError as error:
+            if near := get_close_matches(str(value), list(action.choices or ()), 1):
+                error.message += f"; did you mean {near[0]}?"
+            raise
 
 
 def parser() -> argparse.ArgumentParser:
     """The whole command line; cheap to build, since commands import their work when they run."""
-    top = argparse.ArgumentParser(
+    top = _Parser(
         prog="fleetgate",
         description="AWS IoT Core fleet provisioning and certificate management.",
         epilog="Start with `make apply`: it runs the whole way on an embedded cloud, without an AWS account.",
@@ -21,7 +42,7 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--root", metavar="FOLDER", help="the checkout to work on (default: the one around the current folder)")
     top.add_argument("--debug", action="store_true", help="show tracebacks")
     commands = top.add_subparsers(metavar="COMMAND", required=True)
-    for module in (catalogue, build, deploy, smoke, cloud, claim, registry, device):
+    for module in (catalogue, lint, authorize, build, deploy, smoke, cloud, claim, registry, device):
         module.add(commands)
     return top
 
@@ -37,7 +58,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"fleetgate: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("fleetgate: interrupted", file=sys.stderr)
+        print(f"fleetgate: interrupted; {args.command} can be run again", file=sys.stderr)
+        # Threads may still be tidying up; whoever cannot wait ends them by another Ctrl-C, which has no traceback then.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
         return 130
     except BrokenPipeError:
         # The reader of our output has gone (`… | head`): say nothing more, and do not let the interpreter try again.
@@ -52,12 +75,20 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _is_foreign(error: Exception) -> bool:
     """Errors of the world outside (network, credentials, files): a person can mend those, so they get a sentence."""
+    if isinstance(error, ModuleNotFoundError):
+        return error.name is not None and not error.name.startswith("fleetgate")
     return isinstance(error, OSError) or type(error).__module__.partition(".")[0] in ("botocore", "boto3")
 
 
 def _explain(error: Exception, args: argparse.Namespace) -> str:
     name = type(error).__name__
+    if isinstance(error, ModuleNotFoundError):
+        # A pre-commit hook's environment has only what linting needs.
+        return f"{args.command}: the package {error.name} is not installed\n    -> run: pip install 'fleetgate[deploy]'"
     endpoint = os.environ.get("AWS_ENDPOINT_URL")
+    if name == "ResponseParserError" and endpoint:
+        remedy = f"stop it, or choose another port under embedded_cloud in terraform/envs/{args.env}.yaml"
+        return f"{endpoint}: what answers there is not the embedded cloud\n    -> {remedy}"
     if name in ("EndpointConnectionError", "ConnectTimeoutError", "ConnectionClosedError") and endpoint:
         return f"{endpoint}: the embedded cloud does not answer\n    -> run: fleetgate cloud up --env {args.env}"
     if name in ("NoCredentialsError", "PartialCredentialsError", "TokenRetrievalError", "SSOTokenLoadError"):

@@ -56,7 +56,7 @@ def status(environment: Environment) -> Status:
 
 
 def up(environment: Environment, say: Callable[[str], None]) -> bool:
-    """Starts the cloud unless it runs. Returns whether it started one. Raises FleetgateError if a port is taken."""
+    """Starts the cloud unless it runs. Returns whether it started one, and says so. Raises FleetgateError if a port is taken."""
     cloud = _settings(environment)
     if _running_pid(environment) is not None:
         _wait_until_ready(environment, say)
@@ -71,6 +71,7 @@ def up(environment: Environment, say: Callable[[str], None]) -> bool:
             )
             for port in taken
         )
+    say("starting the embedded cloud")
     folder = _folder(environment)
     for sub in ("state", "tmp", "s3"):
         (folder / sub).mkdir(parents=True, exist_ok=True)

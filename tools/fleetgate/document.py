@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator
 from pathlib import Path as FilePath
-from typing import Any, TypeVar, get_args
+from typing import Any, Literal, TypeVar, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -117,6 +117,37 @@ def validate(data: Any, source: Source, model: type[ModelT]) -> tuple[ModelT | N
         return None, [_problem(item, model, source) for item in error.errors(include_url=False)]
 
 
+def validate_partly(data: dict[str, Any], model: type[ModelT]) -> ModelT:
+    """The model of what is valid of `data`. A field that is not, or is missing, is not there: hasattr tells."""
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        return _construct(data, model, {item["loc"] for item in error.errors(include_url=False)}, ())
+
+
+def _construct(data: dict[str, Any], model: type[ModelT], bad: set[DottedPath], path: DottedPath) -> ModelT:
+    # Models are strict: what is valid is in the model as it is in the document, nested models apart.
+    def spoilt(place: DottedPath) -> bool:
+        return any(mistake[: len(place)] == place for mistake in bad)
+
+    valid: dict[str, Any] = {}
+    for name, field in model.model_fields.items():
+        here, kind = (*path, name), field.annotation
+        if name not in data or here in bad:
+            continue
+        if isinstance(kind, type) and issubclass(kind, Strict):
+            valid[name] = _construct(data[name], kind, bad, here)
+        elif get_origin(kind) is dict:
+            valid[name] = {key: value for key, value in data[name].items() if not spoilt((*here, key))}
+        elif not spoilt(here):
+            valid[name] = data[name]
+    made = model.model_construct(**valid)
+    for name in model.model_fields:
+        if spoilt((*path, name)) and name not in valid:
+            made.__dict__.pop(name, None)  # the default, which the document does not mean
+    return made
+
+
 def _walk(node: yaml.Node, path: DottedPath, lines: dict[DottedPath, int], source: Source) -> Iterator[Problem]:
     """Fills `lines` and yields a problem for every duplicate key (YAML would silently keep the last)."""
     lines.setdefault(path, node.start_mark.line + 1)
@@ -149,13 +180,21 @@ def _problem(item: Any, model: type[BaseModel], source: Source) -> Problem:
         return source.problem(path, what, remedy)
     given = item.get("input")
     shown = f" (it is {given!r:.80})" if not isinstance(given, dict | list) else ""
-    return source.problem(path, f"{message}{shown}", "give a value of that kind")
+    expected = _type_at(model, path)
+    near = difflib.get_close_matches(str(given).lower(), get_args(expected), 1) if get_origin(expected) is Literal else []
+    return source.problem(path, f"{message}{shown}", f"did you mean `{near[0]}`?" if near else "give a value of that kind")
 
 
 def _allowed_keys(model: type[BaseModel], path: DottedPath) -> list[str]:
     """The field names of the model that the parent of `path` is read into; [] where any key may stand."""
+    parent = _type_at(model, path[:-1])
+    return list(parent.model_fields) if isinstance(parent, type) and issubclass(parent, BaseModel) else []
+
+
+def _type_at(model: type[BaseModel], path: DottedPath) -> Any:
+    """What stands at `path` is read into this type; None where anything may stand."""
     current: Any = model
-    for part in path[:-1]:
+    for part in path:
         if isinstance(current, type) and issubclass(current, BaseModel):
             field = current.model_fields.get(str(part))
             current = field.annotation if field else None
@@ -163,4 +202,4 @@ def _allowed_keys(model: type[BaseModel], path: DottedPath) -> list[str]:
                 current = next(a for a in get_args(current) if a is not type(None))
         else:  # dict[str, Model] or list[Model]: the part is a key or an index
             current = get_args(current)[-1] if get_args(current) else None
-    return list(current.model_fields) if isinstance(current, type) and issubclass(current, BaseModel) else []
+    return current

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Protocol
 
 WIDTH_IN_LOGS = 160
@@ -14,25 +14,28 @@ class Bar(Protocol):
 
 
 @contextmanager
-def bar(label: str, total: int) -> Iterator[Bar]:
-    """A progress bar on stderr."""
+def bar(label: str, total: int | None, *, kept: bool = True) -> Iterator[Bar]:
+    """A progress bar on stderr; without a total it moves by itself. kept: its end stays, and stands in a log."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console) as progress:
-        task = progress.add_task(label, total=total)
+    progress = Progress(*columns, console=console, transient=not kept)
+    task = progress.add_task(label, total=total)
 
-        class _Bar:
-            def advance(self, steps: int = 1) -> None:
-                progress.advance(task, steps)
+    class _Bar:
+        def advance(self, steps: int = 1) -> None:
+            progress.advance(task, steps)
 
+    # In a log a bar only ever shows its end.
+    with progress if kept or console.is_interactive else nullcontext():
         yield _Bar()
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """A table on stdout. Cells are plain text; a long cell folds, nothing is cut off."""
+    import os
     import sys
 
     from rich.console import Console
@@ -44,5 +47,6 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> 
         shown.add_column(column, overflow="fold")
     for row in rows:
         shown.add_row(*(escape(cell) for cell in row))
-    # A log has no width of its own; rich would take 80 columns for it and fold every cell.
-    Console(width=None if sys.stdout.isatty() else WIDTH_IN_LOGS).print(shown)
+    # A log has no width of its own unless COLUMNS gives it one; rich would take 80 columns for it and fold every cell.
+    has_width = sys.stdout.isatty() or os.environ.get("COLUMNS", "").isdigit()
+    Console(width=None if has_width else WIDTH_IN_LOGS).print(shown)

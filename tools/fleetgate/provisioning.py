@@ -14,7 +14,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from fleetgate import aws, claims, identity
+from fleetgate import applied, aws, claims, identity
 from fleetgate.build import Fleet
 from fleetgate.catalogue import ATTRIBUTE_VALUE, DeviceType, version_key
 from fleetgate.device import STEPS, Device, Gate, Interrupted, Provisioned, provision
@@ -109,9 +109,16 @@ def gate(fleet: Fleet, claim: str | None = None) -> Gate:
         raise fail(f"claim {name!r:.80}", f"does not stand in {environment.file}", f"use one of {known}")
     folder = environment.claim_folder(name)
     key, certificate = folder / claims.KEY_FILE, folder / claims.CERTIFICATE_FILE
-    create = f"run: fleetgate claim create {name} --env {environment.name}, then fleetgate apply --env {environment.name}"
-    apply = f"run: fleetgate apply --env {environment.name}; it fetches the certificate"
-    problems = [*_unusable(key, "PRIVATE KEY", create), *_unusable(certificate, "CERTIFICATE", apply)]
+    apply = applied.command(environment)
+    csr = environment.claim_csr_file(name)
+    if csr.exists():  # then `claim create` would refuse: another key would not fit the certificate
+        create = f"put the private key of {csr} there, or add another claim to {environment.file} and run: {apply}"
+    else:
+        create = f"run: fleetgate claim create {name} --env {environment.name}, then {apply}"
+    # Without its key a claim's certificate is of no use, and not fetched.
+    problems = _unusable(key, "PRIVATE KEY", create) or _unusable(
+        certificate, "CERTIFICATE", f"run: {apply}; it fetches the certificate"
+    )
     if not problems and key.stat().st_mode & 0o077:
         mode = f"{key.stat().st_mode & 0o777:04o}"
         problems.append(Problem(str(key), f"others may read this private key (mode {mode})", f"run: chmod 600 {key}"))

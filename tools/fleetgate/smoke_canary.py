@@ -176,7 +176,7 @@ class Canary:
         if not self._lock.is_held:
             return
         # Of its own: it also has to run after an interruption.
-        checker = Checker(self.checker.say, threading.Event())
+        checker = Checker(self.checker.tell, threading.Event())
         passed = checker.run(
             self._name("removed"),
             "the canary is removed, with its certificates and its row",

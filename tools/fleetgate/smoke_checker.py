@@ -16,7 +16,7 @@ from fleetgate.mqtt import DeviceError
 from fleetgate.smoke_report import Check, Status
 
 T = TypeVar("T")
-Say = Callable[[str], None]
+Tell = Callable[[Check], None]
 
 #: How long onboarding and logs may take to follow a device; AWS takes seconds.
 FOLLOW_SECONDS = 60.0
@@ -33,12 +33,12 @@ class CheckFailed(Exception):
 
 
 class Checker:
-    """Runs checks one after the other, keeps what they found, and says it as it comes."""
+    """Runs checks one after the other, keeps what they found, and tells it as it comes."""
 
-    def __init__(self, say: Say, stop: threading.Event) -> None:
+    def __init__(self, tell: Tell, stop: threading.Event) -> None:
         self.checks: list[Check] = []
         self.stop = stop
-        self.say = say
+        self.tell = tell
 
     def run(
         self, name: str, title: str, look: Callable[[], str], *, cause: str, next_step: str, needs: Iterable[str] = ()
@@ -59,6 +59,8 @@ class Checker:
             found = Check(name, title, Status.FAILED, described(error), cause, next_step)
         else:
             found = Check(name, title, Status.PASSED, detail)
+        if found.status is Status.FAILED and self.stop.is_set():
+            found = Check(name, title, Status.SKIPPED, "interrupted")  # it was cut short, which is no finding
         self._add(found, time.perf_counter() - start)
         return found.status is Status.PASSED
 
@@ -67,8 +69,7 @@ class Checker:
 
     def _add(self, check: Check, seconds: float = 0.0) -> None:
         self.checks.append(replace(check, seconds=seconds))
-        mark = {Status.PASSED: "ok", Status.FAILED: "FAILED", Status.SKIPPED: "skipped"}[check.status]
-        self.say(f"  {mark:<7} {check.name}: {check.detail if check.status is not Status.PASSED else check.title}")
+        self.tell(self.checks[-1])
 
 
 def eventually(look: Callable[[], T | None], seconds: float, stop: threading.Event) -> T | None:

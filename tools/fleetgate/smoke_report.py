@@ -1,4 +1,4 @@
-"""What a smoke check found, as data, as JSON and as JUnit XML."""
+"""What a smoke check found, as data, as lines for people, as JSON and as JUnit XML."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from enum import StrEnum
 from typing import Any
 from xml.etree import ElementTree
 
+from fleetgate.errors import count
+
 SUITE = "fleetgate smoke"
 #: What XML 1.0 cannot hold, not even escaped.
 _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -18,6 +20,9 @@ class Status(StrEnum):
     PASSED = "passed"
     FAILED = "failed"
     SKIPPED = "skipped"
+
+
+_MARKS = {Status.PASSED: "ok", Status.FAILED: "FAILED", Status.SKIPPED: "skipped"}
 
 
 @dataclass(frozen=True)
@@ -44,6 +49,40 @@ def passed(checks: Iterable[Check]) -> bool:
 
 def counts(checks: Sequence[Check]) -> dict[str, int]:
     return {status.value: sum(check.status is status for check in checks) for status in Status}
+
+
+def summary(checks: Sequence[Check]) -> str:
+    total = counts(checks)
+    return f"smoke checks: {total['passed']} passed, {total['failed']} failed, {total['skipped']} skipped"
+
+
+def line(check: Check) -> str:
+    """What is said of a check as it comes."""
+    return f"  {_MARKS[check.status]:<7} {check.name}: {check.title if check.status is Status.PASSED else check.detail}"
+
+
+def group_line(group: str, checks: Sequence[Check], seconds: float) -> str:
+    """What is said of a group of checks once it is complete."""
+    total = {status: number for status, number in counts(checks).items() if number}
+    worst = next(status for status in (Status.FAILED, Status.SKIPPED, Status.PASSED) if status in total)
+    passed_all = worst is Status.PASSED
+    numbers = count(len(checks), "check") if passed_all else ", ".join(f"{number} {status}" for status, number in total.items())
+    return f"  {_MARKS[worst]:<7} {group}: {numbers} ({seconds:.1f} s)"
+
+
+def troubles(checks: Iterable[Check]) -> list[tuple[str, str, str]]:
+    """The rows of the table of what did not pass: check, result, and what a person needs to go on."""
+    return [
+        (
+            check.name,
+            check.status.value,
+            f"not true that {check.title}: {check.detail}\nlikely cause: {check.cause}\n-> {check.next_step}",
+        )
+        if check.status is Status.FAILED
+        else (check.name, check.status.value, check.detail)
+        for check in checks
+        if check.status is not Status.PASSED
+    ]
 
 
 def to_json(checks: Sequence[Check]) -> dict[str, Any]:

@@ -101,7 +101,7 @@ def check_claims(checker: Checker, setup: Setup, types: Sequence[str]) -> None:
         "the claim's key and certificate are at hand",
         files,
         cause="the claim was made on another machine, or never",
-        next_step=f"run: fleetgate claim create {setup.claim} {setup.env}, or use another by --claim NAME",
+        next_step="mend what was seen, or use another claim by --claim NAME",
     )
     checker.run(
         f"claim.{setup.claim}.bounds",

@@ -48,6 +48,6 @@ def id_in_file(certificate: Path) -> str:
         return identity.certificate_id(certificate.read_text(encoding="ascii"))
     except OSError as error:
         what = f"{certificate} cannot be read: {error.strerror}"
-        raise CheckFailed(what, "it was not fetched", "run: fleetgate apply, which fetches it") from None
+        raise CheckFailed(what, "it was not fetched") from None
     except ValueError:
         raise CheckFailed(f"{certificate} holds no certificate") from None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from fleetgate.commands import common
-from fleetgate.errors import fail
+from fleetgate.errors import count, fail
 
 
 def add(subparsers: common.Subparsers) -> None:
@@ -23,7 +23,7 @@ def _render(args: argparse.Namespace) -> int:
     for name, policy in fleet.policies.items():
         print(f"policies/{name}.json: {policies.size(policy)} of {policies.MAXIMUM_SIZE} characters")
     relative = folder.relative_to(fleet.environment.root)
-    print(f"{relative}: {len(written)} files new, the others were up to date" if written else f"{relative}: up to date")
+    print(f"{relative}: {count(len(written), 'file')} new, the others up to date" if written else f"{relative}: up to date")
     return 0
 
 

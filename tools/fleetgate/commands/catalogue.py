@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from fleetgate.commands import common
-from fleetgate.errors import fail
+from fleetgate.errors import count, fail
 
 
 def add(subparsers: common.Subparsers) -> None:
@@ -19,7 +19,7 @@ def _check(args: argparse.Namespace) -> int:
     from fleetgate import catalogue
 
     found = catalogue.read(common.root(args))
-    print(f"{catalogue.FILE}: {len(found.device_types)} device types, no mistakes")
+    print(f"{catalogue.FILE}: {count(len(found.device_types), 'device type')}, no mistakes")
     return 0
 
 

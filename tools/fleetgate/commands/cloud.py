@@ -24,7 +24,6 @@ def _up(args: argparse.Namespace) -> int:
     if args.if_embedded and not environment.settings.embedded_cloud:
         print(f"{environment.name} is on AWS, account {environment.settings.account_id}, {environment.settings.region}")
         return 0
-    common.say("starting the embedded cloud")
     started = cloud.up(environment, common.say)
     shown = cloud.status(environment)
     verb = "started" if started else "already running"

@@ -35,16 +35,18 @@ def add(subparsers: common.Subparsers) -> None:
 
 
 def _provision(args: argparse.Namespace) -> int:
-    from fleetgate import progress, provisioning
+    from fleetgate import applied, cloud, progress, provisioning
 
     fleet = common.fleet(args)
     keys = Path(args.keys) if args.keys else provisioning.keys_folder(fleet.environment)
     _check_numbers(args)
+    cloud.require(fleet.environment)
+    applied.require(fleet)
     gate = provisioning.gate(fleet, args.claim)
     devices = _devices(args, fleet, keys)
     for line in provisioning.start_over_where_lost(fleet, devices, keys):
         common.say(line)
-    with progress.bar("provisioning", len(devices)) as bar:
+    with progress.bar("provisioning", len(devices), kept=len(devices) > 1) as bar:
         report = provisioning.run(gate, devices, keys, args.parallel, bar.advance)
     if args.json:
         common.print_json(report.to_json())
@@ -52,10 +54,11 @@ def _provision(args: argparse.Namespace) -> int:
         _print(report, keys)
     if report.interrupted:
         left = report.wanted - len(report.done) - len(report.failed)
-        again = f"--serial {args.serial}" if args.serial else f"--count {left}"
+        again = "" if args.serial else f" with --count {left}"
+        who = args.serial or f"{left} of {report.wanted}"
         common.say(
-            f"stopped: {left} of {report.wanted} are not in yet. Keys and certificates are kept in {keys};\n"
-            f"    -> the same command with {again} goes on with those that were begun (within the hour a token is good for)"
+            f"stopped: {who} {'is' if left == 1 else 'are'} not in yet. Keys and certificates are kept in {keys};\n"
+            f"    -> the same command{again} goes on with what was begun (within the hour a token is good for)"
         )
         return 130
     return 1 if report.failed else 0
@@ -93,10 +96,11 @@ def _print(report: Report, keys: Path) -> None:
         common.say(f"{failure.serial}: {failure.what}\n    -> {failure.remedy}")
     if len(report.failed) > _SHOWN_FAILURES:
         common.say(f"... and {len(report.failed) - _SHOWN_FAILURES} more; --json lists all")
-    if len(report.done) == 1 and report.wanted == 1:
-        [device] = report.done
-        print(f"{device.serial} is in as thing {device.thing_name}, certificate {device.certificate_id}")
-        print(f"its key and certificate: {device.folder}")
+    if report.wanted == 1:
+        for device in report.done:
+            print(f"{device.serial} is in as thing {device.thing_name}, certificate {device.certificate_id}")
+            print(f"its key and certificate: {device.folder}")
+        return
     rows = [("done", str(len(report.done)))]
     rows += [(f"failed: {reason}", str(n)) for reason, n in sorted(Counter(f.reason for f in report.failed).items())]
     rows += [

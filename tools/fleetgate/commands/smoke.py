@@ -18,15 +18,18 @@ def add(subparsers: common.Subparsers) -> None:
     parser = common.add_parser(subparsers, "smoke", "prove the running fleet by a canary device of each type", _smoke)
     parser.add_argument("--type", metavar="TYPE", action="append", help="only this device type; may be given several times")
     parser.add_argument("--claim", metavar="NAME", help="claim certificate to come in with (default: the first active one)")
+    parser.add_argument("--verbose", action="store_true", help="show every check as it comes, not only every group")
     parser.add_argument("--json", action="store_true", help="for programs")
     parser.add_argument("--junit", metavar="FILE", help="write the result as JUnit XML as well")
 
 
-def run_and_print(fleet: Fleet, *, types: Sequence[str] | None = None, claim: str | None = None) -> int:
-    """All smoke checks, each on stderr as it comes; on stdout only their number, unless one failed. Returns the exit status."""
-    checks = _run(fleet, types, claim)
-    _print(checks, brief=_status(checks) == 0)
-    return _status(checks)
+def run_and_summarize(fleet: Fleet) -> tuple[int, str]:
+    """All smoke checks, with progress. Prints only what did not pass; returns the exit status and the line to end with."""
+    from fleetgate import smoke_report
+
+    checks = _run(fleet)
+    _print_troubles(checks)
+    return _status(checks), smoke_report.summary(checks)
 
 
 def _smoke(args: argparse.Namespace) -> int:
@@ -35,22 +38,38 @@ def _smoke(args: argparse.Namespace) -> int:
     fleet = common.fleet(args)
     if args.junit:
         _check_writable(Path(args.junit))
-    checks = _run(fleet, args.type, args.claim)
+    checks = _run(fleet, args.type, args.claim, verbose=args.verbose)
     if args.junit:
         Path(args.junit).write_text(smoke_report.to_junit(checks, fleet.environment.name), encoding="utf-8")
     if args.json:
         common.print_json(smoke_report.to_json(checks))
     else:
-        _print(checks)
+        _print_troubles(checks)
+        print(smoke_report.summary(checks))
     return _status(checks)
 
 
-def _run(fleet: Fleet, types: Sequence[str] | None, claim: str | None) -> list[Check]:
-    from fleetgate import cloud, smoke
+def _run(fleet: Fleet, types: Sequence[str] | None = None, claim: str | None = None, *, verbose: bool = False) -> list[Check]:
+    from fleetgate import cloud, progress, smoke, smoke_report
+    from fleetgate.smoke_report import Status
 
     cloud.require(fleet.environment)
     common.say(f"smoke checks of environment {fleet.environment.name}")
-    return smoke.run(fleet, types, claim, common.say)
+    with progress.bar("smoke checks", None, kept=False) as bar:
+
+        def checked(check: Check) -> None:
+            bar.advance()
+            if verbose or check.status is Status.FAILED:
+                common.say(smoke_report.line(check))
+
+        def completed(group: str, checks: Sequence[Check], seconds: float) -> None:
+            if not verbose:
+                common.say(smoke_report.group_line(group, checks, seconds))
+
+        def stopping() -> None:
+            common.say("  stopping; removing the canaries")
+
+        return smoke.run(fleet, types, claim, smoke.Watcher(checked, completed, stopping))
 
 
 def _status(checks: Sequence[Check]) -> int:
@@ -70,24 +89,9 @@ def _check_writable(path: Path) -> None:
         raise fail(str(path), f"cannot be written: {error.strerror}", "give another file to --junit") from None
 
 
-def _print(checks: Sequence[Check], *, brief: bool = False) -> None:
+def _print_troubles(checks: Sequence[Check]) -> None:
     from fleetgate import progress, smoke_report
-    from fleetgate.smoke_report import Status
 
-    total = smoke_report.counts(checks)
-    numbers = f"{total['passed']} passed, {total['failed']} failed, {total['skipped']} skipped"
-    if brief:
-        print(f"smoke checks: {numbers}")
-        return
-    rows = []
-    shown = ""
-    for check in checks:
-        group, _, name = check.name.removeprefix("device.").rpartition(".")
-        rows.append((group if group != shown else "", name, check.status.value, check.detail, f"{check.seconds:.2f} s"))
-        shown = group
-    progress.table("smoke checks", ("of", "check", "result", "detail", "time"), rows)
-    for check in checks:
-        if check.status is Status.FAILED:
-            print(f"{check.name} failed: not true that {check.title}")
-            print(f"    saw: {check.detail}\n    likely cause: {check.cause}\n    -> {check.next_step}")
-    print(numbers)
+    if not smoke_report.passed(checks):
+        rows = smoke_report.troubles(checks)
+        progress.table("smoke checks that did not pass", ("check", "result", "what was seen, and what to do"), rows)
