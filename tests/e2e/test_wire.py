@@ -16,7 +16,9 @@ from clouds import row, wait_for
 from fleetgate import decommission, provisioning
 from fleetgate.device import DeviceProvisioner
 from fleetgate.identity import IdentityFolder
-from fleetgate.mqtt import MqttSession, Refused, TimedOut
+from fleetgate.iot_policy import model
+from fleetgate.iot_policy.evaluator import Identity, Request, authorize
+from fleetgate.mqtt import DeviceError, MqttSession, Refused, TimedOut
 
 SECONDS = 10
 SERIALS = {"temperature-sensor": "TEMP-", "humidity-sensor": "HUM-", "pressure-sensor": "PRES-", "gateway": "GW-"}
@@ -228,3 +230,78 @@ def test_a_device_connects_under_no_other_name(cloud, devices, name):
     for client_id in (other(device), next(d.thing for n, d in devices.items() if n != name), "listener-2"):
         with pytest.raises(Refused):
             device.connect_as(client_id)
+
+
+#: With {thing} the device's own thing, {other} one whose name begins with it, {sensor} a temperature sensor's.
+PROBED = [
+    *("sensors/temperature/{thing}/readings", "sensors/humidity/{thing}/a/b", "sensors/pressure/{thing}/readings"),
+    *("gateway/{thing}/status", "sensors/temperature/{thing}", "sensors/temperature//{thing}/x", "sensors/{thing}/temperature/x"),
+    *("sensors/temperature/{other}/readings", "gateway/{other}/status", "sensors/temperature/{sensor}/readings"),
+    *("config/{type}/{thing}/reporting", "config/gateway/{thing}/x", "config/{type}/{other}/reporting", "config/{type}"),
+    *("commands/{thing}/restart", "commands/{other}/restart", "Config/{type}/{thing}/reporting", "x/config/{type}/{thing}/y"),
+    *("$aws/things/{thing}/shadow/get", "$aws/things/{thing}/shadow/name/diagnostics/update", "$aws/things/{thing}/jobs/get"),
+    *("$aws/things/{thing}/jobs/job-1/update", "$aws/things/{thing}/shadows/get", "$aws/things/{thing}/streams/1/get/json"),
+    *("$aws/things/{other}/shadow/get", "$aws/things/{sensor}/shadow/update", "$aws/things/{other}/jobs/get"),
+    *("$aws/rules/somebodys/x", "$aws/events/thing/{thing}/created", "$aws/events/presence/connected/{thing}"),
+    *("$aws/certificates/create/json", "$aws/provisioning-templates/fleetgate-fleet/provision/json", "{thing}", "anything"),
+]
+FILTERS = [
+    "#",
+    "+/+/{thing}/#",
+    "config/{type}/+/#",
+    "config/{type}/{thing}/#",
+    "$aws/things/+/shadow/#",
+    "$aws/things/{thing}/#",
+]
+#: Where the embedded cloud is known to differ from what AWS documents; of these policies and probes none is touched.
+DEVIATIONS: dict[tuple[str, str, str], str] = {}
+
+
+@pytest.mark.parametrize("name", TELEMETRY)
+def test_the_broker_and_the_evaluator_agree(cloud, devices, listener, name):
+    """What the evaluator allows goes through and what it denies does not, for every topic of the table in every way."""
+    device, sensor = devices[name], devices["temperature-sensor"].thing
+    fleet = cloud.fleet()
+    policy = model.read(fleet.policies[name], name)
+    identity = Identity(device.thing, device.thing, attached=True, thing_type=fleet.names.types[name].thing_type)
+    arn = f"arn:aws:iot:us-east-1:{fleet.environment.settings.account_id}"
+    differing, seen = [], set()
+
+    def goes_through(attempt):
+        with device.connect() as session:
+            try:
+                attempt(session)
+            except (
+                DeviceError
+            ):  # most by its policy; a broker may also have no such topic for devices (`$aws/rules` to subscribe)
+                return False
+            return True
+
+    def compare(action, kind, text, on_the_wire):
+        allowed = authorize([policy], Request(action, f"{arn}:{kind}/{text}"), identity).allowed
+        seen.add((action, allowed))
+        if on_the_wire != allowed and (name, action, text) not in DEVIATIONS:
+            differing.append(f"{action} {text}: evaluator {allowed}, broker {on_the_wire}")
+
+    for shape in (*PROBED, *FILTERS):
+        text = shape.format(thing=device.thing, other=other(device), sensor=sensor, type=name)
+        compare("iot:Subscribe", "topicfilter", text, goes_through(lambda session, t=text: session.subscribe(t, SECONDS)))
+        if shape in PROBED:
+            let = goes_through(lambda session, t=text: session.publish(t, b"{}", SECONDS))
+            compare("iot:Publish", "topic", text, let)
+    for client_id in (device.thing, other(device), sensor if name != "temperature-sensor" else "listener-3"):
+        try:
+            device.connect_as(client_id).close()
+            let = True
+        except Refused:
+            let = False
+        compare("iot:Connect", "client", client_id, let)
+    config, shadow = f"config/{name}/{device.thing}/x", f"$aws/things/{device.thing}/shadow/get"
+    with device.connect() as session:
+        session.subscribe(config, SECONDS)
+        session.subscribe(f"{shadow}/accepted", SECONDS)
+        cloud.client("iot-data").publish(topic=config, qos=1, payload=b"{}")
+        compare("iot:Receive", "topic", config, session.take((config,), SECONDS)[0] == config)
+        compare("iot:Receive", "topic", f"{shadow}/accepted", "state" in ask(session, shadow, f"{shadow}/accepted"))
+    assert differing == []
+    assert {(a, w) for a in ("iot:Connect", "iot:Publish", "iot:Subscribe") for w in (True, False)} <= seen

@@ -19,6 +19,8 @@ from fleetgate.errors import FleetgateError, Problem
 from fleetgate.names import Names
 
 FOLDER = "policy_templates"
+#: The policy of claim certificates, among the policies by device type.
+CLAIM = "claim"
 #: Characters of an IoT policy document, white space excluded [service quotas of AWS IoT Core].
 MAXIMUM_SIZE = 2048
 #: The thing that the connected certificate is attached to [IoT thing policy variables].
@@ -47,19 +49,33 @@ def render(catalogue: Catalogue, environment: Environment, names: Names, load: C
 
     `load` returns the text of a template by file name, or None. Raises FleetgateError with every template's mistakes.
     """
-    jinja = _jinja(environment, load)
+    jinja = renderer(environment, load)
     policies: dict[str, Policy] = {}
     problems: list[Problem] = []
-    for name, kind in catalogue.device_types.items():
-        _render_one(jinja, name, f"{kind.shape}.json.j2", _device_values(catalogue, names, name, kind), policies, problems)
-    values = {"template": names.template, "claim_client_prefix": names.claim_client_prefix}
-    _render_one(jinja, "claim", "claim.json.j2", values, policies, problems)
+    for name, (template, values) in inputs(catalogue, names).items():
+        _render_one(jinja, name, template, values, policies, problems)
     if problems:
         raise FleetgateError(problems)
     return policies
 
 
-def _device_values(catalogue: Catalogue, names: Names, name: str, kind: DeviceType) -> dict[str, Any]:
+def inputs(catalogue: Catalogue, names: Names) -> dict[str, tuple[str, dict[str, Any]]]:
+    """What each policy is rendered from: the file name of its template, and the values that the template sees."""
+    found = {
+        name: (template_file(kind.shape), device_values(catalogue, names, name, kind))
+        for name, kind in catalogue.device_types.items()
+    }
+    values = {"template": names.template, "claim_client_prefix": names.claim_client_prefix}
+    return {**found, CLAIM: (template_file(CLAIM), values)}
+
+
+def template_file(shape: str) -> str:
+    return f"{shape}.json.j2"
+
+
+def device_values(catalogue: Catalogue, names: Names, name: str, kind: DeviceType) -> dict[str, Any]:
+    """What the template of a device type's policy sees."""
+
     def own(topic: str) -> str:
         return topic.replace("{type}", name).replace("{thing}", THING)
 
@@ -77,9 +93,12 @@ def _device_values(catalogue: Catalogue, names: Names, name: str, kind: DeviceTy
     }
 
 
-def _jinja(environment: Environment, load: Callable[[str], str | None]) -> jinja2.Environment:
-    arn = f"arn:{_partition(environment.settings.region)}:iot:{environment.settings.region}:{environment.settings.account_id}"
-    jinja = jinja2.Environment(
+def renderer(
+    environment: Environment, load: Callable[[str], Any], kind: type[jinja2.Environment] = jinja2.Environment
+) -> jinja2.Environment:
+    """The Jinja environment of policy templates. kind: `lint` takes one that remembers where its output comes from."""
+    arn = f"arn:{partition(environment.settings.region)}:iot:{environment.settings.region}:{environment.settings.account_id}"
+    jinja = kind(
         loader=jinja2.FunctionLoader(load),
         undefined=jinja2.StrictUndefined,
         autoescape=False,  # noqa: S701 - JSON, not HTML: every value goes through to_json
@@ -92,7 +111,7 @@ def _jinja(environment: Environment, load: Callable[[str], str | None]) -> jinja
     return jinja
 
 
-def _partition(region: str) -> str:
+def partition(region: str) -> str:
     return "aws-cn" if region.startswith("cn-") else "aws-us-gov" if region.startswith("us-gov-") else "aws"
 
 
@@ -107,6 +126,22 @@ def _no_constant(name: str) -> None:
     raise ValueError(f"{name} is no JSON value")
 
 
+#: What a mistake in a template can raise.
+RENDER_ERRORS = (jinja2.TemplateError, TypeError, ValueError, LookupError, ArithmeticError, RecursionError)
+
+
+def render_problem(error: Exception, name: str, template: str, values: Mapping[str, Any]) -> Problem:
+    """What a person can do about an error of RENDER_ERRORS."""
+    where = f"{FOLDER}/{template} (for {name})"
+    if isinstance(error, jinja2.TemplateNotFound):
+        return Problem(f"{FOLDER}/{error.name}", "there is no such template", "add it, or mend `shape` or `include`")
+    if isinstance(error, jinja2.UndefinedError):
+        return Problem(where, f"a variable is missing: {error}", f"use one of: {', '.join(sorted(values))}")
+    if isinstance(error, jinja2.TemplateSyntaxError):
+        return Problem(f"{FOLDER}/{error.name}:{error.lineno}", f"not a Jinja template: {error}", "mend the line")
+    return Problem(where, f"cannot be rendered: {error}", "mend the expression in the template")
+
+
 def _render_one(
     jinja: jinja2.Environment,
     name: str,
@@ -118,18 +153,8 @@ def _render_one(
     where = f"{FOLDER}/{template}"
     try:
         text = jinja.get_template(template).render(values)
-    except jinja2.TemplateNotFound as error:
-        problems.append(Problem(f"{FOLDER}/{error.name}", "there is no such template", "add it, or mend `shape` or `include`"))
-        return
-    except jinja2.UndefinedError as error:
-        known = ", ".join(sorted(values))
-        problems.append(Problem(f"{where} (for {name})", f"a variable is missing: {error}", f"use one of: {known}"))
-        return
-    except jinja2.TemplateSyntaxError as error:
-        problems.append(Problem(f"{FOLDER}/{error.name}:{error.lineno}", f"not a Jinja template: {error}", "mend the line"))
-        return
-    except (jinja2.TemplateError, TypeError, ValueError, LookupError, ArithmeticError) as error:
-        problems.append(Problem(f"{where} (for {name})", f"cannot be rendered: {error}", "mend the expression in the template"))
+    except RENDER_ERRORS as error:
+        problems.append(render_problem(error, name, template, values))
         return
     try:
         policy = json.loads(text, parse_constant=_no_constant)

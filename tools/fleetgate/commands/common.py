@@ -86,6 +86,13 @@ def say(message: str) -> None:
     print(message, file=sys.stderr, flush=True)
 
 
+def never_fail_on_output() -> None:
+    """A text of somebody else's may hold characters that the terminal's encoding has not; they are escaped then."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+
+
 def confirm(question: str, *, yes: bool) -> None:
     """Asks before something that cannot be taken back. Without a terminal the answer is no."""
     if yes:

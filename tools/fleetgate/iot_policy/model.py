@@ -7,17 +7,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any
+from functools import cached_property, lru_cache
+from typing import TYPE_CHECKING, Any
 
 from fleetgate.iot_policy import pattern
 from fleetgate.iot_policy.pattern import Pattern
 from fleetgate.iot_policy.source import Pointer, escape
 
+if TYPE_CHECKING:
+    from fleetgate.iot_policy.view import View
+
 #: The only version whose policies know variables.
 VERSION = "2012-10-17"
 OLD_VERSION = "2008-10-17"
 ELEMENTS = ("Sid", "Effect", "Action", "NotAction", "Resource", "NotResource", "Condition")
+TOP_ELEMENTS = ("Version", "Id", "Statement")
+PRINCIPALS = ("Principal", "NotPrincipal")
+_ELEMENTS, _TOP_ELEMENTS = frozenset(ELEMENTS), frozenset(TOP_ELEMENTS)
 #: Characters of a policy document that AWS IoT takes, white space not counted [AWS IoT Core quotas].
 MAXIMUM_SIZE = 2048
 
@@ -92,7 +98,7 @@ class Statement:
     conditions: tuple[Condition, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Policy:
     """statements: the readable ones. size: characters without white space, as AWS counts."""
 
@@ -101,6 +107,13 @@ class Policy:
     statements: tuple[Statement, ...]
     flaws: tuple[Flaw, ...]
     size: int
+
+    @cached_property
+    def view(self) -> View:
+        """What it allows and denies, by action."""
+        from fleetgate.iot_policy.view import View
+
+        return View(self)
 
 
 def read(value: Any, name: str, text: str | None = None) -> Policy:
@@ -116,6 +129,8 @@ def read(value: Any, name: str, text: str | None = None) -> Policy:
             Flaw("S03", "", f"a policy is an object, this is {_kind(value)}", 'write {"Version": ..., "Statement": [...]}')
         )
         return Policy(name, None, (), tuple(flaws), size)
+    if not value.keys() <= _TOP_ELEMENTS:
+        _unknown(value, "", TOP_ELEMENTS, flaws)
     version = value.get("Version")
     variables = version == VERSION or version is None or not isinstance(version, str)
     statements = []
@@ -145,11 +160,15 @@ def _statement(value: Any, index: int, pointer: Pointer, flaws: list[Flaw], *, v
     if not isinstance(value, dict):
         flaws.append(Flaw("S04", pointer, f"a statement is an object, this is {_kind(value)}", "write {...}"))
         return None
+    if not value.keys() <= _ELEMENTS:
+        _unknown(value, pointer, ELEMENTS, flaws)
     before = len(flaws)
     effect = value.get("Effect")
     if effect not in ("Allow", "Deny"):
         if effect is None:
             flaws.append(Flaw("S03", pointer, "Effect is missing", 'add "Effect": "Allow"'))
+        elif isinstance(effect, str) and "${" in effect:
+            flaws.append(Flaw("V02", f"{pointer}/Effect", f"Effect is the variable {effect:.80}", "write Allow or Deny"))
         elif isinstance(effect, str):
             flaws.append(Flaw("S03", f"{pointer}/Effect", f"Effect is {effect!r:.80}", "write Allow or Deny, spelt like this"))
         else:
@@ -173,6 +192,23 @@ def _statement(value: Any, index: int, pointer: Pointer, flaws: list[Flaw], *, v
     )
 
 
+def _unknown(value: dict[str, Any], pointer: Pointer, elements: tuple[str, ...], flaws: list[Flaw]) -> None:
+    """Names what is no element of a policy. A statement with a misspelt one misses the right one, too, and says so by itself."""
+    import difflib
+
+    for key in value:
+        if key in elements:
+            continue
+        at = f"{pointer}/{escape(key)}"
+        if key in PRINCIPALS:
+            fix = f"remove {key}: the policy speaks for whatever certificate, group or identity it is attached to"
+            flaws.append(Flaw("S05", at, f"{key} stands in an AWS IoT policy, or this is an IAM policy", fix))
+            continue
+        close = difflib.get_close_matches(key.capitalize(), elements, n=1)
+        fix = f"write {close[0]}" if close else f"remove it, or write one of {', '.join(elements)}"
+        flaws.append(Flaw("S03", at, f"{key!r:.80} is no element of a policy", fix))
+
+
 def _element(value: dict[str, Any], pointer: Pointer, name: str, flaws: list[Flaw]) -> tuple[tuple[Text, ...], bool]:
     """The texts of Action or NotAction, Resource or NotResource, of which there must be exactly one."""
     negated = f"Not{name}"
@@ -190,7 +226,9 @@ def _texts(value: Any, pointer: Pointer, name: str, flaws: list[Flaw]) -> Iterat
         yield Text(value, pointer)
         return
     if not isinstance(value, list):
-        flaws.append(Flaw("S04", pointer, f"{name} is {_kind(value)}", "write a text or a list of texts"))
+        inside = [key for key in value if key in ELEMENTS] if isinstance(value, dict) else []
+        fix = f"move {inside[0]} out of {name}, to stand beside it" if inside else "write a text or a list of texts"
+        flaws.append(Flaw("S04", pointer, f"{name} is {_kind(value)}", fix))
         return
     if not value:
         flaws.append(Flaw("S03", pointer, f"{name} is empty", "name at least one, or remove the statement"))
@@ -198,7 +236,9 @@ def _texts(value: Any, pointer: Pointer, name: str, flaws: list[Flaw]) -> Iterat
         if isinstance(item, str):
             yield Text(item, f"{pointer}/{index}")
         else:
-            flaws.append(Flaw("S04", f"{pointer}/{index}", f"{name} holds {_kind(item)}", "write a text"))
+            inside = [key for key in item if key in ELEMENTS] if isinstance(item, dict) else []
+            fix = f"move {inside[0]} out of {name}, to stand beside it" if inside else "write a text"
+            flaws.append(Flaw("S04", f"{pointer}/{index}", f"{name} holds {_kind(item)}", fix))
 
 
 def _conditions(value: Any, pointer: Pointer, flaws: list[Flaw]) -> Iterator[Condition]:
@@ -231,7 +271,7 @@ def arn(text: str, *, variables: bool = True) -> Arn:
     whole = pattern.parse(text, variables=variables)
     if text == "*":
         return Arn(whole, "*", "*", "*", "*", "*", whole)
-    parts = _split(text)
+    parts = split_arn(text)
     if len(parts) < 6:
         return Arn(whole, problem=f"an ARN has six parts between colons, this has {len(parts)}")
     first, partition, service, region, account, rest = parts
@@ -248,11 +288,24 @@ def arn(text: str, *, variables: bool = True) -> Arn:
         return Arn(whole, partition, service, region, account, problem=f"a slash stands before the resource type; write :{fixed}")
     if "*" in kind or "?" in kind:
         return Arn(whole, partition, service, region, account, "*", whole)
-    return Arn(whole, partition, service, region, account, kind, pattern.parse(name, variables=variables))
+    return Arn(whole, partition, service, region, account, kind, _after(whole, name, variables=variables))
 
 
-def _split(text: str) -> list[str]:
-    """At the first five colons that are not inside of a variable."""
+def _after(whole: Pattern, name: str, *, variables: bool) -> Pattern:
+    """The pattern of `name`, with which `whole` ends; what stands before it is nearly always plain, and needs no second parse."""
+    length = len(whole.text) - len(name)
+    first = whole.tokens[0]
+    if not isinstance(first, str) or not first.startswith(whole.text[:length]):
+        return pattern.parse(name, variables=variables)
+    rest = first[length:]
+    return Pattern(name, (rest, *whole.tokens[1:]) if rest else whole.tokens[1:])
+
+
+def split_arn(text: str) -> list[str]:
+    """The parts of an ARN, cut at the first five colons that are not inside of a variable."""
+    plain = text.split(":", 5)
+    if "${" not in text[: len(text) - len(plain[-1])]:
+        return plain
     parts, depth, start = [], 0, 0
     for index, character in enumerate(text):
         if character == "{" and text[index - 1 : index] == "$":

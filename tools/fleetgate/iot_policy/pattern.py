@@ -30,6 +30,9 @@ class Variable:
     name: str
 
 
+_WILDCARDS = {wildcard.value: wildcard for wildcard in Wildcard}
+
+
 #: A literal is a text of at least one character; two literals never stand side by side.
 Token = str | Wildcard | Variable
 
@@ -55,16 +58,43 @@ class Pattern:
             if bound is None:
                 return None
             tokens += bound
-        return Pattern(self.text, _joined(tokens))
+        return Pattern(self.text, joined(tokens))
 
     def matches(self, text: str) -> bool:
         """Whether all of `text` is described. Raises ValueError if a variable is still in the pattern."""
-        return self._regex.fullmatch(text) is not None
+        runs = self._runs
+        if runs is None:
+            return self._regex.fullmatch(text) is not None
+        if len(runs) == 1:
+            return text == runs[0]
+        start, end = len(runs[0]), len(text) - len(runs[-1])
+        if start > end or not text.startswith(runs[0]) or not text.endswith(runs[-1]):
+            return False
+        # Taking each run where it first fits is always right, so nothing is ever tried twice.
+        for run in runs[1:-1]:
+            found = text.find(run, start, end)
+            if found < 0:
+                return False
+            start = found + len(run)
+        return True
+
+    @cached_property
+    def _runs(self) -> tuple[str, ...] | None:
+        """The texts between the `*`; None if there is a `?` in one."""
+        if self.variables:
+            raise ValueError(f"{self.text} still holds variables")
+        if Wildcard.ONE in self.tokens:
+            return None
+        runs = [""]
+        for token in self.tokens:
+            if token is Wildcard.ANY:
+                runs.append("")
+            else:
+                runs[-1] = str(token)
+        return tuple(runs)
 
     @cached_property
     def _regex(self) -> re.Pattern[str]:
-        if self.variables:
-            raise ValueError(f"{self.text} still holds variables")
         runs: list[str] = [""]
         for token in self.tokens:
             if token is Wildcard.ANY:
@@ -73,7 +103,7 @@ class Pattern:
                 runs[-1] += "." if token is Wildcard.ONE else re.escape(str(token))
         if len(runs) == 1:
             return re.compile(runs[0], re.DOTALL)
-        # Taking each run where it first fits is always right, so nothing is ever tried twice: no pattern can be slow.
+        # Atomic, since the first fit is always right: no pattern can be slow.
         middle = "".join(f"(?>.*?{run})" for run in runs[1:-1] if run)
         return re.compile(f"{runs[0]}{middle}.*{runs[-1]}", re.DOTALL)
 
@@ -85,15 +115,33 @@ def parse(text: str, *, variables: bool = True) -> Pattern:
         tokens: list[Token] = []
         for part in re.split(r"([*?])", text):
             tokens.append(Wildcard(part) if part in ("*", "?") else part)
-        return Pattern(text, _joined(tokens))
-    tokens, end = [], 0
-    for found in _PARTS.finditer(text):
-        tokens.append(text[end : found.start()])
-        escaped, name, wildcard = found.groups()
-        tokens.append(escaped or (Wildcard(wildcard) if wildcard else Variable(name)))
-        end = found.end()
-    tokens.append(text[end:])
-    return Pattern(text, _joined(tokens))
+        return Pattern(text, joined(tokens))
+    if "$" not in text and "*" not in text and "?" not in text:
+        return Pattern(text, literal(text))
+    tokens = []
+    # The texts between, and after each the three groups, of which one is set: an escape, a variable's name, a wildcard.
+    parts = _PARTS.split(text)
+    for index in range(0, len(parts) - 1, 4):
+        before, escaped, name, wildcard = parts[index : index + 4]
+        if before:
+            tokens.append(before)
+        tokens.append(_WILDCARDS[wildcard] if wildcard else escaped or Variable(name))
+    if parts[-1]:
+        tokens.append(parts[-1])
+    return Pattern(text, joined(tokens))
+
+
+def substitute(text: str, value: Callable[[str], str]) -> str:
+    """`text` with its variables and escapes replaced and its wildcards left as they are: for what is compared as a whole."""
+    return _PARTS.sub(lambda found: found[1] or found[3] or value(found[2]), text)
+
+
+def spelt(tokens: tuple[Token, ...]) -> str:
+    """The text that has these tokens, escapes aside."""
+    return "".join(
+        token if isinstance(token, str) else token.value if isinstance(token, Wildcard) else "${" + token.name + "}"
+        for token in tokens
+    )
 
 
 def literal(text: str) -> tuple[Token, ...]:
@@ -101,7 +149,7 @@ def literal(text: str) -> tuple[Token, ...]:
     return (text,) if text else ()
 
 
-def _joined(tokens: list[Token]) -> tuple[Token, ...]:
+def joined(tokens: list[Token]) -> tuple[Token, ...]:
     """Literals side by side become one, empty ones go, and so do repeated `*`."""
     result: list[Token] = []
     for token in tokens:

@@ -1,16 +1,26 @@
 """What a lint rule is: an id, why it matters, where that is written, a failing and a passing example, and one function.
 
-The modules of `rules/` register their functions here, by subject. A rule sees a policy and yields hits; it knows no file.
+A module of `rules/` is one subject. It decorates its functions and lists them:
+
+    @rule(id="A04", title=..., severity=Severity.CRITICAL, why=..., source=..., fails={...}, passes={...})
+    def every_action(policy: Policy) -> Iterator[Hit]:
+        ...
+
+    RULES = (every_action, ...)
+
+A rule sees a document and yields hits; it knows no file. `lint` runs it and turns its hits into findings with a place.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from enum import IntEnum
-from typing import Any, Generic, TypeVar
+from enum import IntEnum, StrEnum
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from fleetgate.iot_policy.source import Pointer
+if TYPE_CHECKING:
+    from fleetgate.iot_policy.model import Policy
+    from fleetgate.iot_policy.source import Pointer
 
 SubjectT = TypeVar("SubjectT")
 
@@ -28,14 +38,52 @@ class Severity(IntEnum):
         return self.name.lower()
 
 
+class Subject(StrEnum):
+    """What a rule looks at, and so what its check is given and its examples are.
+
+    TEXT: a text that should be JSON; examples are texts. POLICY: a model.Policy; examples are policy documents. BUNDLE: a Bundle;
+    examples are policy documents, or {"policies": [document, ...]} with Bundle's other fields beside it. TEMPLATE: a
+    provisioning template; examples are template bodies. PLAN: a Terraform plan; examples are the JSON of a plan. OTHER: told by
+    lint itself and not by a check; examples are None.
+    """
+
+    TEXT = "text"
+    POLICY = "policy"
+    BUNDLE = "bundle"
+    TEMPLATE = "template"
+    PLAN = "plan"
+    OTHER = "other"
+
+
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """One thing a rule has found. witness: the client id, topic, filter or name that shows the harm, where there is one."""
+    """One thing a rule has found. witness: the client id, topic, filter or name that shows the harm, where there is one.
+
+    policy: of a bundle's rule, which of its policies the pointer points into.
+    """
 
     pointer: Pointer
     message: str
     fix: str
     witness: str | None = None
+    policy: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """Policies that act together on one device, and what is known about where they are deployed.
+
+    complete: these are all the policies of that device (a plan's attachments, a device type of the catalogue); of a policy file by
+    itself nobody knows. claim: it is a claim certificate's bundle (True), a device's (False), or nobody knows (None).
+    account, region: where it is deployed to, if that is known. templates: names of the provisioning templates it may register with.
+    """
+
+    policies: tuple[Policy, ...]
+    complete: bool = False
+    claim: bool | None = None
+    account: str | None = None
+    region: str | None = None
+    templates: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,3 +101,28 @@ class Rule(Generic[SubjectT]):
     fails: Any
     passes: Any
     check: Callable[[SubjectT], Iterator[Hit]]
+    subject: Subject = Subject.POLICY
+
+    @property
+    def address(self) -> str | None:
+        """Of the source, as a URL."""
+        return next((word.rstrip(",;.") for word in self.source.split() if word.startswith("https://")), None)
+
+
+def rule(
+    *,
+    id: str,
+    title: str,
+    severity: Severity,
+    why: str,
+    source: str,
+    fails: Any,
+    passes: Any,
+    subject: Subject = Subject.POLICY,
+) -> Callable[[Callable[[SubjectT], Iterator[Hit]]], Rule[SubjectT]]:
+    """Makes a rule of a function that yields hits."""
+
+    def made(check: Callable[[SubjectT], Iterator[Hit]]) -> Rule[SubjectT]:
+        return Rule(id, title, severity, why, source, fails, passes, check, subject)
+
+    return made

@@ -39,7 +39,7 @@ class Source:
 
     text: str
     value: Any
-    _has_duplicates: bool = field(default=False)
+    has_duplicates: bool = field(default=False)
 
     @cached_property
     def _places(self) -> _Places:
@@ -47,14 +47,18 @@ class Source:
 
     @property
     def duplicates(self) -> list[Pointer]:
-        return self._places.duplicates if self._has_duplicates else []
+        return self._places.duplicates if self.has_duplicates else []
 
     def position(self, pointer: Pointer) -> Position:
         """Where the value of `pointer` starts, or the nearest part around it that is written in the text."""
+        return position_at(self.text, self.offset(pointer))
+
+    def offset(self, pointer: Pointer) -> int:
+        """The same place as a character offset."""
         starts = self._places.starts
         while pointer and pointer not in starts:
             pointer = pointer.rpartition("/")[0]
-        return position_at(self.text, starts.get(pointer, 0))
+        return starts.get(pointer, 0)
 
 
 def parse(data: str | bytes) -> Source:
@@ -62,6 +66,8 @@ def parse(data: str | bytes) -> Source:
     text = _decode(data) if isinstance(data, bytes) else data
     if _depth(text) > MAXIMUM_DEPTH:
         raise SourceError(f"is nested more than {MAXIMUM_DEPTH} levels deep", position_at(text, _depth_offset(text)))
+    if not text.strip():
+        raise SourceError("not JSON: the text is empty", Position(1, 1))
     duplicates = False
 
     def collect(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -87,6 +93,44 @@ def escape(key: str | int) -> str:
 def position_at(text: str, offset: int) -> Position:
     """The position of a character offset."""
     return Position(text.count("\n", 0, offset) + 1, offset - text.rfind("\n", 0, offset))
+
+
+def offset_at(text: str, position: Position) -> int:
+    """The character offset of a position."""
+    start = 0
+    for _ in range(position.line - 1):
+        start = text.index("\n", start) + 1
+    return start + position.column - 1
+
+
+def at(value: Any, pointer: Pointer) -> Any:
+    """The part of a parsed document that a pointer names. Raises LookupError if there is none."""
+    for part in pointer.split("/")[1:]:
+        key = part.replace("~1", "/").replace("~0", "~")
+        if isinstance(value, list):
+            value = value[int(key)]
+        elif isinstance(value, dict):
+            value = value[key]
+        else:
+            raise LookupError(pointer)
+    return value
+
+
+_ESCAPE = re.compile(r"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|.)", re.DOTALL)
+
+
+def offset_in_string(text: str, start: int, inner: int) -> int:
+    """Where in `text` character `inner` of the JSON string stands whose opening quote is at `start`.
+
+    Plans hold policies as strings: this leads from a place in the policy to a place in the plan.
+    """
+    at, read = start + 1, 0
+    for escaped in _ESCAPE.finditer(text, at):
+        plain = escaped.start() - at
+        if read + plain >= inner:
+            break
+        read, at = read + plain + 1, escaped.end()
+    return at + inner - read
 
 
 def _decode(data: bytes) -> str:

@@ -1,0 +1,155 @@
+"""Isolation against brute force: every name, client id, topic and filter of a small world, asked of the evaluator one by one."""
+
+from __future__ import annotations
+
+import random
+from itertools import product
+
+from random_policies import ATTRIBUTE, CLIENT, MQTT_ACTIONS, THING, cases, policy
+
+from fleetgate.iot_policy import topics
+from fleetgate.iot_policy.evaluator import Identity, Request, authorize
+from fleetgate.iot_policy.grants import Scope
+from fleetgate.iot_policy.isolation import Fleet, Member, Verdict, Way, check
+from fleetgate.iot_policy.thing_names import NameSpace
+
+SCOPE = Scope()
+#: The small world. Names of `a` and `b`; topics of up to three levels of such texts.
+NAMES = ("a", "b", "ab", "ba", "aa")
+LEVELS = ("a", "b", "ab", "ba", "aa", "x", "")
+TOPICS = [one for size in (1, 2, 3) for one in map("/".join, product(LEVELS, repeat=size)) if one]
+FILTERS = [
+    "#",
+    "+",
+    "a",
+    "b",
+    "ab",
+    "+/+",
+    "a/#",
+    "b/#",
+    "ab/#",
+    "+/#",
+    "a/+",
+    "b/+",
+    "+/a",
+    "+/b",
+    "a/b",
+    "b/a",
+    "+/+/+",
+    "a/+/+",
+]
+FILTERS += ["+/a/#", "+/b/#", "a/b/#", "b/a/#", "+/ab", "+/x", "a/x", "b/x", "ba/#", "aa/#"]
+CLIENTS = (*NAMES, "x", "a/b")
+MATCHING = {text: frozenset(topic for topic in TOPICS if topics.matches(text, topic)) for text in FILTERS}
+
+
+class World:
+    """What one device is allowed, each question asked of the evaluator once."""
+
+    def __init__(self, policies, name, client, exclusive=False, protocol="mqtt"):
+        self.policies = policies
+        self.identity = Identity(client, name, attached=True, exclusive=exclusive, protocol=protocol, thing_type="p")
+        self.named = (
+            f"{THING}" if client == name else CLIENT,
+            CLIENT,
+        )
+
+    def allowed(self, action, texts, kind="topic"):
+        return {text for text in texts if authorize(self.policies, Request(action, SCOPE.arn(kind, text)), self.identity).allowed}
+
+    def mine(self, action):
+        """Topics that a resource with a variable in it grants."""
+        from dataclasses import replace
+
+        from fleetgate.iot_policy import model
+
+        kept = []
+        for one in self.policies:
+            statements = []
+            for statement in one.statements:
+                if statement.allow and not statement.negated_resources:
+                    resources = tuple(
+                        r
+                        for r in statement.resources
+                        if {"iot:ClientId", "iot:Connection.Thing.ThingName"} & set(r.arn.whole.variables)
+                    )
+                    # A variable without a value would have ended the statement; a device that is itself has them all.
+                    if one.version != model.VERSION:
+                        resources = ()
+                    statement = replace(statement, resources=resources)
+                elif statement.allow:
+                    continue
+                statements.append(statement)
+            kept.append(replace(one, statements=tuple(statements)))
+        return {text for text in TOPICS if authorize(kept, Request(action, SCOPE.arn("topic", text)), self.identity).allowed}
+
+
+def brute(attacker, victim):
+    """The ways in which some device of the one reaches some other device of the other."""
+    found = set()
+    for mine, others in product(NAMES, NAMES):
+        if mine == others or not attacker.names.holds(mine) or not victim.names.holds(others):
+            continue
+        other = World(victim.policies, others, others)
+        published, received = other.allowed("iot:Publish", TOPICS), other.allowed("iot:Receive", TOPICS)
+        delivered = {t for f in other.allowed("iot:Subscribe", FILTERS, "topicfilter") for t in MATCHING[f]} & received
+        own_published, own_received = other.mine("iot:Publish"), other.mine("iot:Receive")
+        worlds = [World(attacker.policies, mine, mine)]
+        for exclusive in (False, True):
+            for client in CLIENTS:
+                if client != mine:
+                    world = World(attacker.policies, mine, client, exclusive)
+                    if world.allowed("iot:Connect", [client], "client"):
+                        worlds.append(world)
+                        if client == others:
+                            found.add(Way.CONNECT)
+        for world in worlds:
+            sent = world.allowed("iot:Publish", TOPICS)
+            heard = {t for f in world.allowed("iot:Subscribe", FILTERS, "topicfilter") for t in MATCHING[f]}
+            heard &= world.allowed("iot:Receive", TOPICS)
+            if heard & (published | own_received):
+                found.add(Way.RECEIVE)
+            if sent & (own_published | delivered):
+                found.add(Way.PUBLISH)
+            if sent & world.allowed("iot:RetainPublish", TOPICS) & (own_published | delivered):
+                found.add(Way.RETAIN)
+        sent = World(attacker.policies, mine, mine, protocol="https").allowed("iot:Publish", TOPICS)
+        if sent & (own_published | delivered):
+            found.add(Way.PUBLISH)
+    return found
+
+
+def agree(chance, count, variables, *, whole):
+    """How often each answer was given; fails on the first that brute force contradicts."""
+    names = NameSpace("", "[ab]{1,2}", ("a", "b"), colons=False)
+    answers = {"reached": 0, "undecided": 0, "isolated": 0}
+    for _ in range(count):
+        members = [
+            Member(name, (policy(chance, MQTT_ACTIONS, statements=5, variables=variables, whole=whole),), names, thing_type="p")
+            for name in ("p", "q")
+        ]
+        report = check(Fleet(members, SCOPE))
+        for attacker, victim in product(members, members):
+            said = {r.way: r for r in report.reaches if (r.attacker, r.victim) == (attacker.name, victim.name)}
+            for way in brute(attacker, victim):
+                assert way in said and said[way].verdict is not Verdict.REFUSED, (way, attacker.policies, victim.policies)
+            for way in (Way.CONNECT, Way.PUBLISH, Way.RETAIN, Way.RECEIVE):
+                answers[said[way].verdict.value if way in said else "isolated"] += 1
+        for reach in report.reaches:
+            if reach.verdict is Verdict.REACHED:
+                assert all(check.outcome.allowed for check in reach.checks) and reach.names[0] != reach.names[1]
+                if reach.filter:
+                    assert topics.is_filter(reach.filter) and topics.matches(reach.filter, reach.text)
+    return answers
+
+
+def test_no_way_that_brute_force_finds_is_called_isolated():
+    answers = agree(random.Random(8), cases(25, 1_500), (THING, CLIENT), whole=True)
+    assert answers["reached"] > 20 and answers["isolated"] > 50, answers
+    # A variable that fills its level is decided; what is left open are names that a serial cannot be.
+    assert answers["undecided"] < sum(answers.values()) / 10, answers
+
+
+def test_a_variable_that_fills_no_level_is_never_called_isolated_by_mistake():
+    answers = agree(random.Random(9), cases(15, 1_000), (THING, THING, CLIENT, ATTRIBUTE), whole=False)
+    assert answers["reached"] > 10 and answers["isolated"] > 20, answers

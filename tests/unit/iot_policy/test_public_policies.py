@@ -1,0 +1,48 @@
+"""Lint's verdict on what others publish, and on the examples that AWS has labelled."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fleetgate.iot_policy import lint, source
+from fleetgate.iot_policy.lint import Finding
+from fleetgate.iot_policy.rule import Severity
+
+from public_policies import CASES, Case
+
+_DEFENDER = json.loads((Path(__file__).parent / "defender_cases.json").read_text())
+_LABELLED = [*_DEFENDER["overly_permissive"], *_DEFENDER["potential_misconfiguration"]]
+
+
+def findings(document: Any, least: Severity = Severity.MEDIUM) -> list[Finding]:
+    parsed = source.parse(json.dumps(document))
+    return [one for one in lint.tidy(lint.lint_policies([lint.whole("policy.json", parsed)])) if one.severity >= least]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
+def test_a_public_policy_has_these_findings_and_no_others(case: Case) -> None:
+    assert {finding.rule for finding in findings(case.policy)} == case.found
+
+
+def test_there_are_enough_public_policies_and_each_has_a_name_of_its_own() -> None:
+    assert len(CASES) >= 40
+    assert len({case.id for case in CASES}) == len(CASES)
+
+
+@pytest.mark.parametrize("place", ["R:A", "eu-central-1:111122223333"])
+@pytest.mark.parametrize("labelled", _LABELLED, ids=lambda labelled: labelled["id"])
+def test_an_example_that_aws_has_labelled_is_judged_as_aws_judges_it(labelled: dict[str, Any], place: str) -> None:
+    statements = json.loads(json.dumps(labelled["stmt"]).replace(":R:A:", f":{place}:"))
+    found = findings({"Version": "2012-10-17", "Statement": statements})
+    assert bool(found) is not labelled["compliant"], found
+
+
+@pytest.mark.parametrize("labelled", _LABELLED, ids=lambda labelled: labelled["id"])
+def test_a_labelled_example_breaks_the_rule_that_mirrors_the_check(labelled: dict[str, Any]) -> None:
+    mirrors = {"connect": "B01", "publish": "B02", "subscribe": "B02", "thing": "B03", "mqtt": "M01", "deny": "M02"}
+    found = {finding.rule for finding in findings({"Version": "2012-10-17", "Statement": labelled["stmt"]})}
+    assert found == (set() if labelled["compliant"] else {mirrors[labelled["id"].split("-")[0]]})

@@ -1,0 +1,104 @@
+"""Suppressions: only with rule, reason and expiry date, and never for good."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import pytest
+
+from fleetgate.iot_policy import suppression
+from fleetgate.iot_policy.lint import Finding
+from fleetgate.iot_policy.rule import Severity
+
+TODAY = date(2026, 11, 23)
+COMPLETE = 'rule = "B01"\npath = "policies/*.json"\nreason = "fielded meters"\nexpires = 2026-11-23\n'
+
+
+def finding(rule: str = "B01", file: str = "policies/a.json", pointer: str = "/Statement/0/Resource", sid: str | None = None) -> Finding:
+    return Finding(rule, Severity.CRITICAL, file, 1, 1, pointer, "message", "fix", None, sid)
+
+
+def applied(
+    text: str, *findings: Finding, looked_at: tuple[str, ...] = ("policies/a.json",), exists: bool = True
+) -> tuple[list[str], int]:
+    """The rules that are left, those about the suppressions included, and the number of suppressed findings."""
+    read, problems = suppression.parse(f"[[suppress]]\n{text}", suppression.FILE)
+    left, suppressed = suppression.apply(
+        findings, read, suppression.FILE, TODAY, looked_at, lambda name: name, lambda pattern: exists
+    )
+    return [f.rule for f in [*left, *problems]], suppressed
+
+
+def test_a_complete_suppression_takes_the_finding_out_up_to_its_last_day():
+    assert applied(COMPLETE, finding()) == ([], 1)
+
+
+def test_after_its_last_day_the_finding_counts_again_and_the_suppression_is_a_finding_too():
+    assert applied(COMPLETE.replace("23", "22"), finding()) == (["B01", "X02"], 0)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [finding(rule="B02"), finding(file="policies/b.txt"), finding(file="other/a.json")],
+    ids=["another rule", "another ending", "another folder"],
+)
+def test_another_finding_is_left_and_the_suppression_is_unused(other):
+    assert applied(COMPLETE, other) == ([other.rule, "X03"], 0)
+
+
+@pytest.mark.parametrize(
+    "narrowed, taken",
+    [
+        ('statement = "Connect"', finding(sid="Connect")),
+        ('pointer = "/Statement/0"', finding()),
+        ('pointer = "/Statement/0/Resource"', finding()),
+    ],
+)
+def test_a_suppression_can_be_narrowed(narrowed, taken):
+    assert applied(COMPLETE + narrowed, taken) == ([], 1)
+    assert applied(COMPLETE + narrowed, finding(pointer="/Statement/01", sid="Other")) == (["B01", "X03"], 0)
+
+
+def test_of_a_file_that_was_not_looked_at_nobody_says_that_it_needs_no_suppression():
+    assert applied(COMPLETE, looked_at=("other.json",)) == ([], 0)
+
+
+def test_a_suppression_for_a_file_that_is_gone_is_unused():
+    assert applied(COMPLETE, looked_at=("other.json",), exists=False) == (["X03"], 0)
+
+
+@pytest.mark.parametrize("missing", ["rule", "path", "reason", "expires"])
+def test_an_incomplete_suppression_suppresses_nothing(missing):
+    text = "\n".join(line for line in COMPLETE.splitlines() if not line.startswith(missing))
+    assert applied(text, finding()) == (["B01", "X01"], 0)
+
+
+@pytest.mark.parametrize(
+    "before, after, message",
+    [
+        ('"fielded meters"', '"  "', "reason is missing"),
+        ('"fielded meters"', "3", "reason is 3"),
+        ("2026-11-23", '"never"', "expires is 'never'"),
+        ("2026-11-23", "2026-11-23T10:00:00Z", "expires is"),
+        ('"B01"', '"B99"', "no rule 'B99'"),
+        ('"B01"', '"X03"', "cannot be suppressed"),
+        ("reason", "because", "'because' is not known"),
+        ('"fielded meters"', "", "not TOML"),
+    ],
+)
+def test_what_is_wrong_with_a_suppression_is_said_with_its_line(before, after, message):
+    text = f"# why\n\n[[suppress]]\n{COMPLETE.replace(before, after)}"
+    read, problems = suppression.parse(text, suppression.FILE)
+    assert read == []
+    assert message in " ".join(problem.message for problem in problems)
+    assert all(problem.rule == "X01" and 3 <= problem.line <= 6 for problem in problems)
+
+
+@pytest.mark.parametrize("text", ["suppress = 3", "[suppress]\nrule = 3", "[ignore]", "[[[", "a = " + "[" * 5000])
+def test_a_file_that_holds_something_else_is_a_finding(text):
+    read, problems = suppression.parse(text, suppression.FILE)
+    assert read == [] and {problem.rule for problem in problems} == {"X01"}
+
+
+def test_a_day_in_quotes_is_a_day():
+    assert applied(COMPLETE.replace("2026-11-23", '"2026-11-23"'), finding()) == ([], 1)

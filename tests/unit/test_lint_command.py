@@ -1,0 +1,299 @@
+"""`fleetgate lint` and `fleetgate explain` as people and programs call them."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fleetgate.cli import main
+
+ARN = "arn:aws:iot:eu-central-1:123456789012"
+THING = "${iot:Connection.Thing.ThingName}"
+
+
+def policy(*statements: dict[str, Any]) -> dict[str, Any]:
+    return {"Version": "2012-10-17", "Statement": list(statements)}
+
+
+CLEAN = policy(
+    {
+        "Sid": "Connect",
+        "Effect": "Allow",
+        "Action": "iot:Connect",
+        "Resource": f"{ARN}:client/{THING}",
+        "Condition": {"Bool": {"iot:Connection.Thing.IsAttached": "true"}},
+    }
+)
+WIDE = policy({"Sid": "All", "Effect": "Allow", "Action": "iot:*", "Resource": "*"})
+IAM = policy({"Effect": "Allow", "Action": "s3:GetObject", "Resource": "*"})
+TEMPLATE = {
+    "Resources": {
+        "certificate": {"Type": "AWS::IoT::Certificate", "Properties": {"CertificateId": {"Ref": "AWS::IoT::Certificate::Id"}}},
+        "policy": {"Type": "AWS::IoT::Policy", "Properties": {"PolicyName": "a/b"}},
+    }
+}
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch, capsys):
+    """Runs a command in an empty folder; returns exit status, stdout and stderr."""
+    folder = tmp_path / "work"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+
+    def command(*arguments: str) -> tuple[int, str, str]:
+        capsys.readouterr()
+        try:
+            status = main(arguments)
+        except SystemExit as ended:  # argparse
+            status = int(str(ended.code))
+        shown = capsys.readouterr()
+        assert "Traceback" not in shown.err + shown.out
+        return status, shown.out, shown.err
+
+    return command
+
+
+def write(name: str, value: Any) -> str:
+    path = Path(name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(value if isinstance(value, bytes) else json.dumps(value, indent=2).encode())
+    return name
+
+
+def rules(out: str) -> list[str]:
+    return [finding["rule"] for finding in json.loads(out)["findings"]]
+
+
+def test_a_clean_policy_exits_0(run):
+    status, out, err = run("lint", write("a.json", CLEAN))
+    assert (status, out, err) == (0, "no findings in 1 file\n", "")
+
+
+def test_a_wide_policy_exits_1_and_the_finding_is_shown(run):
+    status, out, _ = run("lint", write("a.json", WIDE))
+    assert status == 1
+    assert "a.json:7:17  CRITICAL A04" in out
+    assert "    fix: " in out and "in 1 file" in out.splitlines()[-1]
+
+
+@pytest.mark.parametrize("fail_on, status", [("low", 1), ("high", 1), ("critical", 0)])
+def test_what_fails_is_chosen(run, fail_on, status):
+    misspelt = policy(*CLEAN["Statement"], {"Effect": "Allow", "Action": "iot:PublishRetain", "Resource": f"{ARN}:topic/{THING}"})
+    assert run("lint", "--fail-on", fail_on, write("a.json", misspelt))[0] == status
+
+
+@pytest.mark.parametrize(
+    "arguments, said",
+    [
+        (["missing.json"], "missing.json: cannot be read: No such file"),
+        (["--fail-on", "never", "."], "invalid choice"),
+        (["--format", "xml", "."], "invalid choice"),
+        (["--suppressions", "missing.toml", "."], "missing.toml: is not a file"),
+        (["\0"], "cannot be read"),
+    ],
+)
+def test_wrong_usage_exits_2(run, arguments, said):
+    status, out, err = run("lint", *arguments)
+    assert status == 2 and out == ""
+    assert said in err
+
+
+def test_every_path_that_cannot_be_read_is_named(run):
+    status, _, err = run("lint", "a.json", "b.json")
+    assert status == 2 and "a.json" in err and "b.json" in err
+
+
+def test_a_folder_that_cannot_be_read_is_not_passed_over(run, monkeypatch):
+    write("policies/deep/a.json", CLEAN)
+    scandir = os.scandir
+
+    def refusing(path):
+        if str(path).endswith("deep"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    status, _, err = run("lint", "policies")
+    assert status == 2 and "policies/deep: cannot be read: Permission denied" in err
+
+
+def test_a_file_that_cannot_be_read_is_not_passed_over(run, monkeypatch):
+    write("policies/a.json", CLEAN)
+
+    def refuse(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    status, _, err = run("lint", "policies")
+    assert status == 2 and "policies/a.json: cannot be read: Permission denied" in err
+
+
+def test_a_pipe_is_refused_before_it_is_waited_for(run):
+    os.mkfifo("pipe.json")
+    status, _, err = run("lint", "pipe.json")
+    assert status == 2 and "neither a file nor a folder" in err
+
+
+def test_a_folder_is_read_in_order_and_what_is_none_of_ours_is_passed_over(run):
+    write("z.json", WIDE)
+    write("a/template.json", TEMPLATE)
+    for name in (".hidden/w.json", "node_modules/w.json", ".venv/w.json", "build/w.json", "notes.txt"):
+        write(name, WIDE)
+    write("package.json", {"name": "x"})
+    write("tsconfig.json", b"{ // comments\n}")
+    write("latin.json", b'{"a": "\xe4"}')
+    write("cloudformation.json", {"AWSTemplateFormatVersion": "x", **TEMPLATE})
+    Path("loop").symlink_to(".")
+    status, out, err = run("lint", "--format", "json", ".")
+    files = [finding["file"] for finding in json.loads(out)["findings"]]
+    assert list(dict.fromkeys(files)) == ["a/template.json", "z.json"]
+    assert (status, json.loads(out)["files"], err) == (1, 2, "")
+
+
+def test_a_broken_policy_in_a_folder_is_found(run):
+    write("a.json", b'{"Version": "2012-10-17", "Statement": [}')
+    status, out, _ = run("lint", ".")
+    assert status == 1 and "a.json:1:41  HIGH S01" in out
+
+
+@pytest.mark.parametrize(
+    "value, said",
+    [
+        ({"name": "x"}, "neither an IoT policy nor a provisioning template nor a Terraform plan"),
+        ({"AWSTemplateFormatVersion": "x", **TEMPLATE}, "a CloudFormation template"),
+    ],
+)
+def test_of_a_named_file_that_is_none_of_ours_one_is_told(run, value, said):
+    status, out, err = run("lint", write("a.json", value))
+    assert status == 0 and said in err
+    assert out == "no findings in 0 files\n"
+
+
+def test_an_iam_policy_is_one_finding_when_it_is_named_and_a_note_in_a_folder(run):
+    write("a/iam.json", IAM)
+    status, out, _ = run("lint", "a/iam.json")
+    assert status == 1 and "IAM policy" in out and "1 finding" in out
+    status, out, err = run("lint", "a")
+    assert status == 0 and "a/iam.json: an IAM policy" in err
+
+
+@pytest.mark.parametrize(
+    "content, said",
+    [
+        (b"", "the text is empty"),
+        (b'{"Statement": "\xff"}', "is not UTF-8"),
+        (b"PK\x03\x04plan", "terraform show -json"),
+        (b"[" * 1_000_000, "nested more than"),
+        (b"\x00" * 10, "not JSON"),
+    ],
+)
+def test_a_named_file_that_is_not_json_is_a_finding(run, content, said):
+    status, out, _ = run("lint", write("a.json", content))
+    assert status == 1 and "S01" in out and said in out
+
+
+def test_a_character_that_the_terminal_has_not_does_not_end_in_a_traceback(run, monkeypatch):
+    wide = policy({**WIDE["Statement"][0], "Sid": "\u00e9", "Action": "iot:\ud800"})
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), encoding="ascii"))
+    assert run("lint", write("a.json", wide))[0] == 1
+
+
+def test_standard_input_is_read(run, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(json.dumps(WIDE).encode())))
+    status, out, _ = run("lint", "-")
+    assert status == 1 and out.startswith("<stdin>:1:")
+
+
+def test_only_one_kind_can_be_asked_for_and_all_else_is_passed_over_in_silence(run):
+    names = [write("p.json", WIDE), write("t.json", TEMPLATE), write("o.json", {"a": 1}), write("i.json", IAM)]
+    names.append(write("x.json", b"{ // a comment\n}"))
+    status, out, err = run("lint", "--format", "json", "--only", "template", *names)
+    assert (status, err) == (1, "")
+    assert {finding["file"] for finding in json.loads(out)["findings"]} == {"t.json"}
+    assert run("lint", "--only", "plan", *names)[0] == 0
+    assert run("lint", "--only", "plan")[0] == 0  # no files: pre-commit may do that
+
+
+@pytest.mark.parametrize("key, value, rule", [("policyDocument", WIDE, "A04"), ("templateBody", TEMPLATE, "P15")])
+def test_what_the_aws_cli_answers_is_read_as_it_is(run, key, value, rule):
+    name = key.replace("Document", "Name").replace("Body", "Name")
+    status, out, _ = run("lint", "--format", "json", write("a.json", {name: "mine", key: json.dumps(value)}))
+    assert status == 1
+    [found] = [finding for finding in json.loads(out)["findings"] if finding["rule"] == rule]
+    assert found["pointer"] == f"/{key}" and found["line"] == 3
+    assert found["message"].startswith("mine /")
+
+
+SUPPRESSION = '[[suppress]]\nrule = "A04"\npath = "policies/*.json"\nreason = "a lab"\nexpires = 2999-01-01\n'
+
+
+def test_a_suppression_is_found_in_a_folder_above_and_its_path_is_relative_to_it(run, monkeypatch):
+    write("policies/a.json", WIDE)
+    Path("fleetgate-lint.toml").write_text(SUPPRESSION)
+    assert "A04" not in rules(run("lint", "--format", "json", "policies")[1])
+    monkeypatch.chdir("policies")
+    out = run("lint", "--format", "json", "a.json")[1]
+    assert "A04" not in rules(out) and json.loads(out)["suppressed"] == 1
+
+
+def test_an_expired_suppression_fails(run):
+    write("policies/a.json", CLEAN)
+    Path("fleetgate-lint.toml").write_text(SUPPRESSION.replace("2999", "2020"))
+    status, out, _ = run("lint", "policies")
+    assert status == 1 and "fleetgate-lint.toml:1:1  MEDIUM X02" in out
+
+
+def test_a_file_of_suppressions_that_is_not_utf_8_exits_2(run):
+    Path("s.toml").write_bytes(b"\xff")
+    assert run("lint", "--suppressions", "s.toml", write("a.json", CLEAN))[0] == 2
+
+
+@pytest.mark.parametrize("form", ["json", "sarif", "github"])
+def test_other_outputs_stand_alone_on_stdout(run, form):
+    write("a.json", WIDE)
+    status, out, _ = run("lint", "--format", form, "a.json")
+    assert status == 1
+    if form == "github":
+        assert all(line.startswith("::") for line in out.splitlines())
+    else:
+        assert json.loads(out)
+
+
+def test_explain_shows_a_rule_whatever_the_case_of_its_id(run):
+    status, out, _ = run("explain", "p01")
+    assert status == 0
+    for part in ("P01  HIGH", "Source: https://", "Found in:", "Not found in:"):
+        assert part in out
+
+
+def test_explain_without_an_id_is_the_table(run):
+    status, out, _ = run("explain")
+    assert status == 0 and out.splitlines()[0].startswith("S01  HIGH")
+    assert len(out.splitlines()) > 80
+
+
+def test_explain_does_not_know_every_id(run):
+    status, _, err = run("explain", "P99")
+    assert status == 1 and "there is none" in err
+
+
+def test_two_runs_say_the_same(run):
+    write("a.json", WIDE)
+    write("b/t.json", TEMPLATE)
+    assert run("lint", ".") == run("lint", ".")
+
+
+def test_a_command_that_needs_more_than_linting_says_what_to_install(run, monkeypatch):
+    def missing(*_: Any, **__: Any) -> None:
+        raise ModuleNotFoundError("No module named 'boto3'", name="boto3")
+
+    monkeypatch.setattr("fleetgate.commands.common.fleet", missing)
+    status, _, err = run("render")
+    assert status == 1 and "the package boto3 is not installed" in err and "fleetgate[deploy]" in err

@@ -1,0 +1,140 @@
+"""What a checkout makes: its policy templates for every device type, and its provisioning template."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from fleetgate.cli import main
+
+SENSOR = "policy_templates/sensor.json.j2"
+PARTIAL = "policy_templates/_own_thing.json.j2"
+
+
+@pytest.fixture
+def lint(checkout, monkeypatch, capsys):
+    """Lints in a checkout that a test may change; returns exit status and findings."""
+    monkeypatch.chdir(checkout)
+
+    def command(*arguments: str) -> tuple[int, list[dict]]:
+        capsys.readouterr()
+        status = main(["lint", "--format", "json", *arguments])
+        out = capsys.readouterr().out
+        return status, json.loads(out)["findings"] if out else []
+
+    return command
+
+
+def edit(file: str, old: str, new: str) -> None:
+    path = Path(file)
+    text = path.read_text(encoding="utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new), encoding="utf-8")
+
+
+def line_of(file: str, text: str) -> int:
+    lines = Path(file).read_text(encoding="utf-8").splitlines()
+    return next(number for number, line in enumerate(lines, 1) if text in line)
+
+
+def test_what_this_repository_makes_is_clean(lint):
+    status, findings = lint()
+    assert (status, [f for f in findings if f["severity"] not in ("info", "low")]) == (0, [])
+
+
+def test_a_finding_points_into_the_template_and_names_the_types(lint):
+    edit(SENSOR, '"Action": "iot:Publish"', '"Action": "iot:*"')
+    status, findings = lint()
+    [found] = [f for f in findings if f["rule"] == "A04"]
+    assert status == 1
+    assert (found["file"], found["line"], found["column"]) == (SENSOR, line_of(SENSOR, '"iot:*"'), 17)
+    assert found["message"].endswith("(in the policy of temperature-sensor, humidity-sensor, pressure-sensor)")
+    assert found["statement"] == "PublishTelemetry"
+
+
+def test_a_finding_in_an_included_part_points_there(lint):
+    edit(PARTIAL, '"Action": "iot:Connect"', '"Action": "iot:Conect"')
+    found = [f for f in lint()[1] if f["rule"] == "A01"]
+    assert {(f["file"], f["line"]) for f in found} == {(PARTIAL, line_of(PARTIAL, "Conect"))}
+    assert "gateway" not in found[0]["message"] or "and 1 more" in found[0]["message"]
+
+
+def test_a_finding_in_a_value_points_at_its_expression(lint):
+    edit(SENSOR, 'publish | map("topic")', '(publish + ["+/x"]) | map("topic")')
+    [found] = [f for f in lint()[1] if f["rule"] == "M03"]
+    assert (found["line"], found["column"]) == (line_of(SENSOR, '"+/x"'), 19)
+
+
+def test_one_template_can_be_named_and_a_partial_brings_those_that_include_it(lint):
+    edit(SENSOR, '"Action": "iot:Publish"', '"Action": "iot:*"')
+    assert "A04" in {f["rule"] for f in lint(SENSOR)[1]}
+    assert "A04" not in {f["rule"] for f in lint("policy_templates/claim.json.j2")[1]}
+    assert "A04" in {f["rule"] for f in lint(PARTIAL)[1]}
+    assert "A04" in {f["rule"] for f in lint("policy_templates")[1]}
+
+
+def test_a_template_that_no_type_uses_is_rendered_for_every_type(lint):
+    text = Path(SENSOR).read_text(encoding="utf-8").replace('"Action": "iot:Publish"', '"Action": "iot:*"')
+    Path("policy_templates/valve.json.j2").write_text(text, encoding="utf-8")
+    [found] = [f for f in lint()[1] if f["rule"] == "A04"]
+    assert found["file"] == "policy_templates/valve.json.j2"
+    assert found["message"].endswith("and 1 more)")
+
+
+@pytest.mark.parametrize(
+    "old, new, text, message",
+    [
+        ("{{ publish |", "{{ publisch |", "publisch", "'publisch' is undefined"),
+        ("{{ publish |", "{{ publish | no_such_filter |", "no_such_filter", "not a Jinja template"),
+        ("{{ publish |", "{{ publish | join(3 // 0) |", "3 // 0", "cannot be rendered"),
+        ('"Sid": "PublishTelemetry",', '"Sid": "PublishTelemetry"', '"Effect": "Allow"', "the result is not JSON"),
+        ('"_own_thing.json.j2"', '"_other.json.j2"', "_other", "no such template"),
+        ("{%- include", "{%- if x %}{%- include", "}", "not a Jinja template"),
+    ],
+    ids=["undefined", "no such filter", "division", "not JSON", "no such include", "unclosed block"],
+)
+def test_a_template_that_cannot_be_rendered_is_a_finding_at_its_line(lint, old, new, text, message):
+    edit(SENSOR, old, new)
+    status, findings = lint()
+    found = [f for f in findings if f["rule"] == "S01" and f["file"].endswith((SENSOR, "_other.json.j2"))]
+    assert status == 1 and found
+    assert message in found[0]["message"]
+    if "}" not in text and "_other" not in text:
+        assert found[0]["line"] == line_of(SENSOR, text)
+
+
+def test_a_key_that_stands_twice_in_a_template_is_found_there(lint):
+    edit(SENSOR, '"Sid": "PublishTelemetry",', '"Sid": "PublishTelemetry", "Sid": "Again",')
+    [found] = [f for f in lint()[1] if f["rule"] == "S01"]
+    assert (found["file"], found["line"]) == (SENSOR, line_of(SENSOR, "Again"))
+
+
+def test_mistakes_in_the_catalogue_are_said_as_everywhere(lint, capsys):
+    edit("catalogue/device_types.yaml", "shape: gateway", "shap: gateway")
+    assert main(["lint"]) == 1
+    assert "did you mean `shape`?" in capsys.readouterr().err
+
+
+def test_a_template_outside_of_a_checkout_is_told_and_not_rendered(lint, tmp_path, capsys):
+    other = tmp_path / "policy_templates" / "a.json.j2"
+    other.parent.mkdir()
+    other.write_text("{{ x }}")
+    capsys.readouterr()
+    assert main(["lint", str(other)]) == 0
+    assert "no policy template of a checkout" in capsys.readouterr().err
+
+
+def test_the_provisioning_template_of_the_checkout_is_judged(lint, monkeypatch):
+    from fleetgate import template
+
+    monkeypatch.setattr(template, "HOOK_PARAMETERS", ("ThingName",))
+    found = [f for f in lint()[1] if f["rule"] == "P01"]
+    assert {f["pointer"] for f in found} >= {"/Resources/policy/Properties/PolicyName/Ref"}
+    assert {f["file"] for f in found} == {"catalogue/device_types.yaml"}  # the copy has no tools/
+
+
+def test_another_environment_is_another_account(lint):
+    edit("terraform/envs/example.yaml", "123456789012", "210987654321")
+    assert lint("--env", "example")[0] == 0

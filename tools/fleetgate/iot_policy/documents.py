@@ -1,0 +1,93 @@
+"""What kind of document a JSON value is, and whether a policy is one of IAM's by mistake. Decided by content, never by file name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from enum import StrEnum
+from typing import Any
+
+from fleetgate.iot_policy import actions
+from fleetgate.iot_policy.model import OLD_VERSION, VERSION
+from fleetgate.iot_policy.rule import Hit
+
+
+class Kind(StrEnum):
+    POLICY = "policy"
+    TEMPLATE = "template"
+    PLAN = "plan"
+    CLOUDFORMATION = "CloudFormation template"
+    OTHER = "other"
+
+
+#: A text without any of these is none of our documents: a folder's other JSON files are not even parsed.
+MARKERS = (b'"Statement"', b"AWS::IoT::", b'"format_version"', b'"policyDocument"', b'"templateBody"')
+
+_THING_POLICY_CERTIFICATE = ("AWS::IoT::Thing", "AWS::IoT::Certificate", "AWS::IoT::Policy")
+_CLOUDFORMATION_SECTIONS = {"AWSTemplateFormatVersion", "Conditions", "Hooks", "Metadata", "Outputs", "Rules", "Transform"}
+
+
+def kind(value: Any) -> Kind:
+    """Documents that are broken in a way the rules can name still have their kind."""
+    if not isinstance(value, dict):
+        return Kind.OTHER
+    if isinstance(value.get("format_version"), str) and value.keys() & {"planned_values", "resource_changes", "values"}:
+        return Kind.PLAN
+    if "Resources" in value and "Statement" not in value:
+        return _template_kind(value)
+    if "Statement" in value or value.get("Version") in (VERSION, OLD_VERSION):
+        return Kind.POLICY
+    return Kind.OTHER
+
+
+def _template_kind(value: dict[str, Any]) -> Kind:
+    """CloudFormation has Parameters and Resources too, and resource types of the same names."""
+    resources = value["Resources"]
+    listed = [r for r in resources.values() if isinstance(r, dict)] if isinstance(resources, dict) else []
+    types = [t for r in listed if isinstance(t := r.get("Type"), str)]
+    if "AWSTemplateFormatVersion" in value or any(not t.startswith("AWS::IoT") and "::" in t for t in types):
+        return Kind.CLOUDFORMATION
+    if not any(t.startswith("AWS::IoT") for t in types) and "DeviceConfiguration" not in value:
+        return Kind.OTHER
+    if value.keys() & _CLOUDFORMATION_SECTIONS and not set(types) & set(_THING_POLICY_CERTIFICATE):
+        return Kind.CLOUDFORMATION
+    return Kind.TEMPLATE
+
+
+def iam(value: dict[str, Any]) -> tuple[str, Hit] | None:
+    """The rule and the finding for a policy of IAM that was taken for one of AWS IoT; None for everything else.
+
+    One sentence instead of one a statement: whoever picked the wrong file is not helped by fifty.
+    """
+    listed = value.get("Statement")
+    statements = [s for s in (listed if isinstance(listed, list) else [listed]) if isinstance(s, dict)]
+    names = [text for statement in statements for text in _texts(statement.get("Action"))]
+    if not names or any(_of_devices(name) for name in names) or any(_names_topics(s) for s in statements):
+        return None
+    shown = ", ".join(dict.fromkeys(names[:3])) + (", ..." if len(names) > 3 else "")
+    fix = "give the policy of AWS IoT that devices use; what a role may do belongs to IAM"
+    for index, statement in enumerate(statements):
+        for key in ("Principal", "NotPrincipal"):
+            if key in statement:
+                pointer = f"/Statement/{index}/{key}" if isinstance(listed, list) else f"/Statement/{key}"
+                what = "trust policy" if any(name.lower().startswith("sts:") for name in names) else "resource policy"
+                return "S05", Hit(pointer, f"this is an IAM {what}, not a policy of AWS IoT: {key} and {shown}", fix)
+    rule = "A02" if all(actions.controls(name) for name in names) else "A03"
+    return rule, Hit(
+        "/Statement", f"this is an IAM policy, not a policy of AWS IoT: none of its actions is a device's ({shown})", fix
+    )
+
+
+def _of_devices(action: str) -> bool:
+    """Whether an IoT policy could mean this action, be it misspelt."""
+    if actions.matching(action):
+        return True
+    service, colon, _ = action.lower().partition(":")
+    return not colon or (service in actions.SERVICES and not actions.controls(action))
+
+
+def _names_topics(statement: dict[str, Any]) -> bool:
+    return any(f":{kind}/" in text for text in _texts(statement.get("Resource")) for kind in ("topic", "topicfilter", "client"))
+
+
+def _texts(value: Any) -> Iterator[str]:
+    yield from (item for item in (value if isinstance(value, list) else [value]) if isinstance(item, str))

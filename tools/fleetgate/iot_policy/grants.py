@@ -1,0 +1,247 @@
+"""What the policies of one device allow, as languages: the statements of `evaluator`, read for all resources at once.
+
+The device's own name, client id and thing type are known texts here. What else a policy may ask for (thing attributes, fields of
+the certificate, addresses, further condition keys) is not known: an Allow that depends on it counts, a Deny does not. The
+language is then an upper bound, and says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from fleetgate.iot_policy import actions, conditions, evaluator, pattern, variables
+from fleetgate.iot_policy.assumptions import DEFAULT, Assumptions
+from fleetgate.iot_policy.automaton import Grant, Side, Tokens, residues
+from fleetgate.iot_policy.conditions import Unresolved
+from fleetgate.iot_policy.evaluator import Context, Identity, Request
+from fleetgate.iot_policy.model import VERSION, Condition, Policy, Resource, Statement
+from fleetgate.iot_policy.pattern import Pattern, Variable, Wildcard
+from fleetgate.iot_policy.variables import Kind
+
+#: The client id of a device that connects under an id which is neither its own name nor the other device's.
+SOME_CLIENT_ID = "\ue001"
+#: Variables whose value is the name of a device, if it connects as itself.
+NAME_VARIABLES = frozenset({variables.THING_NAME, variables.CLIENT_ID})
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Where the devices connect: requests carry this partition, Region and account."""
+
+    partition: str = "aws"
+    region: str = "us-east-1"
+    account: str = "123456789012"
+
+    def prefix(self, kind: str) -> str:
+        return f"arn:{self.partition}:iot:{self.region}:{self.account}:{kind}/"
+
+    def arn(self, kind: str, name: str) -> str:
+        return self.prefix(kind) + name
+
+
+@dataclass(frozen=True)
+class Holder:
+    """Whoever holds a certificate with these policies, in one situation. identity.client_id may be SOME_CLIENT_ID.
+
+    coarse: a name that does not fill a level of a resource counts as an unknown value.
+    """
+
+    policies: tuple[Policy, ...]
+    identity: Identity
+    scope: Scope
+    assumptions: Assumptions = DEFAULT
+    coarse: bool = False
+    _known: dict[tuple[str, str, bool], Grant] = field(default_factory=dict, compare=False, repr=False)
+
+    def grant(self, action: str, kind: str, *, naming: bool = False) -> Grant:
+        """The names of resources of type `kind` that `action` is allowed on.
+
+        naming: only by an Allow whose resource names the device by a variable.
+        """
+        key = (action, kind, naming)
+        found = self._known.get(key)
+        if found is None:
+            found = self._known[key] = _grant(self, action, kind, naming=naming)
+        return found
+
+
+def _grant(holder: Holder, action: str, kind: str, *, naming: bool) -> Grant:
+    context = _OpenContext(holder.identity, Request(action, holder.scope.prefix(kind)), holder.assumptions, coarse=holder.coarse)
+    prefix = holder.scope.prefix(kind)
+    allow, deny = Side(), Side()
+    exact = True
+    for policy in holder.policies:
+        known = policy.version == VERSION or (policy.version is None and holder.assumptions.missing_version_knows_variables)
+        for statement in policy.statements:
+            if not evaluator.covers_action(statement, context.actions) or (
+                naming and statement.allow and statement.negated_resources
+            ):
+                continue
+            met = _meets(statement, context, known)
+            if met is False:
+                continue
+            side, sure = _side(statement, context, known, prefix, naming=naming and statement.allow)
+            exact = exact and sure and met is True
+            if statement.allow:
+                allow |= side
+            elif met is True:
+                deny |= side
+    return Grant(allow, deny, exact) if allow else Grant(exact=exact)
+
+
+def _meets(statement: Statement, context: _OpenContext, known: bool) -> bool | None:
+    """None if a condition depends on what is not known."""
+    open_question = False
+    for condition in statement.conditions:
+        if context.depends(condition, known):
+            open_question = True
+            continue
+        try:
+            held = evaluator.holds(condition, context, known)
+        except Unresolved:
+            held = not statement.allow and context.assumptions.deny_unresolved
+        if held is None:
+            held = not statement.allow and context.assumptions.deny_unknown_condition
+        if not held:
+            return False
+    return None if open_question else True
+
+
+def _side(statement: Statement, context: _OpenContext, known: bool, prefix: str, *, naming: bool) -> tuple[Side, bool]:
+    """What the resources of a statement cover, an upper bound of an Allow and a lower one of a Deny, and whether that is exact.
+
+    As in `evaluator.covers_resource`, which decides the same for one text.
+    """
+    globs: list[Tokens] = []
+    exact = True
+    for resource in statement.resources:
+        wanted = resource.arn.whole if known else pattern.parse(resource.text, variables=False)
+        tokens = wanted.tokens
+        opened = [index for index in range(len(tokens)) if context.is_open(tokens, index)]
+        values = [token.name for index, token in enumerate(tokens) if isinstance(token, Variable) and index not in opened]
+        if any(context.tokens(name) is None for name in values):
+            if not statement.allow and context.assumptions.deny_unresolved:
+                if not statement.negated_resources:
+                    globs += residues(_bound(tokens, context), prefix)
+            elif statement.negated_resources or context.assumptions.unresolved_ends_statement:
+                return Side(), exact
+            continue
+        if opened:
+            exact = False
+            if not statement.allow:
+                return Side(), False  # the variable may turn out to have no value, which ends the statement
+            if statement.negated_resources:
+                continue
+        if naming and not NAME_VARIABLES.intersection(wanted.variables):
+            continue
+        globs += residues(_bound(tokens, context), prefix)
+    if statement.negated_resources:
+        return Side(excepted=(tuple(globs),)), exact
+    return Side(tuple(globs)), exact
+
+
+#: Any value: an empty one counts as none.
+_ANY_VALUE: Tokens = (Wildcard.ONE, Wildcard.ANY)
+
+
+def _bound(tokens: Tokens, context: _OpenContext) -> Tokens:
+    """With any value in the place of every variable without a known one."""
+    marked = tuple(_OPEN if context.is_open(tokens, index) else token for index, token in enumerate(tokens))
+    bound = Pattern("", marked).bind(lambda name: context.tokens(name) or (Wildcard.ANY,) if name else _ANY_VALUE)
+    return bound.tokens if bound is not None else ()
+
+
+_OPEN = Variable("")
+
+
+def fills_level(tokens: Tokens, index: int) -> bool:
+    """Whether the variable at `index` stands between two `/`, or the ends of the resource's name."""
+    before = tokens[index - 1] if index else None
+    after = tokens[index + 1] if index + 1 < len(tokens) else "/"
+    return isinstance(before, str) and before.endswith("/") and isinstance(after, str) and after.startswith("/")
+
+
+class _OpenContext(Context):
+    """A request about a set of resources, made by a device of which not everything is known."""
+
+    def __init__(self, identity: Identity, request: Request, assumptions: Assumptions, *, coarse: bool) -> None:
+        super().__init__(identity, request, assumptions)
+        self.coarse = coarse
+        action = actions.ACTIONS.get(request.action.lower())
+        self._connects = action is not None and action.name == "iot:Connect"
+
+    def unknown(self, name: str) -> bool:
+        """Whether the variable or key may have a value, and this module does not know which."""
+        name = variables.canonical(name) if self.assumptions.variable_names_ignore_case else name
+        known = variables.known(name)
+        if known is None:
+            return False
+        identity = self.identity
+        if known.kind is Kind.CERTIFICATE:
+            return not identity.certificate
+        if name == variables.CLIENT_ID:
+            return identity.client_id == SOME_CLIENT_ID and self.values(name) is not None
+        if name == variables.SOURCE_IP:
+            return identity.source_ip is None
+        if name == variables.DOMAIN_NAME:
+            return identity.domain_name is None
+        if name == variables.THING_TYPE:
+            return identity.thing_type is None and self.is_whole_thing and not self.https
+        return variables.attribute_name(name) is not None and not identity.attributes and self.is_whole_thing and not self.https
+
+    def unknown_key(self, key: str) -> bool:
+        key = variables.canonical(key)
+        if key in variables.CONNECT_KEYS:
+            return self._connects
+        if variables.known(key) is None:
+            return not any(name.lower() == key.lower() for name in self.identity.context)
+        return self.unknown(key)
+
+    def is_open(self, tokens: Tokens, index: int) -> bool:
+        """Whether the token at `index` is a variable whose value is not known, or not to be looked at."""
+        token = tokens[index]
+        if not isinstance(token, Variable):
+            return False
+        known = variables.known(token.name)
+        unknown = self.unknown(token.name) and not (known is not None and known.is_list)
+        return unknown or (self.coarse and token.name in NAME_VARIABLES and not fills_level(tokens, index))
+
+    def depends(self, condition: Condition, known: bool) -> bool:
+        """Whether the answer of a condition depends on what is not known."""
+        if conditions.operator(condition.operator) is None:
+            return False  # cannot be evaluated, whatever the value
+        names = {name for value in condition.values for name in pattern.parse(value.text).variables}
+        if self.coarse and NAME_VARIABLES.intersection((variables.canonical(condition.key), *names)):
+            return True
+        if self.unknown_key(condition.key):
+            return True
+        return known and any(self.unknown(name) for name in names)
+
+
+def scopes(policies: Sequence[Policy]) -> tuple[Scope, ...]:
+    """The accounts and Regions that resources of these policies name in full, sorted; one made up if none does."""
+    found = {
+        Scope(arn.partition, arn.region, arn.account)
+        for policy in policies
+        for statement in policy.statements
+        for arn in (resource.arn for resource in statement.resources)
+        if arn.problem is None and _plain(arn.partition) and _plain(arn.region) and _plain(arn.account)
+    }
+    return tuple(sorted(found, key=lambda scope: (scope.partition, scope.region, scope.account))) or (Scope(),)
+
+
+def _plain(text: str) -> bool:
+    return bool(text) and not any(character in text for character in "*?$")
+
+
+def resources(policies: Sequence[Policy], assumptions: Assumptions) -> list[tuple[Resource, Tokens]]:
+    """Every resource with its tokens, variables still in them."""
+    found = []
+    for policy in policies:
+        known = policy.version == VERSION or (policy.version is None and assumptions.missing_version_knows_variables)
+        for statement in policy.statements:
+            for resource in statement.resources:
+                wanted = resource.arn.whole if known else pattern.parse(resource.text, variables=False)
+                found.append((resource, wanted.tokens))
+    return found

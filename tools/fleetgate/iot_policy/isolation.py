@@ -1,0 +1,641 @@
+"""Can a device of one type act as, speak to, listen to or steer another device, of its own type or of another?
+
+Every answer "no" is the end of an exhaustive search over all names, topics and filters (`automaton`, `thing_names`). Every "yes"
+has a witness that the evaluator has been asked about; one that it does not confirm makes the answer "undecided", and so does
+everything that cannot be searched. docs/isolation.md says what exactly is asked and why a few names stand for all.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from functools import cached_property
+
+from fleetgate.iot_policy import actions, topics
+from fleetgate.iot_policy.assumptions import DEFAULT, Assumptions, SharedSubscription
+from fleetgate.iot_policy.automaton import Grant, Requirement, Side, Tokens, Undecided, find, find_delivery
+from fleetgate.iot_policy.evaluator import Identity, Request
+from fleetgate.iot_policy.grants import SOME_CLIENT_ID, Holder, Scope
+from fleetgate.iot_policy.model import Policy
+from fleetgate.iot_policy.pattern import Pattern, Variable, Wildcard
+from fleetgate.iot_policy.thing_names import Meetings, Names, NameSpace, Shape, choose, generic, shape
+from fleetgate.iot_policy.variables import THING_NAME
+from fleetgate.iot_policy.witness import Check, confirm
+
+CONNECT, PUBLISH, RETAIN = "iot:Connect", "iot:Publish", "iot:RetainPublish"
+SUBSCRIBE, RECEIVE = "iot:Subscribe", "iot:Receive"
+#: What else can be done to a device by its client id.
+CLIENT_ACTIONS = ("iot:DeleteConnection", "iot:GetConnection", "iot:ListSubscriptions", "iot:SendDirectMessage")
+
+
+class Way(StrEnum):
+    """In which way a device reaches another."""
+
+    CONNECT = "connect"
+    PUBLISH = "publish"
+    RETAIN = "retain"
+    SUBSCRIBE = "subscribe"
+    RECEIVE = "receive"
+    SHADOW = "shadow"
+    JOBS = "jobs"
+
+
+class Verdict(StrEnum):
+    """REFUSED, of subscribe only: a filter over the other's topics is allowed, and that Receive delivers none of it is proven."""
+
+    REACHED = "reached"
+    UNDECIDED = "undecided"
+    REFUSED = "refused"
+
+
+#: A thing's name, if nothing more is known of it.
+ANY_NAME = NameSpace()
+
+
+@dataclass(frozen=True)
+class Member:
+    """A device type with its policies, or whoever holds a claim certificate.
+
+    publishes, subscribes: its declared topics, `*` as in policies, the device's name as a Variable. on_behalf_of: the types in
+    whose devices' names it is meant to publish. exclusive: how its certificates are attached, both if that is not known.
+    """
+
+    name: str
+    policies: tuple[Policy, ...]
+    names: NameSpace = ANY_NAME
+    thing_type: str | None = None
+    publishes: tuple[Tokens, ...] = ()
+    subscribes: tuple[Tokens, ...] = ()
+    on_behalf_of: tuple[str, ...] = ()
+    exclusive: tuple[bool, ...] = (False, True)
+    claim: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """One way from one type to another. rule: I01 within a type, I02 between types. checks: what the evaluator answered.
+
+    names: of the attacker and of the victim. text: the witness, a topic or a client id; filter: what is subscribed to.
+    """
+
+    attacker: str
+    victim: str
+    way: Way
+    verdict: Verdict
+    rule: str
+    message: str
+    names: tuple[str, str] = ("", "")
+    action: str = ""
+    text: str = ""
+    filter: str = ""
+    checks: tuple[Check, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Something declared that the policies do not let happen: I02 of a flow between types, I04 of a type's own topic."""
+
+    rule: str
+    member: str
+    message: str
+    action: str
+    text: str
+    undecided: bool = False
+
+
+@dataclass(frozen=True)
+class Report:
+    """reaches and gaps: everything that is not as it should be. flows: declared, from type to type, and granted."""
+
+    members: tuple[str, ...]
+    victims: tuple[str, ...]
+    reaches: tuple[Reach, ...]
+    gaps: tuple[Gap, ...]
+    flows: tuple[tuple[str, str], ...]
+
+    @property
+    def isolated(self) -> bool:
+        return not self.gaps and all(reach.verdict is Verdict.REFUSED for reach in self.reaches)
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """What must be allowed to one of the two for a candidate to be a witness."""
+
+    victim: bool
+    holder: Holder
+    action: str
+    kind: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    steps: tuple[_Step, ...]
+    message: str
+    action: str
+    text: str
+    filter: str = ""
+
+
+@dataclass
+class Fleet:
+    """All types of a fleet in one account and Region."""
+
+    members: Sequence[Member]
+    scope: Scope
+    assumptions: Assumptions = DEFAULT
+    _holders: dict[tuple[object, ...], Holder] = field(default_factory=dict)
+
+    def own(self, member: Member, name: str, *, coarse: bool = False) -> Holder:
+        """A device that is connected as itself."""
+        return self._holder(member, name, name, False, "mqtt", coarse)
+
+    def over_https(self, member: Member, name: str | None, *, coarse: bool = False) -> Holder:
+        return self._holder(member, name, name or "", False, "https", coarse)
+
+    def under(self, member: Member, name: str | None, client_id: str, *, coarse: bool = False) -> list[Holder]:
+        """A device that connects under another client id than its own name; one for each way its certificate may be attached."""
+        return [self._holder(member, name, client_id, exclusive, "mqtt", coarse) for exclusive in member.exclusive]
+
+    def _holder(self, member: Member, name: str | None, client: str, exclusive: bool, protocol: str, coarse: bool) -> Holder:
+        key = (member.name, name, client, exclusive, protocol, coarse)
+        found = self._holders.get(key)
+        if found is None:
+            identity = Identity(
+                client,
+                name,
+                attached=name is not None,
+                thing_type=member.thing_type,
+                exclusive=exclusive,
+                protocol="https" if protocol == "https" else "mqtt",
+            )
+            found = Holder(member.policies, identity, self.scope, self.assumptions, coarse)
+            self._holders[key] = found
+        return found
+
+    def is_loose(self, member: Member) -> bool:
+        """Whether it may connect under some client id that is not its name."""
+        name = None if member.claim else member.names.first
+        return any(holder.grant(CONNECT, "client").allow for holder in self.under(member, name, SOME_CLIENT_ID))
+
+
+def check(fleet: Fleet) -> Report:
+    """Answers for every ordered pair of types, and for every declared topic."""
+    return _Checker(fleet).report()
+
+
+class _Checker:
+    def __init__(self, fleet: Fleet) -> None:
+        self.fleet = fleet
+        self.members = fleet.members
+        self.victims = [number for number, member in enumerate(fleet.members) if not member.claim]
+        self.by_name = {member.name: member for member in fleet.members}
+        self._shapes: dict[tuple[str, bool], Shape] = {}
+
+    def report(self) -> Report:
+        reaches: list[Reach] = []
+        ordinary = self._candidates()
+        for number, attacker in enumerate(self.members):
+            for other in self.victims:
+                victim = self.members[other]
+                if self._is_special(number, other):
+                    reaches += self._special(attacker, victim)
+                elif (number, other) in ordinary:
+                    names = generic(attacker.names, victim.names)
+                    reaches += self._search(attacker, victim, Names(names, True))
+        gaps = [gap for number in self.victims for gap in (*self._missing_flows(number), *self._dead_topics(number))]
+        missing = {gap.member for gap in gaps if gap.rule == "I02"}
+        flows = [(m.name, other) for m in self.members for other in m.on_behalf_of if f"{m.name} {other}" not in missing]
+        return Report(
+            tuple(member.name for member in self.members),
+            tuple(self.members[number].name for number in self.victims),
+            tuple(reaches),
+            tuple(gaps),
+            tuple(flows),
+        )
+
+    # -- which pairs need a search
+
+    def _shape(self, member: Member, *, coarse: bool = False) -> Shape:
+        key = (member.name, coarse)
+        if key not in self._shapes:
+            meant = (*member.publishes, *member.subscribes)
+            self._shapes[key] = shape(member.policies, self.fleet.scope, self.fleet.assumptions, meant, coarse=coarse)
+        return self._shapes[key]
+
+    @cached_property
+    def _meetings(self) -> Meetings:
+        return Meetings([self._shape(one) for one in self.members], [None if one.claim else one.names for one in self.members])
+
+    def _is_special(self, attacker: int, victim: int) -> bool:
+        one, two = self.members[attacker].names, self.members[victim].names
+        return self._meetings.special(attacker, victim) or generic(one, two) != ((one.first, two.second),)
+
+    def _candidates(self) -> set[tuple[int, int]]:
+        """Pairs that the beginnings of their patterns do not tell apart, with the one pair of names that is enough."""
+        asked: list[_Heads] = []
+        offered: list[_Heads] = []
+        for member in self.members:
+            asked.append(self._asked(member))
+            offered.append(self._offered(member) if not member.claim else _Heads())
+        sending = _join([heads.topics for heads in asked], [heads.topics for heads in offered])
+        receiving = _join([heads.received for heads in asked], [heads.sent for heads in offered])
+        receiving &= _join([heads.filters for heads in asked], [heads.sent for heads in offered])
+        subscribing = _join([heads.filters for heads in asked], [heads.sent for heads in offered])
+        clients = _join([heads.clients for heads in asked], [heads.clients for heads in offered])
+        things = _join([heads.things for heads in asked], [heads.things for heads in offered])
+        return sending | receiving | subscribing | clients | things
+
+    def _asked(self, member: Member) -> _Heads:
+        name = None if member.claim else member.names.first
+        holders = [] if name is None else [self.fleet.own(member, name)]
+        loose = self.fleet.under(member, name, SOME_CLIENT_ID) if self.fleet.is_loose(member) else []
+        https = self.fleet.over_https(member, name)
+        heads = _Heads()
+        for holder in (*holders, *loose):
+            heads.received.update(holder.grant(RECEIVE, "topic").heads)
+            heads.filters.update(_filter_heads(holder.grant(SUBSCRIBE, "topicfilter")))
+        for holder in (*holders, *loose, https):
+            heads.topics.update(holder.grant(PUBLISH, "topic").heads)
+        for holder in loose:
+            heads.clients.update(holder.grant(CONNECT, "client").heads)
+        for action in CLIENT_ACTIONS:
+            heads.clients.update(https.grant(action, "client").heads)
+        for action in (*actions.SHADOW_ACTIONS, *actions.JOB_ACTIONS):
+            heads.things.update(https.grant(action, "thing").heads)
+        return heads
+
+    def _offered(self, member: Member) -> _Heads:
+        name = member.names.second
+        holder = self.fleet.own(member, name)
+        own = f"$aws/things/{name}/"
+        sent = (*holder.grant(PUBLISH, "topic").heads, *holder.grant(RECEIVE, "topic", naming=True).heads, own)
+        reached = (*holder.grant(RECEIVE, "topic").heads, *holder.grant(PUBLISH, "topic", naming=True).heads, own)
+        return _Heads(set(reached), set(), set(sent), set(), {name}, {name})
+
+    # -- one pair of types
+
+    def _special(self, attacker: Member, victim: Member) -> list[Reach]:
+        names = choose(self._shape(attacker), attacker.names, self._shape(victim), victim.names)
+        reaches = self._search(attacker, victim, names)
+        if names.complete:
+            return reaches
+        # Take every name that does not fill its level for anything: what is impossible even then is impossible.
+        done = {reach.way for reach in reaches if reach.verdict is Verdict.REACHED}
+        coarse = choose(self._shape(attacker, coarse=True), attacker.names, self._shape(victim, coarse=True), victim.names)
+        found = {reach.way: reach for reach in reaches}
+        why = "a variable that does not fill a level of its own lets names overlap"
+        for reach in self._search(attacker, victim, coarse, coarse=True):
+            if reach.way not in done and reach.verdict is not Verdict.REFUSED:
+                found.setdefault(
+                    reach.way, replace(reach, verdict=Verdict.UNDECIDED, message=f"{reach.message}: {why}", checks=())
+                )
+        if not coarse.complete:
+            for way in Way:
+                if way is not Way.SUBSCRIBE and way not in found:
+                    found[way] = self._reach(attacker, victim, way, Verdict.UNDECIDED, f"cannot be told: {why}")
+        return list(found.values())
+
+    def _search(self, attacker: Member, victim: Member, names: Names, *, coarse: bool = False) -> list[Reach]:
+        found: dict[Way, Reach] = {}
+        for mine, others in names.pairs:
+            pair = _Pair(self.fleet, attacker, victim, None if attacker.claim else mine, others, coarse)
+            real = attacker.names.holds(mine) and victim.names.holds(others) and not coarse
+            for way in Way:
+                if way in found and found[way].verdict is Verdict.REACHED:
+                    continue
+                for reach in self._answers(pair, way, real=real):
+                    if way not in found or reach.verdict is Verdict.REACHED:
+                        found[way] = reach
+                    if reach.verdict is not Verdict.UNDECIDED:
+                        break
+        if Way.RECEIVE in found:
+            found.pop(Way.SUBSCRIBE, None)
+        return [found[way] for way in Way if way in found]
+
+    def _answers(self, pair: _Pair, way: Way, *, real: bool) -> Iterator[Reach]:
+        """What the automata find for two names, each held against the evaluator. real: devices can have these names."""
+        nothing = self._reach(pair.attacker, pair.of, way, Verdict.UNDECIDED, "")
+        try:
+            for candidate in pair.candidates(way):
+                reach = replace(
+                    nothing,
+                    names=pair.names,
+                    message=candidate.message,
+                    action=candidate.action,
+                    text=candidate.text,
+                    filter=candidate.filter,
+                )
+                checks = self._confirmed(candidate, pair) if real else None
+                if checks is not None:
+                    verdict = Verdict.REFUSED if way is Way.SUBSCRIBE else Verdict.REACHED
+                    yield replace(reach, verdict=verdict, checks=checks)
+                elif way is not Way.SUBSCRIBE:
+                    why = "the evaluator does not confirm it" if real else "no device is known to have such a name"
+                    yield replace(reach, message=f"{candidate.message}: {why}")
+        except Undecided as error:
+            if way is not Way.SUBSCRIBE:  # what is delivered is settled without it
+                yield replace(nothing, message=str(error))
+
+    def _confirmed(self, candidate: _Candidate, pair: _Pair) -> tuple[Check, ...] | None:
+        checks: list[Check] = []
+        for victim in (False, True):
+            steps = [step for step in candidate.steps if step.victim is victim]
+            if steps:
+                requests = [Request(step.action, self.fleet.scope.arn(step.kind, step.text)) for step in steps]
+                found = confirm(steps[0].holder, requests, connects=not victim, never=pair.names)
+                if found is None:
+                    return None
+                checks += found
+        return tuple(checks)
+
+    def _reach(self, attacker: Member, victim: Member, way: Way, verdict: Verdict, message: str) -> Reach:
+        return Reach(attacker.name, victim.name, way, verdict, "I01" if attacker.name == victim.name else "I02", message)
+
+    # -- what is meant to work
+
+    def _missing_flows(self, number: int) -> Iterator[Gap]:
+        member = self.members[number]
+        for other_name in member.on_behalf_of:
+            other = self.by_name[other_name]
+            names = choose(self._shape(member), member.names, self._shape(other), other.names)
+            for mine, others in names.pairs:
+                allowed = self.fleet.own(member, mine).grant(PUBLISH, "topic")
+                gap = self._not_covered("I02", f"{member.name} {other_name}", PUBLISH, _bound(other.publishes, others), allowed)
+                if gap is not None and member.names.holds(mine) and other.names.holds(others):
+                    what = f"{member.name} is declared to publish on behalf of {other_name}, and may not publish to {gap.text}"
+                    yield replace(gap, message=what)
+                    break
+
+    def _dead_topics(self, number: int) -> Iterator[Gap]:
+        member = self.members[number]
+        if not member.publishes and not member.subscribes:
+            return
+        own_shape = self._shape(member)
+        for name in dict.fromkeys(one for one, _ in choose(own_shape, member.names, own_shape, member.names).pairs):
+            if not member.names.holds(name):
+                continue
+            found = list(self._dead_topics_of(member, name))
+            if found:
+                yield from found
+                return
+
+    def _dead_topics_of(self, member: Member, name: str) -> Iterator[Gap]:
+        holder = self.fleet.own(member, name)
+        every: tuple[tuple[str, str, tuple[Tokens, ...], str], ...] = (
+            (CONNECT, "client", ((name,),), "connect as itself"),
+            *((PUBLISH, "topic", (tokens,), "publish to") for tokens in _bound(member.publishes, name)),
+            *((SUBSCRIBE, "topicfilter", (tokens,), "subscribe to") for tokens in _bound(member.subscribes, name)),
+            *((RECEIVE, "topic", (tokens,), "receive") for tokens in _bound(member.subscribes, name)),
+            *((action, kind, ((text,),), verb) for action, kind, text, verb in _shadow_and_jobs(name)),
+        )
+        for action, kind, globs, verb in every:
+            gap = self._not_covered("I04", member.name, action, globs, holder.grant(action, kind))
+            if gap is not None:
+                what = "connect as itself" if action == CONNECT else f"{verb} {gap.text}"
+                yield replace(gap, message=f"{member.name} is meant to {what}, and may not")
+
+    def _not_covered(self, rule: str, member: str, action: str, globs: tuple[Tokens, ...], allowed: Grant) -> Gap | None:
+        try:
+            text = find([Requirement(Grant(Side(globs))), Requirement(allowed, False)], never="+#\0")
+        except Undecided as error:
+            return Gap(rule, member, "", action, str(error), undecided=True)
+        return None if text is None else Gap(rule, member, "", action, text)
+
+
+@dataclass
+class _Heads:
+    """Beginnings of texts: topics published to, topics received, topics sent, filters, client ids, things."""
+
+    topics: set[str] = field(default_factory=set)
+    received: set[str] = field(default_factory=set)
+    sent: set[str] = field(default_factory=set)
+    filters: set[str] = field(default_factory=set)
+    clients: set[str] = field(default_factory=set)
+    things: set[str] = field(default_factory=set)
+
+
+class _Pair:
+    """Two devices with names: the attacker in every situation it can bring about, and the other, connected as itself."""
+
+    def __init__(self, fleet: Fleet, attacker: Member, victim: Member, mine: str | None, others: str, coarse: bool) -> None:
+        self.fleet = fleet
+        self.attacker = attacker
+        self.of = victim
+        self.names = (mine or "", others)
+        self.others = others
+        self.victim = fleet.own(victim, others, coarse=coarse)
+        self.own = [] if mine is None else [fleet.own(attacker, mine, coarse=coarse)]
+        self.https = fleet.over_https(attacker, mine, coarse=coarse)
+        self.as_other: list[Holder] = []
+        self.under_any: list[Holder] = []
+        if fleet.is_loose(attacker):
+            self.as_other = [one for one in fleet.under(attacker, mine, others, coarse=coarse) if _contains(one, CONNECT, others)]
+            self.under_any = fleet.under(attacker, mine, SOME_CLIENT_ID, coarse=coarse)
+        self.shadow = _topic_tree(f"$aws/things/{others}/shadow/")
+        self.jobs = _topic_tree(f"$aws/things/{others}/jobs/")
+        reserved = Grant(self.shadow.allow | self.jobs.allow)
+        self.ordinary = Requirement(reserved, False)
+        meant = _bound(victim.publishes, others) if victim.name in attacker.on_behalf_of else ()
+        self.not_meant = [Requirement(Grant(Side(meant)), False)] if meant else []
+        meant = _bound(attacker.publishes, mine) if mine and attacker.name in victim.on_behalf_of else ()
+        self.not_meant_for_me = [Requirement(Grant(Side(meant)), False)] if meant else []
+        self.shared = fleet.assumptions.shared_subscription is SharedSubscription.WHOLE
+
+    @property
+    def connected(self) -> list[Holder]:
+        return [*self.own, *self.as_other, *self.under_any]
+
+    def candidates(self, way: Way) -> Iterator[_Candidate]:
+        if way is Way.CONNECT:
+            yield from self._connect()
+        elif way is Way.PUBLISH:
+            yield from self._publish((PUBLISH,), self.not_meant)
+        elif way is Way.RETAIN:
+            yield from self._publish((RETAIN, PUBLISH), [])
+        elif way is Way.RECEIVE:
+            yield from self._receive(delivered=True)
+        elif way is Way.SUBSCRIBE:
+            yield from self._receive(delivered=False)
+        elif way is Way.SHADOW:
+            yield from self._reserved(self.shadow, actions.SHADOW_ACTIONS, "shadow")
+        else:
+            yield from self._reserved(self.jobs, actions.JOB_ACTIONS, "jobs")
+
+    def _connect(self) -> Iterator[_Candidate]:
+        for holder in self.as_other:
+            step = _Step(False, holder, CONNECT, "client", self.others)
+            yield _Candidate((step,), "connects under the other's name", CONNECT, self.others)
+        for action in CLIENT_ACTIONS:
+            if _contains(self.https, action, self.others):
+                step = _Step(False, self.https, action, "client", self.others)
+                yield _Candidate((step,), "acts on the other's connection", action, self.others)
+
+    def _publish(self, wanted: tuple[str, ...], besides: list[Requirement]) -> Iterator[_Candidate]:
+        verb = "publishes" if wanted == (PUBLISH,) else "leaves a retained message"
+        in_its_name = self.victim.grant(PUBLISH, "topic", naming=True)
+        received = self.victim.grant(RECEIVE, "topic")
+        for holder in (*self.connected, self.https):
+            sent = [holder.grant(action, "topic") for action in wanted]
+            required = [*map(Requirement, sent), self.ordinary, *besides]
+            if _meet(*sent, in_its_name):
+                topic = find([*required, Requirement(in_its_name)], never="+#\0")
+                if topic is not None:
+                    steps = [_Step(False, holder, action, "topic", topic) for action in reversed(wanted)]
+                    steps.append(_Step(True, self.victim, PUBLISH, "topic", topic))
+                    yield _Candidate(tuple(steps), f"{verb} in the other's name", wanted[0], topic)
+            if _meet(*sent, received):
+                subscribed = self.victim.grant(SUBSCRIBE, "topicfilter")
+                found = find_delivery(subscribed, [*required, Requirement(received)], shared=self.shared)
+                if found is not None:
+                    text, topic = found
+                    steps = [_Step(False, holder, action, "topic", topic) for action in reversed(wanted)]
+                    steps.append(_Step(True, self.victim, SUBSCRIBE, "topicfilter", text))
+                    steps.append(_Step(True, self.victim, RECEIVE, "topic", topic))
+                    yield _Candidate(tuple(steps), f"{verb} what the other receives", wanted[0], topic, text)
+
+    def _receive(self, *, delivered: bool) -> Iterator[_Candidate]:
+        for holder in self.connected:
+            subscribed = holder.grant(SUBSCRIBE, "topicfilter")
+            if not subscribed.allow:
+                continue
+            allowed = [holder.grant(RECEIVE, "topic")] if delivered else []
+            for action, target, besides, message in (
+                (PUBLISH, self.victim.grant(PUBLISH, "topic"), self.not_meant_for_me, "receives what the other publishes"),
+                (RECEIVE, self.victim.grant(RECEIVE, "topic", naming=True), [], "receives what is sent to the other"),
+            ):
+                if not _meet(*allowed, target) or not _heads_meet(_filter_heads(subscribed), target.heads):
+                    continue
+                required = [*map(Requirement, allowed), Requirement(target), self.ordinary, *besides]
+                found = find_delivery(subscribed, required, shared=self.shared)
+                if found is None:
+                    continue
+                text, topic = found
+                steps = [_Step(False, holder, SUBSCRIBE, "topicfilter", text)]
+                steps += [_Step(False, holder, RECEIVE, "topic", topic)] if delivered else []
+                steps.append(_Step(True, self.victim, action, "topic", topic))
+                if not delivered:
+                    message = f"may subscribe to a filter for {message.removeprefix('receives ')}; nothing of it is delivered"
+                yield _Candidate(tuple(steps), message, RECEIVE if delivered else SUBSCRIBE, topic, text)
+
+    def _reserved(self, tree: Grant, names: Sequence[str], what: str) -> Iterator[_Candidate]:
+        for holder in (*self.connected, self.https):
+            sent = holder.grant(PUBLISH, "topic")
+            if _meet(sent, tree):
+                topic = find([Requirement(sent), Requirement(tree)], never="+#\0")
+                if topic is not None:
+                    step = _Step(False, holder, PUBLISH, "topic", topic)
+                    yield _Candidate((step,), f"writes to the other's {what}", PUBLISH, topic)
+        for holder in self.connected:
+            received, subscribed = holder.grant(RECEIVE, "topic"), holder.grant(SUBSCRIBE, "topicfilter")
+            if _meet(received, tree) and _heads_meet(_filter_heads(subscribed), tree.heads):
+                found = find_delivery(subscribed, [Requirement(received), Requirement(tree)], shared=self.shared)
+                if found is not None:
+                    text, topic = found
+                    steps = (_Step(False, holder, SUBSCRIBE, "topicfilter", text), _Step(False, holder, RECEIVE, "topic", topic))
+                    yield _Candidate(steps, f"listens to the other's {what}", RECEIVE, topic, text)
+        thing = Grant(Side(((self.others,), (f"{self.others}/", Wildcard.ANY))))
+        for action in names:
+            allowed = self.https.grant(action, "thing")
+            if _meet(allowed, thing):
+                text_found = find([Requirement(allowed), Requirement(thing)])
+                if text_found is not None:
+                    step = _Step(False, self.https, action, "thing", text_found)
+                    yield _Candidate((step,), f"calls the API for the other's {what}", action, text_found)
+
+
+def _topic_tree(prefix: str) -> Grant:
+    return Grant(Side(((prefix, Wildcard.ONE, Wildcard.ANY),)))
+
+
+def _contains(holder: Holder, action: str, name: str) -> bool:
+    grant = holder.grant(action, "client")
+    return bool(grant.allow) and grant.holds([nfa.after(nfa.initial, name) for nfa in grant.nfas])
+
+
+def _bound(globs: Iterable[Tokens], name: str) -> tuple[Tokens, ...]:
+    """Declared topics of the device `name`."""
+    return tuple((Pattern("", glob).bind(lambda _: (name,)) or Pattern("", ())).tokens for glob in globs)
+
+
+def declared(text: str) -> Tokens:
+    """A topic of the catalogue, `{thing}` for the device's name and `*` for anything, as tokens."""
+    tokens: list[object] = []
+    for index, part in enumerate(text.split("{thing}")):
+        if index:
+            tokens.append(Variable(THING_NAME))
+        for number, piece in enumerate(part.split("*")):
+            if number:
+                tokens.append(Wildcard.ANY)
+            if piece:
+                tokens.append(piece)
+    return tuple(tokens)  # type: ignore[arg-type]
+
+
+def _shadow_and_jobs(name: str) -> Iterator[tuple[str, str, str, str]]:
+    """What every device of the catalogue uses [Device Shadow MQTT topics; jobs MQTT API]."""
+    shadow, jobs = f"$aws/things/{name}/shadow", f"$aws/things/{name}/jobs"
+    sent = [f"{shadow}/get", f"{shadow}/update", f"{jobs}/get", f"{jobs}/start-next", f"{jobs}/$next/get", f"{jobs}/job-1/update"]
+    heard = [f"{shadow}/{verb}/{answer}" for verb in ("get", "update") for answer in ("accepted", "rejected")]
+    heard += [f"{shadow}/update/delta", f"{jobs}/notify", f"{jobs}/notify-next", f"{jobs}/get/accepted"]
+    heard += [f"{jobs}/start-next/accepted", f"{jobs}/job-1/update/accepted"]
+    for topic in sent:
+        yield PUBLISH, "topic", topic, "publish to"
+    for topic in heard:
+        yield SUBSCRIBE, "topicfilter", topic, "subscribe to"
+        yield RECEIVE, "topic", topic, "receive"
+
+
+def _filter_heads(grant: Grant) -> tuple[str, ...]:
+    """Texts of which a topic must begin with one if a filter of the grant matches it."""
+    return tuple({_filter_head(head) for head in grant.heads})
+
+
+def _filter_head(head: str) -> str:
+    if topics.SHARE.startswith(head[: len(topics.SHARE)]):
+        return ""
+    for wildcard in "+#":
+        head = head.partition(wildcard)[0]
+    return head.rstrip("/")  # `a/#` matches `a`
+
+
+def _meet(*grants: Grant) -> bool:
+    """Whether, by the beginnings of their patterns, a text may be in all of them."""
+    if not all(grant.allow for grant in grants):
+        return False
+    first, *others = grants
+    return all(_heads_meet(first.heads, other.heads) for other in others)
+
+
+def _heads_meet(one: Iterable[str], two: Sequence[str]) -> bool:
+    return any(a.startswith(b) or b.startswith(a) for a in one for b in two)
+
+
+def _join(asked: Sequence[set[str]], offered: Sequence[set[str]]) -> set[tuple[int, int]]:
+    """The pairs in which a beginning of the one begins with one of the other's, or the other way round."""
+    owners: dict[str, list[int]] = {}
+    for number, heads in enumerate(offered):
+        for head in heads:
+            owners.setdefault(head, []).append(number)
+    known = sorted(owners)
+    lengths = sorted({len(head) for head in known})
+    found: set[tuple[int, int]] = set()
+    answers: dict[str, list[int]] = {}
+    for number, heads in enumerate(asked):
+        for head in heads:
+            if head not in answers:
+                meeting: list[int] = []
+                for length in lengths:
+                    if length >= len(head):
+                        break
+                    meeting += owners.get(head[:length], ())
+                index = bisect_left(known, head)
+                while index < len(known) and known[index].startswith(head):
+                    meeting += owners[known[index]]
+                    index += 1
+                answers[head] = meeting
+            found.update((number, other) for other in answers[head])
+    return found

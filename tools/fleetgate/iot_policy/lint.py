@@ -1,0 +1,304 @@
+"""Runs the rules over documents and turns their hits into findings with a place.
+
+A document knows the way from a JSON pointer back to the file that a person edits. Whether that is the document itself, a Jinja
+template or a string inside a plan is the document's business and not the rules'.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from fleetgate.iot_policy import documents, model, rules, source
+from fleetgate.iot_policy.rule import Bundle, Hit, Rule, Severity, Subject
+from fleetgate.iot_policy.source import Pointer, Position, Source, SourceError
+
+if TYPE_CHECKING:
+    from fleetgate.iot_policy.plan import Plan, Resource
+    from fleetgate.iot_policy.provisioning import Created, Template
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """line, column: from 1, in `file`. pointer: into the document that was read. said: to be put before the message."""
+
+    file: str
+    line: int
+    column: int
+    pointer: Pointer
+    said: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """line, column: from 1, in `file`, where a person mends it. pointer: into the document that was judged.
+
+    statement: the Sid of the policy statement, if it stands in one that has a Sid.
+    """
+
+    rule: str
+    severity: Severity
+    file: str
+    line: int
+    column: int
+    pointer: Pointer
+    message: str
+    fix: str
+    witness: str | None = None
+    statement: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """value: the parsed document. text: as it will be sent, if known. source: if it is a whole text, that text with its places."""
+
+    name: str
+    value: Any
+    text: str | None
+    locate: Callable[[Pointer], Place]
+    source: Source | None = None
+
+
+def whole(file: str, source: Source, name: str | None = None) -> Document:
+    """A document that is a file."""
+
+    def locate(pointer: Pointer) -> Place:
+        position = source.position(pointer)
+        return Place(file, position.line, position.column, pointer)
+
+    return Document(name or file, source.value, source.text, locate, source)
+
+
+def part(outer: Document, base: Pointer, name: str) -> Document:
+    """An object at `base` inside another document."""
+    return Document(name, source.at(outer.value, base), None, lambda pointer: outer.locate(base + pointer))
+
+
+def embedded(outer: Document, base: Pointer, inner: Source, name: str) -> Document:
+    """A document that is a string at `base` inside another. Places are exact to the character if the outer one is a file."""
+
+    def locate(pointer: Pointer) -> Place:
+        return _inside(outer, base, inner.offset(pointer), f"{name} {pointer}".rstrip())
+
+    return Document(name, inner.value, inner.text, locate, inner)
+
+
+def _inside(outer: Document, base: Pointer, inner: int, said: str) -> Place:
+    """The place of character `inner` of the string at `base`."""
+    place = outer.locate(base)
+    if outer.source is not None:
+        start = outer.source.offset(base)
+        if outer.source.text[start : start + 1] == '"':
+            position = source.position_at(outer.source.text, source.offset_in_string(outer.source.text, start, inner))
+            place = replace(place, line=position.line, column=position.column)
+    return replace(place, said=said)
+
+
+def read(data: str | bytes, file: str) -> tuple[Source | None, list[Finding]]:
+    """The parsed text, or None, and what is wrong with it as a text."""
+    try:
+        parsed = source.parse(data)
+    except SourceError as error:
+        return None, [not_json(Place(file, error.position.line, error.position.column, ""), str(error))]
+    return parsed, list(lint_duplicates(whole(file, parsed)))
+
+
+def not_json(place: Place, message: str, fix: str = "mend the text there") -> Finding:
+    """The finding for a text that cannot be parsed, or rendered into one that can."""
+    return _finding(rules.by_id()["S01"], Hit("", message, fix), lambda _: place, None)
+
+
+def lint_policies(policies: Sequence[Document], context: Bundle | None = None) -> list[Finding]:
+    """Findings of policies. context: what is known about the device that has exactly these; its `policies` are filled in here.
+
+    Without it every policy is judged by itself, and nothing that needs the others is asked.
+    """
+    findings: list[Finding] = []
+    readable: list[tuple[Document, model.Policy]] = []
+    for document in policies:
+        if isinstance(document.value, dict) and (mistaken := documents.iam(document.value)):
+            findings.append(_finding(rules.by_id()[mistaken[0]], mistaken[1], document.locate, document.value))
+            continue
+        policy = model.read(document.value, document.name, document.text)
+        readable.append((document, policy))
+        findings += _run(rules.of(Subject.POLICY), policy, document)
+        if context is None:
+            findings += _run_bundle(Bundle((policy,)), [document])
+    if context is not None and readable:
+        findings += lint_bundle(readable, context)
+    return findings
+
+
+def lint_bundle(members: Sequence[tuple[Document, model.Policy]], context: Bundle) -> list[Finding]:
+    """Findings that only policies together give."""
+    bundle = replace(context, policies=tuple(policy for _, policy in members))
+    return list(_run_bundle(bundle, [document for document, _ in members]))
+
+
+def lint_template(document: Document, **known: Any) -> list[Finding]:
+    """Findings of a provisioning template, and of the policies that are written out in it. known: Template's other fields."""
+    from fleetgate.iot_policy import provisioning
+
+    if not isinstance(document.value, dict):
+        kind = type(document.value).__name__
+        return [not_json(document.locate(""), f"a provisioning template is an object, this is a {kind}", "write an object")]
+    text = document.text if document.text is not None else _compact(document.value)
+    template = provisioning.Template(document.value, len(text.strip()), **known)
+    findings = list(_run(rules.of(Subject.TEMPLATE), template, document))
+    findings += lint_policies(list(_written_out(template, document, findings)))
+    return findings
+
+
+def _written_out(template: Template, document: Document, findings: list[Finding]) -> Iterator[Document]:
+    for resource in template.of("AWS::IoT::Policy"):
+        given, base = resource.properties.get("PolicyDocument"), resource.at("PolicyDocument")
+        if isinstance(given, str):
+            inner = _inner(document, base, given, resource.name, findings)
+            if inner is not None:
+                yield inner
+        elif isinstance(given, dict) and "Statement" in given:
+            yield part(document, base, resource.name)
+
+
+def _inner(outer: Document, base: Pointer, text: str, name: str, findings: list[Finding]) -> Document | None:
+    """The document in a string; one that is not JSON becomes a finding."""
+    try:
+        parsed = source.parse(text)
+    except SourceError as error:
+        offset = source.offset_at(text, error.position)
+        findings.append(not_json(_inside(outer, base, offset, name), str(error)))
+        return None
+    document = embedded(outer, base, parsed, name)
+    findings += lint_duplicates(document)
+    return document
+
+
+def lint_plan(document: Document) -> tuple[list[Finding], list[str]]:
+    """Findings of a Terraform plan, and what could not be looked at because it is known only after apply."""
+    from fleetgate.iot_policy import plan as plans
+
+    plan = plans.read(document.value)
+    findings = list(_run(rules.of(Subject.PLAN), plan, document))
+    notes: list[str] = []
+    policies: dict[str, tuple[Document, model.Policy]] = {}
+    for resource, inner in _embedded(plan, document, "aws_iot_policy", "policy", findings, notes):
+        findings += lint_policies([inner])
+        if isinstance(inner.value, dict) and documents.iam(inner.value) is None:
+            policies[resource.address] = (inner, model.read(inner.value, inner.name, inner.text))
+    findings += _bundles(plan, policies)
+    created = _created(plan)
+    for resource, inner in _embedded(plan, document, "aws_iot_provisioning_template", "template_body", findings, notes):
+        findings += lint_template(
+            inner,
+            name=resource.text("name"),
+            fleet=resource.text("type") in (None, "FLEET_PROVISIONING"),
+            hook=bool(resource.values.get("pre_provisioning_hook")) or "pre_provisioning_hook" in resource.unknown,
+            enabled=resource.values.get("enabled") if "enabled" not in resource.unknown else None,
+            created=created,
+        )
+    return findings, notes
+
+
+def _embedded(
+    plan: Plan, document: Document, type: str, attribute: str, findings: list[Finding], notes: list[str]
+) -> Iterator[tuple[Resource, Document]]:
+    for resource in plan.of(type):
+        text = resource.text(attribute)
+        if text is None:
+            notes.append(f"{resource.address}: its {attribute} is known only after apply, and was not looked at")
+            continue
+        inner = _inner(document, f"{resource.pointer}/{attribute}", text, resource.address, findings)
+        if inner is not None:
+            yield resource, inner
+
+
+def _bundles(plan: Plan, policies: dict[str, tuple[Document, model.Policy]]) -> Iterator[Finding]:
+    templates = tuple(name for r in plan.of("aws_iot_provisioning_template") if (name := r.text("name")))
+    context = Bundle((), account=plan.account, region=plan.region, templates=templates)
+    attached = set()
+    any_group = any(target.is_group for target in plan.targets)
+    for attachments in plan.targets.values():
+        known = [policies[a.policy.address] for a in attachments if a.policy and a.policy.address in policies]
+        attached.update(a.policy.address for a in attachments if a.policy)
+        # Only where every part is in the plan can anything be said to be missing.
+        complete = len(known) == len(attachments) and not any_group
+        if known:
+            yield from lint_bundle(known, replace(context, complete=complete))
+    for address, member in policies.items():
+        if address not in attached:
+            yield from lint_bundle([member], context)
+
+
+def _created(plan: Plan) -> Created:
+    from fleetgate.iot_policy.provisioning import Created
+
+    types = {
+        "policy": "aws_iot_policy",
+        "thing type": "aws_iot_thing_type",
+        "thing group": "aws_iot_thing_group",
+        "billing group": "aws_iot_billing_group",
+    }
+    names = {kind: frozenset(filter(None, (r.text("name") for r in plan.of(type)))) for kind, type in types.items()}
+    unknown = frozenset(kind for kind, type in types.items() if any(r.text("name") is None for r in plan.of(type)))
+    return Created(names["policy"], names["thing type"], names["thing group"], names["billing group"], unknown)
+
+
+def tidy(findings: Iterable[Finding]) -> list[Finding]:
+    """In the order of files and lines, each once: a policy is judged alone and in every bundle, a template for every type."""
+    unique: dict[tuple[Any, ...], Finding] = {}
+    for finding in findings:
+        unique.setdefault((finding.file, finding.line, finding.column, finding.rule, finding.pointer, finding.message), finding)
+    return sorted(unique.values(), key=lambda f: (f.file, f.line, f.column, -f.severity, f.rule, f.pointer, f.message))
+
+
+def lint_duplicates(document: Document) -> Iterator[Finding]:
+    """Keys that stand twice, of a document that has a text."""
+    if document.source is not None and document.source.has_duplicates:
+        yield from _run(rules.of(Subject.TEXT), document.source, document)
+
+
+def _run(chosen: Iterable[Rule[Any]], subject: Any, document: Document) -> Iterator[Finding]:
+    for rule in chosen:
+        for hit in rule.check(subject):
+            yield _finding(rule, hit, document.locate, document.value)
+
+
+def _run_bundle(bundle: Bundle, members: Sequence[Document]) -> Iterator[Finding]:
+    for rule in rules.of(Subject.BUNDLE):
+        for hit in rule.check(bundle):
+            document = members[hit.policy]
+            yield _finding(rule, hit, document.locate, document.value)
+
+
+def _finding(rule: Rule[Any], hit: Hit, locate: Callable[[Pointer], Place], value: Any) -> Finding:
+    place = locate(hit.pointer)
+    message = f"{place.said}: {hit.message}" if place.said else hit.message
+    return Finding(
+        rule.id,
+        rule.severity,
+        place.file,
+        place.line,
+        place.column,
+        place.pointer,
+        message,
+        hit.fix,
+        hit.witness,
+        _sid(value, hit.pointer),
+    )
+
+
+def _sid(value: Any, pointer: Pointer) -> str | None:
+    """Of the statement that a pointer leads into."""
+    parts = pointer.split("/")
+    statement = value.get("Statement") if isinstance(value, dict) and parts[1:2] == ["Statement"] else None
+    if isinstance(statement, list) and len(parts) > 2 and parts[2].isdigit() and int(parts[2]) < len(statement):
+        statement = statement[int(parts[2])]
+    sid = statement.get("Sid") if isinstance(statement, dict) else None
+    return sid if isinstance(sid, str) else None
+
+
+def _compact(value: Any) -> str:
+    import json
+
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)

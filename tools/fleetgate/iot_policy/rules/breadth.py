@@ -1,0 +1,416 @@
+"""B: who a policy lets a device be, and how far it reaches beyond the device's own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from fleetgate.iot_policy import actions, view
+from fleetgate.iot_policy.model import Policy, Resource
+from fleetgate.iot_policy.pattern import Pattern, Variable, Wildcard
+from fleetgate.iot_policy.rule import Bundle, Hit, Severity, Subject, rule
+from fleetgate.iot_policy.rules.examples import ARN, CONNECT, THING, allow, policy
+from fleetgate.iot_policy.view import RECEIVE, SELF, SENDING, STRANGERS, SUBSCRIBE, Grant
+
+_PERMISSIVE = "https://docs.aws.amazon.com/iot-device-defender/latest/devguide/audit-chk-iot-policy-permissive.html"
+_PUB_SUB = "https://docs.aws.amazon.com/iot/latest/developerguide/pub-sub-policy.html"
+_RESERVED = "https://docs.aws.amazon.com/iot/latest/developerguide/reserved-topics.html"
+_CLAIM = "https://docs.aws.amazon.com/iot/latest/developerguide/provision-wo-cert.html"
+_THING_NAME = "${iot:Connection.Thing.ThingName}"
+_PUBLISH = allow("iot:Publish", f"{ARN}:topic/plant/{THING}/state")
+_THINGS = "$aws/things/"
+
+
+def _prefix(resource: Resource) -> str:
+    """`arn:aws:iot:<region>:<account>` of an ARN, to write another one."""
+    arn = resource.arn
+    return (
+        f"arn:{arn.partition}:iot:{arn.region}:{arn.account}" if arn.kind not in (None, "*") else "arn:aws:iot:<region>:<account>"
+    )
+
+
+@rule(
+    id="B01",
+    title="Connects under any client id",
+    severity=Severity.CRITICAL,
+    why="Who connects under another device's client id throws that device off, and whatever is granted to the client id is his."
+    " Policies of thing groups are passed by, too, for they hold for a client id that is a thing's name.",
+    source=_PERMISSIVE,
+    fails=policy(allow("iot:Connect", f"{ARN}:client/*")),
+    passes=policy(CONNECT),
+)
+def any_client(document: Policy) -> Iterator[Hit]:
+    """One hit a statement."""
+    told = None
+    for statement, resource in document.view.allow.get(view.CONNECT, ()):
+        if statement is told or view.pinned(statement, resource) or not view.any_client(resource) or view.guarded((document,)):
+            continue
+        told = statement
+        fix = f'write {_prefix(resource)}:client/{_THING_NAME}, with "Bool": {{"iot:Connection.Thing.IsAttached": "true"}}'
+        yield Hit(resource.pointer, f"{resource.text:.200} lets a device connect as any other", fix, STRANGERS[0])
+
+
+@rule(
+    id="B02",
+    title="Reaches other things' shadows and jobs",
+    severity=Severity.CRITICAL,
+    why="Below $aws/things/ every thing has its shadow, its jobs and its streams. A wildcard in the thing's place hands over those of"
+    " the whole account.",
+    source=_PERMISSIVE,
+    fails=policy(CONNECT, allow("iot:Publish", f"{ARN}:topic/$aws/things/*/shadow/update")),
+    passes=policy(CONNECT, allow("iot:Publish", f"{ARN}:topic/$aws/things/{THING}/shadow/*")),
+)
+def other_things(document: Policy) -> Iterator[Hit]:
+    """One hit a statement."""
+    told = set()
+    for name, (statement, resource) in document.view.allowed(*SENDING, SUBSCRIBE):
+        if statement.index in told or not _may_hold(resource, _THINGS):
+            continue
+        witness = _of_another_thing(resource, "topicfilter" if name == SUBSCRIBE else "topic")
+        if witness is not None:
+            told.add(statement.index)
+            action = actions.ACTIONS[name].name
+            fix = f"write {_prefix(resource)}:{_kind(name)}/$aws/things/{_THING_NAME}/shadow/*, and jobs/* if it has jobs"
+            yield Hit(resource.pointer, f"{action} on {resource.text:.200} reaches every thing's", fix, witness)
+    for statement in document.view.complements:
+        witness = f"{_THINGS}{STRANGERS[0]}/shadow/update"
+        for name in SENDING if statement.allow else ():
+            if name in view.known(statement).names and view.covers(statement, "topic", witness, view.identity(SELF)):
+                fix = "name the topics that are allowed, in Resource"
+                yield Hit(
+                    f"{statement.pointer}/NotResource", "NotResource leaves every other thing's shadow allowed", fix, witness
+                )
+                break
+
+
+def _kind(name: str) -> str:
+    return actions.ACTIONS[name].resources[0]
+
+
+def _may_hold(resource: Resource, prefix: str) -> bool:
+    """Whether the start of the name leaves it open; certain if False."""
+    if resource.arn.kind == "*":
+        return True
+    name = resource.arn.name
+    first = name.tokens[0] if name is not None and name.tokens else None
+    if isinstance(first, Wildcard):
+        return True
+    return isinstance(first, str) and (first.startswith((prefix, "$aws/")) or prefix.startswith(first))
+
+
+_TOPICS = (
+    "shadow/update",
+    "shadow/get",
+    "shadow/delete",
+    "shadow/name/settings/update",
+    "jobs/get",
+    "jobs/notify",
+    "jobs/7/update",
+)
+
+
+def _of_another_thing(resource: Resource, kind: str) -> str | None:
+    """A topic or filter of a thing that the policy cannot have in mind."""
+    me = view.identity(SELF)
+    name = view.name_of(resource)
+    if name is not None and _names_a_thing(name):
+        return None
+    for end in _TOPICS:
+        found = [f"{_THINGS}{stranger}/{end}" for stranger in STRANGERS]
+        if all(view.reaches(resource, kind, topic, me) for topic in found):
+            return found[0]
+    if name is None:
+        return None
+    made = view.example(name, me, STRANGERS[0])
+    match made.split("/"):
+        case ["$aws", "things", level, _, *_] if level == STRANGERS[0]:
+            return made
+        case ["$aws", "things", "+" | "#", *_] | ["$aws", "+", "+", *_] | ["$aws", "#"] | ["$aws", "+", "#"]:
+            return made if kind == "topicfilter" else None
+    return None
+
+
+def _names_a_thing(name: Pattern) -> bool:
+    """Whether it stands below one thing, or below those of a prefix, of which B06 tells."""
+    first = name.tokens[0]
+    if first == _THINGS:
+        return isinstance(name.tokens[1], Variable)
+    return isinstance(first, str) and first.startswith(_THINGS) and first[len(_THINGS)] not in "+#"
+
+
+@rule(
+    id="B03",
+    title="Reads or writes any thing's shadow or jobs over HTTPS",
+    severity=Severity.CRITICAL,
+    why="thing/* is every thing of the account: its shadows can be read, changed and deleted, its jobs taken.",
+    source=_PERMISSIVE,
+    fails=policy(allow("iot:UpdateThingShadow", f"{ARN}:thing/*")),
+    passes=policy(allow("iot:UpdateThingShadow", f"{ARN}:thing/press-7", f"{ARN}:thing/press-7/*")),
+)
+def any_thing(document: Policy) -> Iterator[Hit]:
+    """One hit a statement."""
+    told = None
+    for name, (statement, resource) in document.view.allowed(*_THING_ACTIONS):
+        if statement is told or not all(view.reaches(resource, "thing", stranger, view.identity(SELF)) for stranger in STRANGERS):
+            continue
+        told = statement
+        fix = f"write {_prefix(resource)}:thing/ and the thing's name; over HTTPS thing variables have no value"
+        message = f"{actions.ACTIONS[name].name} on {resource.text:.200} is allowed for every thing"
+        yield Hit(resource.pointer, message, fix, f"thing/{STRANGERS[0]}")
+
+
+_THING_ACTIONS = tuple(name.lower() for name in (*actions.SHADOW_ACTIONS, *actions.JOB_ACTIONS, *actions.OLD_JOB_ACTIONS))
+
+
+def _is_bare(resource: Resource, kind: str) -> bool:
+    """Whether it describes every topic, or every filter, or, as `#`, is the filter of every topic."""
+    if resource.arn.kind == "*":
+        return all(view.reaches(resource, kind, name, view.identity(SELF)) for name in STRANGERS)
+    name = resource.arn.name
+    return name is not None and (name.tokens == (Wildcard.ANY,) or (kind == "topicfilter" and name.text in ("#", "+/#")))
+
+
+@rule(
+    id="B04",
+    title="Publishes or subscribes to everything",
+    severity=Severity.CRITICAL,
+    why="A bare * is also every other device's topics, $aws/things/, the rules of Basic Ingest and the provisioning topics.",
+    source=_PERMISSIVE,
+    fails=policy(CONNECT, allow("iot:Publish", "*")),
+    passes=policy(CONNECT, _PUBLISH),
+)
+def everything(document: Policy) -> Iterator[Hit]:
+    """One hit a statement."""
+    told = set()
+    for name, (statement, resource) in document.view.allowed(*SENDING, SUBSCRIBE):
+        if statement.index not in told and _is_bare(resource, _kind(name)):
+            told.add(statement.index)
+            action = actions.ACTIONS[name].name
+            fix = f"write {_prefix(resource)}:{_kind(name)}/ and the device's own branch, with {_THING_NAME} as a level"
+            witness = "$aws/rules/any_rule" if name != SUBSCRIBE else "#"
+            yield Hit(resource.pointer, f"{action} on {resource.text:.200} is allowed everywhere", fix, witness)
+
+
+@rule(
+    id="B05",
+    title="Receives everything",
+    severity=Severity.INFO,
+    why="Subscribe bounds what arrives, so this is no hole. But Receive is the lock that is checked on every message, and it stands open.",
+    source=_PERMISSIVE,
+    fails=policy(CONNECT, allow("iot:Subscribe", f"{ARN}:topicfilter/plant/{THING}/*"), allow("iot:Receive", f"{ARN}:topic/*")),
+    passes=policy(
+        CONNECT,
+        allow("iot:Subscribe", f"{ARN}:topicfilter/plant/{THING}/*"),
+        allow("iot:Receive", f"{ARN}:topic/plant/{THING}/*"),
+    ),
+)
+def receives_everything(document: Policy) -> Iterator[Hit]:
+    subscribed = document.view.allow.get(SUBSCRIBE, ())
+    if not subscribed or any(_is_bare(grant.resource, "topicfilter") for grant in subscribed):
+        return
+    for _, resource in document.view.allow.get(RECEIVE, ()):
+        if _is_bare(resource, "topic"):
+            yield Hit(
+                resource.pointer, f"{resource.text:.200} receives whatever is subscribed to", "name the topics, as in Subscribe"
+            )
+            return
+
+
+@rule(
+    id="B06",
+    title="A wildcard that crosses into what belongs to another",
+    severity=Severity.HIGH,
+    why="* takes slashes, too. plant/pump* is also plant/pump-house/..., and in plant/*/${thing}/* the first * can swallow another"
+    " device's name, so that the variable no longer says who the owner is.",
+    source=_PUB_SUB,
+    fails=policy(CONNECT, allow("iot:Publish", f"{ARN}:topic/plant/*/{THING}/*")),
+    passes=policy(CONNECT, allow("iot:Publish", f"{ARN}:topic/plant/pump/{THING}/*")),
+)
+def crossing(document: Policy) -> Iterator[Hit]:
+    if not document.view.starred:
+        return
+    told: set[str] = set()
+    for name, (_, resource) in document.view.allowed(*SENDING, SUBSCRIBE, *_THING_ACTIONS):
+        wanted = view.name_of(resource)
+        if (
+            wanted is None
+            or resource.text in told
+            or wanted.tokens[-1:] == wanted.tokens[:1]
+            or Wildcard.ANY not in wanted.tokens
+        ):
+            continue
+        found = _swallowed(wanted) or _glued(wanted, _kind(name), document)
+        if found is not None:
+            told.add(resource.text)
+            yield Hit(resource.pointer, f"{wanted.text:.200} {found[0]}", found[2], found[1])
+
+
+def _swallowed(wanted: Pattern) -> tuple[str, str, str] | None:
+    """`*` before the variable that names the owner, and something open behind it: a topic that is two devices' at once."""
+    first = wanted.tokens.index(Wildcard.ANY)
+    place = next((index for index, token in enumerate(wanted.tokens) if view.owner(token)), -1)
+    if place < first:
+        return None
+
+    def piece(start: int, end: int) -> str:
+        return view.example(view.owned_by(Pattern("", wanted.tokens[start:end]), SELF), {})
+
+    between = piece(first + 1, place)
+    witness = f"{piece(0, first)}x{between}{STRANGERS[0]}{between}{piece(place, len(wanted.tokens))}"
+    if not all(view.owned_by(wanted, name).matches(witness) for name in (SELF, STRANGERS[0])):
+        return None
+    what = f"lets {SELF} into the branch of {STRANGERS[0]}"
+    return what, witness, f"write the level out, or put {_spelt(wanted.tokens[place])} before the first *"
+
+
+def _spelt(token: object) -> str:
+    return f"${{{token.name}}}" if isinstance(token, Variable) else ""
+
+
+def _glued(wanted: Pattern, kind: str, document: Policy) -> tuple[str, str, str] | None:
+    """Text and `*` in one level, before any variable. At the start of a topic a prefix is meant to be one [AWS documents that]."""
+    first = wanted.tokens[0]
+    if not isinstance(first, str) or wanted.tokens[1:2] != (Wildcard.ANY,):
+        return None
+    parents, slash, start = first.rpartition("/")
+    if kind == "thing" or first.startswith(_THINGS):
+        # AWS' own policies for Greengrass cores are of this form: a core connects under its name with suffixes.
+        if view.greengrass(document) or not first.removeprefix(_THINGS) or "/" in first.removeprefix(_THINGS):
+            return None
+        witness = wanted.text.replace("*", "2", 1).replace("*", "x")
+        return (
+            f"is for every thing whose name starts with {first.removeprefix(_THINGS)}",
+            witness,
+            f"write {_THING_NAME} in its place",
+        )
+    if not slash or not start or not start[-1].isalnum() or first.startswith("$"):
+        return None
+    witness = f"{first}-house" + view.example(Pattern("", wanted.tokens[2:]), view.identity(SELF))
+    return f"is also for {parents}/{start}-house and what is below", witness, f"write {first}/*"
+
+
+@rule(
+    id="B07",
+    title="Publishes to any rule, or to AWS' own events",
+    severity=Severity.HIGH,
+    why="$aws/rules/<rule> runs that rule with whatever the device sends. Below $aws/events/ AWS tells who is connected and which things"
+    " exist; who may publish there may try to forge it.",
+    source=_RESERVED,
+    fails=policy(CONNECT, allow("iot:Publish", f"{ARN}:topic/$aws/rules/*")),
+    passes=policy(CONNECT, allow("iot:Publish", f"{ARN}:topic/$aws/rules/plant_state/{THING}")),
+)
+def system_topics(document: Policy) -> Iterator[Hit]:
+    for statement, resource in document.view.reserved:
+        name = view.name_of(resource)
+        if not statement.allow or resource.arn.kind != "topic" or name is None or view.known(statement).names.isdisjoint(SENDING):
+            continue
+        levels = name.text.split("/")
+        if name.text.startswith("$aws/events"):
+            fix = "remove it: a device subscribes to events at most"
+            witness = f"$aws/events/presence/connected/{STRANGERS[0]}"
+            yield Hit(resource.pointer, f"{name.text:.200} is where AWS alone publishes", fix, witness)
+        elif name.text.startswith("$aws/rules") and "*" in "".join(levels[1:3]):
+            fix = f"name the rule: {_prefix(resource)}:topic/$aws/rules/<rule>/{_THING_NAME}"
+            yield Hit(resource.pointer, f"{name.text:.200} runs rules that are not this device's", fix, "$aws/rules/any_rule")
+
+
+@rule(
+    id="B08",
+    title="Takes the credentials of any role alias",
+    severity=Severity.CRITICAL,
+    why="Each role alias stands for an IAM role. rolealias/* gives a device the rights of all of them, also of those made later.",
+    source="https://docs.aws.amazon.com/iot/latest/developerguide/authorizing-direct-aws.html",
+    fails=policy(allow("iot:AssumeRoleWithCertificate", f"{ARN}:rolealias/*")),
+    passes=policy(allow("iot:AssumeRoleWithCertificate", f"{ARN}:rolealias/plant-logs")),
+)
+def any_role(document: Policy) -> Iterator[Hit]:
+    for _, resource in document.view.allow.get("iot:assumerolewithcertificate", ()):
+        if all(view.reaches(resource, "rolealias", name, view.identity(SELF)) for name in STRANGERS):
+            fix = f"write {_prefix(resource)}:rolealias/ and the name of the one alias"
+            yield Hit(resource.pointer, f"{resource.text:.200} is every role alias", fix, f"rolealias/{STRANGERS[0]}")
+
+
+@rule(
+    id="B09",
+    title="A claim that may do more than provision, or a device that may provision",
+    severity=Severity.CRITICAL,
+    why="The claim's key is in every device of a batch: whoever opens one has it. It may connect, ask for a certificate and register"
+    " with its own template, and nothing else; and a device that has its certificate needs none of that any more.",
+    source=_CLAIM,
+    fails=policy(
+        allow("iot:Connect", f"{ARN}:client/claim-*"),
+        allow("iot:Publish", f"{ARN}:topic/$aws/certificates/create/*", f"{ARN}:topic/$aws/provisioning-templates/*"),
+    ),
+    passes=policy(
+        allow("iot:Connect", f"{ARN}:client/claim-*"),
+        allow(
+            "iot:Publish", f"{ARN}:topic/$aws/certificates/create/*", f"{ARN}:topic/$aws/provisioning-templates/press/provision/*"
+        ),
+    ),
+    subject=Subject.BUNDLE,
+)
+def claim(bundle: Bundle) -> Iterator[Hit]:
+    if bundle.claim is None and not any(document.view.reserved for document in bundle.policies):
+        return
+    claims: list[tuple[int, Grant]] = []
+    others: list[tuple[int, Grant]] = []
+    for index, name, grant in view.allowed(bundle.policies, *_NOT_CONNECT):
+        text = grant.resource.arn.name.text if grant.resource.arn.name is not None else ""
+        (claims if _provisions(text) and name in view.MESSAGING else others).append((index, grant))
+    if bundle.claim is False:
+        others = []
+    if claims and (others or bundle.claim is False):
+        index, grant = claims[0]
+        also = f", and may also use {others[0][1].resource.text:.200}" if others else ", and is a device's policy"
+        fix = "give claims a policy of their own, with Connect and the provisioning topics, and take those out of every other"
+        yield Hit(grant.resource.pointer, f"{grant.resource.text:.200} asks for certificates{also}", fix, policy=index)
+    elif others and bundle.claim:
+        index, grant = others[0]
+        fix = "remove it: a claim connects, asks for a certificate and registers"
+        yield Hit(grant.resource.pointer, f"a claim may use {grant.resource.text:.200}", fix, policy=index)
+    yield from _templates(claims, bundle.templates)
+
+
+_NOT_CONNECT = tuple(name for name, action in actions.ACTIONS.items() if name != view.CONNECT and not action.any_resource)
+
+
+def _provisions(name: str) -> bool:
+    return name.startswith(("$aws/certificates/", "$aws/provisioning-templates/"))
+
+
+def _templates(claims: list[tuple[int, Grant]], names: tuple[str, ...]) -> Iterator[Hit]:
+    """Registers with any template, or with one that is not this fleet's. One hit a statement."""
+    told = None
+    for index, (statement, resource) in claims:
+        levels = resource.arn.name.text.split("/") if resource.arn.name is not None else []
+        if statement is told or levels[1:2] != ["provisioning-templates"]:
+            continue
+        name = levels[2]
+        wide = "*" in name or "?" in name
+        if wide or (names and name not in names and "${" not in name):
+            told = statement
+            message = (
+                "registers with any provisioning template"
+                if wide
+                else f"registers with {name}, which is not this fleet's template"
+            )
+            fix = f"write $aws/provisioning-templates/{names[0] if names else '<template>'}/provision/*"
+            yield Hit(
+                resource.pointer,
+                f"{resource.text:.200} {message}",
+                fix,
+                f"$aws/provisioning-templates/{STRANGERS[0]}/provision/json",
+                index,
+            )
+
+
+RULES = (
+    any_client,
+    other_things,
+    any_thing,
+    everything,
+    receives_everything,
+    crossing,
+    system_topics,
+    any_role,
+    claim,
+)

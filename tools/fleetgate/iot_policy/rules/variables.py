@@ -1,0 +1,424 @@
+"""V: policy variables: whether AWS fills them in, and what a device can make of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from fleetgate.iot_policy import actions, conditions, pattern, variables, view
+from fleetgate.iot_policy.model import Policy, Resource, Statement
+from fleetgate.iot_policy.pattern import Token, Variable, Wildcard
+from fleetgate.iot_policy.rule import Bundle, Hit, Severity, Subject, rule
+from fleetgate.iot_policy.rules.examples import ARN, CONNECT, THING, allow, deny, policy
+from fleetgate.iot_policy.rules.structure import left_over
+from fleetgate.iot_policy.source import Pointer
+from fleetgate.iot_policy.variables import Kind
+from fleetgate.iot_policy.view import MESSAGING, SELF, SENDING, STRANGERS, SUBSCRIBE, Grant
+
+_VARIABLES = "https://docs.aws.amazon.com/iot/latest/developerguide/iot-policy-variables.html"
+_BASIC = "https://docs.aws.amazon.com/iot/latest/developerguide/basic-policy-variables.html"
+_THING = "https://docs.aws.amazon.com/iot/latest/developerguide/thing-policy-variables.html"
+_PUB_SUB = "https://docs.aws.amazon.com/iot/latest/developerguide/pub-sub-policy.html"
+_CREDENTIALS = "https://docs.aws.amazon.com/iot/latest/developerguide/authorizing-direct-aws.html"
+_PUBLISH = allow("iot:Publish", f"{ARN}:topic/plant/{THING}/state")
+#: In no list of variables, but in AWS' certificate policy examples of today.
+_CERTIFICATE_ID = "iot:CertificateId"
+#: Variables of IAM, of a role's session.
+_OF_A_ROLE = ("credentials-iot:", "cognito-identity", "accounts.google.com:", "graph.facebook.com:", "www.amazon.com:")
+
+
+def _used(document: Policy) -> Iterator[tuple[Statement, str, Pointer]]:
+    """Every variable in a resource or in the value of a condition, with its place; once a statement."""
+    told: set[tuple[int, str]] = set()
+    for statement, resource in document.view.variable:
+        for name in resource.arn.whole.variables:
+            if (statement.index, name) not in told:
+                told.add((statement.index, name))
+                yield statement, name, resource.pointer
+    for statement in document.statements:
+        for condition in statement.conditions:
+            for value in condition.values:
+                for name in pattern.parse(value.text).variables if "${" in value.text else ():
+                    if (statement.index, name) not in told:
+                        told.add((statement.index, name))
+                        yield statement, name, value.pointer
+
+
+def _about(token: Token) -> variables.PolicyVariable | None:
+    return variables.known(variables.canonical(token.name)) if isinstance(token, Variable) else None
+
+
+@rule(
+    id="V01",
+    title="Unknown variable",
+    severity=Severity.HIGH,
+    why="AWS fills in the variables that it documents. Any other has no value: an Allow with it grants nothing, and a Deny with it most"
+    " likely denies nothing.",
+    source=_VARIABLES,
+    fails=policy(CONNECT, allow("iot:Publish", f"{ARN}:topic/plant/${{iot:Thing.ThingName}}/state")),
+    passes=policy(CONNECT, _PUBLISH),
+)
+def unknown(document: Policy) -> Iterator[Hit]:
+    for statement, name, pointer in _used(document):
+        if _is_known(name) or name.startswith(_OF_A_ROLE) or left_over(f"${{{name}}}"):
+            continue
+        near = variables.nearest(name)
+        fix = f"write ${{{near}}}" if near else "write one of AWS IoT's variables, like ${iot:Connection.Thing.ThingName}"
+        effect = "the statement allows nothing" if statement.allow else "the statement denies nothing that one could rely on"
+        yield Hit(pointer, f"there is no variable ${{{name:.100}}}, so {effect}", fix)
+
+
+def _is_known(name: str) -> bool:
+    right = variables.canonical(name)
+    return variables.known(right) is not None or right == _CERTIFICATE_ID or variables.known(right.removesuffix(".0")) is not None
+
+
+@rule(
+    id="V02",
+    title="Variable in an element that has none",
+    severity=Severity.HIGH,
+    why="Variables are filled in only in Resource and in the values of Condition. Elsewhere they stay text, and match nothing.",
+    source=_VARIABLES,
+    fails=policy(CONNECT, allow("iot:${iot:Connection.Thing.Attributes[role]}", f"{ARN}:topic/plant/{THING}/state")),
+    passes=policy(CONNECT, _PUBLISH),
+)
+def misplaced(document: Policy) -> Iterator[Hit]:
+    for flaw in document.flaws:
+        if flaw.rule == "V02":
+            yield Hit(flaw.pointer, flaw.message, flaw.fix)
+    if document.version is not None and "${" in document.version:
+        yield Hit("/Version", f"Version is the variable {document.version:.60}", 'write "Version": "2012-10-17"')
+    for statement in document.statements:
+        for text in statement.actions:
+            if "${" in text.text:
+                yield Hit(text.pointer, f"a variable in an action is not filled in: {text.text:.100}", "write the action's name")
+
+
+def _connects(bundle: Bundle) -> list[Grant]:
+    return [grant for _, _, grant in view.allowed(bundle.policies, view.CONNECT)]
+
+
+@rule(
+    id="V03",
+    title="A client id of the device's own choice in a topic",
+    severity=Severity.CRITICAL,
+    why="A client id may hold almost any character. Who may connect under any, connects as + and subscribes to what should have been one"
+    " device's branch and is then everybody's; or takes another device's id, and with it its topics.",
+    source=_BASIC,
+    fails=policy(
+        allow("iot:Connect", f"{ARN}:client/press-*"),
+        allow("iot:Subscribe", f"{ARN}:topicfilter/plant/${{iot:ClientId}}/orders"),
+        allow("iot:Receive", f"{ARN}:topic/plant/*"),
+    ),
+    passes=policy(
+        allow("iot:Connect", f"{ARN}:client/press-7"),
+        allow("iot:Subscribe", f"{ARN}:topicfilter/plant/${{iot:ClientId}}/orders"),
+        allow("iot:Receive", f"{ARN}:topic/plant/${{iot:ClientId}}/orders"),
+    ),
+    subject=Subject.BUNDLE,
+)
+def chosen_client_id(bundle: Bundle) -> Iterator[Hit]:
+    """One hit a statement."""
+    users = [
+        (index, name, grant)
+        for index, name, grant in view.allowed(bundle.policies, *SENDING, SUBSCRIBE)
+        if "lientId}" in grant.resource.text or "lientid}" in grant.resource.text.lower()
+    ]
+    if not users:
+        return
+    free = next((grant.resource for grant in _connects(bundle) if not view.pinned(*grant)), None)
+    if free is None or view.guarded(bundle.policies):
+        return
+    told: set[tuple[int, int]] = set()
+    for index, name, (statement, resource) in users:
+        if (index, statement.index) in told or view.attached_only(statement) or resource.arn.name is None:
+            continue
+        told.add((index, statement.index))
+        client_id = _client_id(free, injected=name == SUBSCRIBE)
+        reached = view.example(resource.arn.name, view.identity(SELF, client_id))
+        fix = "write ${iot:Connection.Thing.ThingName} instead, or allow iot:Connect on the very client ids only"
+        yield Hit(resource.pointer, f"the client id {client_id!r} makes it {reached}", fix, client_id, index)
+
+
+def _client_id(free: Resource, *, injected: bool) -> str:
+    """One that this resource lets a device connect under, and that is not its own."""
+    if view.any_client(free):
+        return "+" if injected else STRANGERS[0]
+    name = free.arn.name
+    return view.example(name, {variables.CLIENT_ID: "x"}, "/+" if injected else "2") if name is not None else STRANGERS[0]
+
+
+@rule(
+    id="V04",
+    title="A thing's attribute in a topic",
+    severity=Severity.HIGH,
+    why="An attribute may hold / and #, and a provisioning template may fill it with what the device says about itself. A value a/# then"
+    " opens every branch below a.",
+    source=_THING,
+    fails=policy(CONNECT, allow("iot:Publish", f"{ARN}:topic/plant/${{iot:Connection.Thing.Attributes[hall]}}/*")),
+    passes=policy(CONNECT, allow("iot:Publish", f"{ARN}:topic/plant/${{iot:Connection.Thing.ThingTypeName}}/{THING}/*")),
+)
+def attribute(document: Policy) -> Iterator[Hit]:
+    for statement, resource in document.view.variable:
+        name = view.name_of(resource)
+        if not statement.allow or name is None or resource.arn.kind not in ("topic", "topicfilter"):
+            continue
+        for token in name.tokens:
+            if isinstance(token, Variable) and variables.canonical(token.name).startswith(variables.ATTRIBUTES):
+                value = "a/#" if resource.arn.kind == "topicfilter" else "a/b"
+                fix = "use ${iot:Connection.Thing.ThingName} or ThingTypeName, or pin the attribute's value in a Condition"
+                yield Hit(resource.pointer, f"the attribute {token.name.rpartition('.')[2]} may be {value!r}", fix, value)
+                break
+
+
+@rule(
+    id="V05",
+    title="Thing variable where it has no value",
+    severity=Severity.MEDIUM,
+    why="Thing variables have a value over MQTT. Over HTTPS, where shadows and jobs are asked for by API, and for Greengrass' own actions"
+    " they have none, and the statement never holds.",
+    source=_THING,
+    fails=policy(allow("iot:GetThingShadow", f"{ARN}:thing/{THING}")),
+    passes=policy(CONNECT, allow("iot:Publish", f"{ARN}:topic/$aws/things/{THING}/shadow/get")),
+)
+def over_https(document: Policy) -> Iterator[Hit]:
+    """One hit a statement. A role alias is asked for over HTTPS, too, but with the thing's name in a header."""
+    told = None
+    for statement, resource in document.view.variable:
+        kind = resource.arn.kind
+        if statement is told or kind == "rolealias" or not _has_thing_variable(resource):
+            continue
+        usable = [actions.ACTIONS[name] for name in view.known(statement).by_kind.get(kind, ())]
+        greengrass = [actions.ACTIONS[name] for name in view.known(statement).names if actions.ACTIONS[name].any_resource]
+        if (usable or greengrass) and not any(action.mqtt for action in usable):
+            told = statement
+            action = (usable or greengrass)[0].name
+            fix = "write the thing's name; over MQTT allow iot:Publish and iot:Subscribe on $aws/things/${...}/ instead"
+            yield Hit(resource.pointer, f"{action} is asked for over HTTPS, where thing variables have no value", fix)
+
+
+def _has_thing_variable(resource: Resource) -> bool:
+    return any((found := _about(token)) is not None and found.kind is Kind.THING for token in resource.arn.whole.tokens)
+
+
+@rule(
+    id="V06",
+    title="A variable that is not a whole level",
+    severity=Severity.HIGH,
+    why="plant/${thing}* is for dev1 and for dev10, too. And gw-${thing} gives the thing a the name of the thing gw-a, wherever both are"
+    " used. A variable keeps devices apart only as a level of its own.",
+    source=_PUB_SUB,
+    fails=policy(CONNECT, allow("iot:Publish", f"{ARN}:topic/plant/{THING}*")),
+    passes=policy(CONNECT, allow("iot:Publish", f"{ARN}:topic/plant/{THING}/*")),
+)
+def part_of_a_level(document: Policy) -> Iterator[Hit]:
+    yield from _beside(document, "V06")
+
+
+@rule(
+    id="V07",
+    title="A variable beside a wildcard",
+    severity=Severity.HIGH,
+    why="A wildcard before a variable, or a ? in its level, makes the level end or begin like a device's name: 1 is then also dev1.",
+    source=_PUB_SUB,
+    fails=policy(CONNECT, allow("iot:Publish", f"{ARN}:topic/plant/*{THING}/state")),
+    passes=policy(CONNECT, _PUBLISH),
+)
+def beside_wildcard(document: Policy) -> Iterator[Hit]:
+    yield from _beside(document, "V07")
+
+
+def _beside(document: Policy, rule_id: str) -> Iterator[Hit]:
+    told: set[str] = set()
+    for statement, resource in document.view.variable:
+        name = view.name_of(resource)
+        if not statement.allow or name is None or resource.text in told or resource.arn.kind == "rolealias":
+            continue
+        if "$${" in name.text or (resource.arn.kind == "client" and view.greengrass(document)):
+            continue  # S08 tells of the dollar sign too many
+        found = _neighbours(name.tokens, levels=resource.arn.kind in ("topic", "topicfilter"))
+        if found is not None and found[0] == rule_id:
+            told.add(resource.text)
+            _, mine, other, reached, variable = found
+            fix = f"give ${{{variable}}} a level of its own, between slashes"
+            yield Hit(resource.pointer, f"{name.text:.200}: {mine} reaches {reached}, which is {other}'s", fix, reached)
+
+
+def _neighbours(tokens: Sequence[Token], *, levels: bool) -> tuple[str, str, str, str, str] | None:
+    """Which rule the first variable breaks that has something beside it; the device, whom it reaches, and where; the variable.
+
+    levels: of a topic. In a client id or a thing's name text beside a variable does no harm, a wildcard does.
+    """
+    for index, token in enumerate(tokens):
+        if not isinstance(token, Variable) or not _keeps_apart(token):
+            continue
+        before = tokens[index - 1] if index else "/"
+        after = tokens[index + 1] if index + 1 < len(tokens) else "/"
+        rest = after.partition("/") if isinstance(after, str) else ("", "", "")
+        further = tokens[index + 2] if index + 2 < len(tokens) and not rest[1] else None
+        if isinstance(before, Wildcard):
+            return "V07", "1", "dev1", "dev1", token.name
+        if after is Wildcard.ANY:
+            return "V06", "dev1", "dev10", "dev10", token.name
+        if after is Wildcard.ONE or isinstance(further, Wildcard):
+            return "V07", "dev1", "dev12", f"dev1{rest[0]}2", token.name
+        head = before.rpartition("/")[2] if isinstance(before, str) else "a"
+        tail = rest[0] if isinstance(after, str) else "b"
+        if levels and (head or tail):
+            return "V06", "dev1", f"{head}dev1{tail}", f"{head}dev1{tail}", token.name
+    return None
+
+
+def _keeps_apart(token: Variable) -> bool:
+    return variables.canonical(token.name) in (variables.THING_TYPE, _CERTIFICATE_ID) or view.owner(token)
+
+
+@rule(
+    id="V08",
+    title="Thing variables, but a client id that need not be the thing's name",
+    severity=Severity.MEDIUM,
+    why="Unless a certificate is attached to its thing exclusively, AWS finds the thing by the client id: connected under another one, a"
+    " device has no thing variables and none of its thing groups' policies.",
+    source=_THING,
+    fails=policy(allow("iot:Connect", f"{ARN}:client/gw-{THING}"), _PUBLISH),
+    passes=policy(CONNECT, _PUBLISH),
+    subject=Subject.BUNDLE,
+)
+def another_client_id(bundle: Bundle) -> Iterator[Hit]:
+    """One hit a bundle. A client id that is written out may well be the thing's name."""
+    connects = [grant for grant in _connects(bundle) if grant.resource.text]
+    if not connects or any(_may_be_thing(grant) for grant in connects) or view.guarded(bundle.policies):
+        return
+    for index, document in enumerate(bundle.policies):
+        for statement, resource in document.view.variable:
+            names = view.known(statement).names
+            if names.isdisjoint(MESSAGING) or view.attached_only(statement) or not _has_thing_variable(resource):
+                continue
+            fix = 'allow iot:Connect on client/${iot:Connection.Thing.ThingName}, with "Bool": {"iot:Connection.Thing.IsAttached": "true"}'
+            message = (
+                f"{resource.text:.200} needs the thing's name as client id, and {connects[0].resource.text:.200} is another one"
+            )
+            yield Hit(resource.pointer, message, fix, policy=index)
+            return
+
+
+def _may_be_thing(grant: Grant) -> bool:
+    if view.attached_only(grant.statement):
+        return True
+    name = view.name_of(grant.resource)
+    if name is None:
+        return False
+    about = [found for token in name.tokens if (found := _about(token)) is not None]
+    if any(found.name == variables.THING_NAME for found in about):
+        return view.bound(name, view.identity(SELF)).matches(SELF)
+    chosen = any(isinstance(token, Wildcard) for token in name.tokens) or any(
+        found.name == variables.CLIENT_ID for found in about
+    )
+    return not chosen
+
+
+@rule(
+    id="V09",
+    title="A Deny that a missing variable switches off",
+    severity=Severity.HIGH,
+    why="A certificate without a thing, or without that field, has no value for the variable, and a Deny that cannot be evaluated denies"
+    " nothing that one could rely on. What another statement allows then stays allowed.",
+    source=_THING,
+    fails=policy(
+        allow("iot:Connect", f"{ARN}:client/press-7"),
+        allow("iot:Publish", f"{ARN}:topic/plant/*"),
+        deny("iot:Publish", f"{ARN}:topic/plant/{THING}/alarm"),
+    ),
+    passes=policy(CONNECT, allow("iot:Publish", f"{ARN}:topic/plant/*"), deny("iot:Publish", f"{ARN}:topic/plant/{THING}/alarm")),
+    subject=Subject.BUNDLE,
+)
+def open_deny(bundle: Bundle) -> Iterator[Hit]:
+    """One hit a statement."""
+    denies = [(index, statement) for index, document in enumerate(bundle.policies) for statement in document.view.denies]
+    if not denies:
+        return
+    attached = view.guarded(bundle.policies) or _only_attached(_connects(bundle))
+    for index, statement in denies:
+        found = next(_missing(statement, attached=attached), None)
+        if found is not None and _is_open(bundle, statement, found[0]):
+            fix = "deny it whatever the thing is, and allow what the device may in a statement of its own"
+            if not attached:
+                fix += "; or let only attached things connect: client/${iot:Connection.Thing.ThingName}"
+            yield Hit(found[1], f"a connection without {found[0]} is not denied", fix, policy=index)
+
+
+def _only_attached(connects: list[Grant]) -> bool:
+    return bool(connects) and all(
+        view.attached_only(grant.statement) or ((name := view.name_of(grant.resource)) is not None and view.is_thing_name(name))
+        for grant in connects
+    )
+
+
+def _missing(statement: Statement, *, attached: bool) -> Iterator[tuple[str, Pointer]]:
+    """The variables of a Deny that a connection may lack, and the thing's properties that its condition asks for."""
+    for resource in statement.resources:
+        for token in resource.arn.whole.tokens:
+            about = _about(token)
+            if about is not None and about.kind is not Kind.CONNECTION and not (attached and about.name == variables.THING_NAME):
+                yield about.name, resource.pointer
+    for condition in statement.conditions if not attached else ():
+        operator, about = conditions.operator(condition.operator), variables.known(variables.canonical(condition.key))
+        if operator is None or about is None or operator.negated or operator.if_exists or operator.base == conditions.NULL:
+            continue
+        if about.kind is Kind.THING and about.name != variables.IS_ATTACHED:
+            yield about.name, condition.pointer
+
+
+def _is_open(bundle: Bundle, statement: Statement, missing: str) -> bool:
+    """Whether some Allow for the same holds without that variable; if no statement allows the action, another policy does."""
+    names = view.known(statement).names
+    allowed = [grant for _, _, grant in view.allowed(bundle.policies, *names)]
+    if not allowed:
+        return not (_connects(bundle) and bundle.complete)
+    if statement.negated_resources:
+        return True
+    for grant in allowed:
+        needs = {variables.canonical(name) for name in grant.resource.arn.whole.variables}
+        if missing in needs or view.attached_only(grant.statement):
+            continue
+        if any(view.overlap(grant.resource.arn.whole, resource.arn.whole) for resource in statement.resources):
+            return True
+    return False
+
+
+@rule(
+    id="V10",
+    title="Variable of a role's session",
+    severity=Severity.HIGH,
+    why="credentials-iot:ThingName and cognito-identity.amazonaws.com:sub are filled in for the IAM role behind a role alias or an"
+    " identity pool. An AWS IoT policy does not know them.",
+    source=_CREDENTIALS,
+    fails=policy(CONNECT, allow("iot:Publish", f"{ARN}:topic/plant/${{credentials-iot:ThingName}}/state")),
+    passes=policy(CONNECT, _PUBLISH),
+)
+def of_a_role(document: Policy) -> Iterator[Hit]:
+    """AWS lets a web client's own policy name its identity, so that is one only in a policy that also speaks of things or certificates."""
+    used = [(name, pointer) for _, name, pointer in _used(document)]
+    used += [(item.key, item.pointer) for statement in document.statements for item in statement.conditions]
+    foreign = [(name, pointer) for name, pointer in used if name.startswith(_OF_A_ROLE)]
+    if not foreign:
+        return
+    about = [variables.known(variables.canonical(name)) for name, _ in used]
+    of_device = any(found is not None and found.kind is not Kind.CONNECTION for found in about)
+    fix = "write ${iot:Connection.Thing.ThingName}, or move the statement into the IAM role's policy"
+    for name, pointer in foreign:
+        if of_device or name.startswith("credentials-iot:"):
+            yield Hit(pointer, f"{name:.100} has a value in IAM policies only", fix)
+
+
+RULES = (
+    unknown,
+    misplaced,
+    chosen_client_id,
+    attribute,
+    over_https,
+    part_of_a_level,
+    beside_wildcard,
+    another_client_id,
+    open_deny,
+    of_a_role,
+)

@@ -1,0 +1,165 @@
+"""Suppressions: findings that somebody has decided to live with, for a reason and until a day.
+
+    [[suppress]]
+    rule = "B01"
+    path = "policies/legacy-*.json"
+    statement = "Connect"
+    reason = "fielded meters know no thing name before firmware 3"
+    expires = 2027-06-30
+
+`path` is a pattern, relative to the file's folder; `statement` (a Sid) and `pointer` (a JSON pointer and all below it) narrow it
+further and may be left out. There are no others: no comments in policies, no rule switched off for good.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from fnmatch import fnmatchcase
+from typing import Any
+
+from fleetgate.iot_policy import rules
+from fleetgate.iot_policy.lint import Finding
+
+FILE = "fleetgate-lint.toml"
+_NEEDED = ("rule", "path", "reason", "expires")
+_OPTIONAL = ("statement", "pointer")
+
+
+@dataclass(frozen=True, slots=True)
+class Suppression:
+    """line: of its `[[suppress]]`."""
+
+    rule: str
+    path: str
+    reason: str
+    expires: date
+    statement: str | None
+    pointer: str | None
+    line: int
+
+    def covers(self, finding: Finding, path: str) -> bool:
+        """path: of the finding's file, relative to the suppressions' folder."""
+        return (
+            finding.rule == self.rule
+            and fnmatchcase(path, self.path)
+            and (self.statement is None or finding.statement == self.statement)
+            and (self.pointer is None or finding.pointer == self.pointer or finding.pointer.startswith(f"{self.pointer}/"))
+        )
+
+
+def parse(text: str, file: str) -> tuple[list[Suppression], list[Finding]]:
+    """The complete suppressions of a file, and a finding for everything else that is wrong in it."""
+    import tomllib
+
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        line = re.search(r"at line (\d+)", str(error))
+        return [], [_about("X01", file, int(line[1]) if line else 1, f"not TOML: {error}", "mend the text there")]
+    except RecursionError:
+        return [], [_about("X01", file, 1, "is nested too deeply", "write [[suppress]] tables and nothing else")]
+    lines = [number for number, line in enumerate(text.splitlines(), 1) if re.match(r"\s*\[\[\s*suppress\s*\]\]", line)]
+    found: list[Suppression] = []
+    findings = [
+        _about("X01", file, 1, f"{key!r:.60} is not known here", "write [[suppress]] tables and nothing else")
+        for key in data
+        if key != "suppress"
+    ]
+    listed = data.get("suppress", [])
+    for index, item in enumerate(listed if isinstance(listed, list) else [listed]):
+        line = lines[index] if index < len(lines) else 1
+        if not isinstance(item, dict):
+            findings.append(_about("X01", file, line, "suppress is not a table", "write it below [[suppress]]"))
+        elif problems := list(_problems(item)):
+            findings += [_about("X01", file, line, what, fix) for what, fix in problems]
+        else:
+            chosen = {name: item.get(name) for name in _OPTIONAL}
+            found.append(
+                Suppression(item["rule"], item["path"], item["reason"].strip(), _date(item["expires"]), line=line, **chosen)
+            )
+    return found, findings
+
+
+def apply(
+    findings: Sequence[Finding],
+    suppressions: Sequence[Suppression],
+    file: str,
+    today: date,
+    looked_at: Iterable[str],
+    relative: Callable[[str], str],
+    exists: Callable[[str], bool],
+) -> tuple[list[Finding], int]:
+    """The findings that are left with those about the suppressions, and how many were suppressed.
+
+    looked_at: the files that this run has judged: of a suppression for another file nobody can say that it is unused. relative: a
+    finding's file relative to the suppressions' folder. exists: whether such a pattern still fits a file.
+    """
+    paths = {name: relative(name) for name in {*looked_at, *(finding.file for finding in findings)}}
+    active = [s for s in suppressions if s.expires >= today]
+    used: set[int] = set()
+    left = []
+    for finding in findings:
+        covering = [s for s in active if s.covers(finding, paths[finding.file])]
+        used.update(id(s) for s in covering)
+        if not covering:
+            left.append(finding)
+    suppressed = len(findings) - len(left)
+    for suppression in suppressions:
+        what = f"{suppression.rule} in {suppression.path}"
+        if suppression.expires < today:
+            message = f"the suppression of {what} expired on {suppression.expires}"
+            left.append(
+                _about("X02", file, suppression.line, message, "mend what it is about, or decide again and write a new date")
+            )
+        elif id(suppression) not in used and _is_stale(suppression, [paths[name] for name in looked_at], exists):
+            message = f"nothing is suppressed by the suppression of {what}"
+            left.append(_about("X03", file, suppression.line, message, "remove it"))
+    return left, suppressed
+
+
+def _is_stale(suppression: Suppression, looked_at: Iterable[str], exists: Callable[[str], bool]) -> bool:
+    return any(fnmatchcase(path, suppression.path) for path in looked_at) or not exists(suppression.path)
+
+
+def _problems(item: dict[str, Any]) -> Iterable[tuple[str, str]]:
+    for name in _NEEDED:
+        if name not in item or item[name] == "" or (isinstance(item[name], str) and not item[name].strip()):
+            yield f"{name} is missing", f"add {name} = {_EXAMPLES[name]}"
+    for name, value in item.items():
+        if name not in (*_NEEDED, *_OPTIONAL):
+            yield f"{name!r:.60} is not known", f"use {', '.join((*_NEEDED, *_OPTIONAL))}"
+        elif name == "expires":
+            if _date(value) is None:
+                yield f"expires is {value!r:.60}", f"write a day: expires = {_EXAMPLES['expires']}"
+        elif not isinstance(value, str):
+            yield f"{name} is {value!r:.60}", "write it as a text in quotes"
+    rule = item.get("rule")
+    if isinstance(rule, str) and rule and (rule not in rules.by_id() or rule.startswith("X")):
+        what = "a suppression cannot be suppressed" if rule.startswith("X") else f"there is no rule {rule!r:.40}"
+        yield what, "see `fleetgate explain` for the ids"
+
+
+_EXAMPLES = {
+    "rule": '"B01"',
+    "path": '"policies/legacy.json"',
+    "reason": '"why this is right for now"',
+    "expires": "2027-06-30",
+}
+
+
+def _date(value: Any) -> Any:
+    """A day, or None. TOML has dates; a day in quotes is taken as well."""
+    if isinstance(value, str):
+        try:
+            return date.fromisoformat(value)
+        except ValueError:
+            return None
+    return value if isinstance(value, date) and not isinstance(value, datetime) else None
+
+
+def _about(id: str, file: str, line: int, message: str, fix: str) -> Finding:
+    rule = rules.by_id()[id]
+    return Finding(rule.id, rule.severity, file, line, 1, "", message, fix)

@@ -1,0 +1,349 @@
+"""What the rules ask of a policy again and again, found once: what it allows and denies, action by action.
+
+A statement counts here by what it says, its condition aside: a rule that cares for the condition looks at it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, NamedTuple
+
+from fleetgate.iot_policy import actions, conditions, pattern, topics, variables
+from fleetgate.iot_policy.conditions import Operator
+from fleetgate.iot_policy.pattern import Pattern, Token, Variable, Wildcard
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fleetgate.iot_policy.model import Policy, Resource, Statement
+
+CONNECT, PUBLISH, RETAIN, SUBSCRIBE, RECEIVE = (
+    "iot:connect",
+    "iot:publish",
+    "iot:retainpublish",
+    "iot:subscribe",
+    "iot:receive",
+)
+SENDING = (PUBLISH, RETAIN)
+MESSAGING = (PUBLISH, RETAIN, SUBSCRIBE, RECEIVE)
+#: Names that no policy has in mind. Two, so that a pattern which happens to fit one of them is not taken for one that fits all.
+STRANGERS = ("another-thing", "Q7:other_one")
+#: Longer patterns than any topic are not compared: a policy may not make the tool slow.
+LONGEST = 512
+#: The device whose policy it is, in witnesses.
+SELF = "this-thing"
+
+
+class Grant(NamedTuple):
+    """One resource of one statement, for one action that can use it."""
+
+    statement: Statement
+    resource: Resource
+
+
+@dataclass(frozen=True, slots=True)
+class Actions:
+    """The actions of one statement. names: the known ones, in small letters. by_kind: those that can use a resource of that type.
+
+    odd: positions of those that are no action of the data plane. open: one of them is judged by resources nobody here knows.
+    """
+
+    names: frozenset[str]
+    by_kind: Mapping[str | None, tuple[str, ...]]
+    odd: tuple[int, ...]
+    open: bool
+
+
+@lru_cache(maxsize=4096)
+def _actions(texts: tuple[str, ...], negated: bool) -> Actions:
+    found = [actions.matching(text) for text in texts]
+    named = {action.name.lower() for group in found for action in group}
+    names = frozenset(actions.ACTIONS.keys() - named if negated else named)
+    by_kind: dict[str | None, list[str]] = {"*": sorted(names)}
+    for name in sorted(names):
+        for kind in actions.ACTIONS[name].resources:
+            by_kind.setdefault(kind, []).append(name)
+    odd = tuple(index for index, group in enumerate(found) if not group)
+    unchecked = bool(odd) or any(actions.ACTIONS[name].any_resource for name in names)
+    return Actions(names, {kind: tuple(group) for kind, group in by_kind.items()}, odd, unchecked)
+
+
+class View:
+    """allow, deny: by action, in small letters. complements: statements with NotResource. resources: of every statement, with it.
+
+    starred, variable, mqtt, reserved: those of them with a wildcard, a variable, `+` or `#`, `$` at the start of the name.
+    """
+
+    __slots__ = ("allow", "complements", "denies", "deny", "mqtt", "reserved", "resources", "starred", "variable")
+
+    def __init__(self, policy: Policy) -> None:
+        self.allow: dict[str, list[Grant]] = {}
+        self.deny: dict[str, list[Grant]] = {}
+        self.complements: list[Statement] = []
+        self.denies: list[Statement] = []
+        self.resources: list[Grant] = []
+        self.starred: list[Grant] = []
+        self.variable: list[Grant] = []
+        self.mqtt: list[Grant] = []
+        self.reserved: list[Grant] = []
+        for statement in policy.statements:
+            table = self.allow if statement.allow else self.deny
+            if not statement.allow:
+                self.denies.append(statement)
+            if statement.negated_resources:
+                self.complements.append(statement)
+            by_kind = known(statement).by_kind
+            for resource in statement.resources:
+                grant = Grant(statement, resource)
+                self._sort(grant)
+                if not statement.negated_resources:
+                    for name in by_kind.get(resource.arn.kind, ()):
+                        table.setdefault(name, []).append(grant)
+
+    def _sort(self, grant: Grant) -> None:
+        text = grant.resource.text
+        self.resources.append(grant)
+        if "*" in text or "?" in text:
+            self.starred.append(grant)
+        if "$" in text:
+            name = grant.resource.arn.name
+            if "${" in text:
+                self.variable.append(grant)
+            if name is not None and name.text.startswith("$") and not name.text.startswith("${"):
+                self.reserved.append(grant)
+        if "+" in text or "#" in text:
+            self.mqtt.append(grant)
+
+    def allowed(self, *names: str) -> Iterator[tuple[str, Grant]]:
+        """Every grant of these actions, with the action."""
+        for name in names:
+            for grant in self.allow.get(name, ()):
+                yield name, grant
+
+
+def known(statement: Statement) -> Actions:
+    """What a statement's actions are."""
+    return _actions(tuple([text.text for text in statement.actions]), statement.negated_actions)
+
+
+def allowed(policies: Sequence[Policy], *names: str) -> Iterator[tuple[int, str, Grant]]:
+    """Every grant of these actions in a bundle: which of its policies, the action, the grant."""
+    for index, policy in enumerate(policies):
+        for name, grant in policy.view.allowed(*names):
+            yield index, name, grant
+
+
+@lru_cache(maxsize=4096)
+def identity(name: str, client_id: str | None = None) -> Mapping[str, str]:
+    """What the variables stand for when this device connects."""
+    return {variables.THING_NAME: name, variables.CLIENT_ID: client_id or name}
+
+
+def bound(wanted: Pattern, values: Mapping[str, str]) -> Pattern:
+    """The pattern with these values in it; every other variable stands for a text of its own."""
+
+    def tokens(name: str) -> tuple[Token, ...]:
+        right = variables.canonical(name)
+        return (values.get(right) or f"value-of-{right.rpartition('.')[2]}",)
+
+    found = wanted.bind(tokens)
+    assert found is not None
+    return found
+
+
+def owned_by(wanted: Pattern, name: str) -> Pattern:
+    """The pattern for a device of this name: whichever variable says who the owner is, says this."""
+    return Pattern(
+        wanted.text,
+        pattern.joined(
+            [(name if owner(token) else "shared") if isinstance(token, Variable) else token for token in wanted.tokens]
+        ),
+    )
+
+
+def target(resource: Resource, kind: str, name: str) -> tuple[Pattern, str] | None:
+    """The part of a resource that `kind/name` is compared with, and the text for that. None if it is of another type."""
+    arn = resource.arn
+    if arn.kind == kind and arn.name is not None:
+        return arn.name, name
+    if arn.kind != "*" or arn.problem is not None:
+        return None
+    region = arn.region if arn.region and not _wild(arn.region) else "eu-central-1"
+    account = arn.account if arn.account and not _wild(arn.account) else "111122223333"
+    partition = arn.partition if arn.partition and not _wild(arn.partition) else "aws"
+    return arn.whole, f"arn:{partition}:iot:{region}:{account}:{kind}/{name}"
+
+
+def reaches(resource: Resource, kind: str, name: str, values: Mapping[str, str]) -> bool:
+    """Whether a resource describes `kind/name`, for the device whose variables have these values."""
+    found = target(resource, kind, name)
+    return found is not None and bound(found[0], values).matches(found[1])
+
+
+def covers(statement: Statement, kind: str, name: str, values: Mapping[str, str]) -> bool:
+    """Whether a statement speaks of `kind/name`: one of its resources describes it, or, with NotResource, none does."""
+    return any(reaches(resource, kind, name, values) for resource in statement.resources) is not statement.negated_resources
+
+
+def example(wanted: Pattern, values: Mapping[str, str], any_text: str = "x") -> str:
+    """One text that the pattern describes."""
+    return "".join(
+        token if isinstance(token, str) else any_text if token is Wildcard.ANY else any_text[0]
+        for token in bound(wanted, values).tokens
+    )
+
+
+def name_of(resource: Resource) -> Pattern | None:
+    """The name of a resource of one type; None of one whose type is a wildcard, or that is no ARN."""
+    return resource.arn.name if resource.arn.kind != "*" else None
+
+
+def overlap(one: Pattern, other: Pattern) -> bool:
+    """Whether a text can be described by both, if a variable may stand for anything. So a No is certain."""
+    left, right = _characters(one), _characters(other)
+    if len(left) > LONGEST or len(right) > LONGEST:
+        return True
+    reached = {(0, 0)}
+    waiting = [(0, 0)]
+    while waiting:
+        i, j = waiting.pop()
+        if i == len(left) and j == len(right):
+            return True
+        for step in _steps(left, i, right, j):
+            if step not in reached:
+                reached.add(step)
+                waiting.append(step)
+    return False
+
+
+def _steps(left: Sequence[str | None], i: int, right: Sequence[str | None], j: int) -> Iterator[tuple[int, int]]:
+    """None stands for any run of characters, "" for exactly one."""
+    a = left[i] if i < len(left) else "end"
+    b = right[j] if j < len(right) else "end"
+    if a is None:
+        yield i + 1, j
+        if b != "end":
+            yield i, j + 1
+    if b is None:
+        yield i, j + 1
+        if a != "end":
+            yield i + 1, j
+    if a is not None and b is not None and a != "end" and b != "end" and (a == b or not a or not b):
+        yield i + 1, j + 1
+
+
+@lru_cache(maxsize=1024)
+def _characters(wanted: Pattern) -> tuple[str | None, ...]:
+    found: list[str | None] = []
+    for token in wanted.tokens:
+        if isinstance(token, str):
+            found += token
+        else:
+            found.append("" if token is Wildcard.ONE else None)
+    return tuple(found)
+
+
+def as_topics(name: Pattern) -> Pattern:
+    """A filter's pattern as a pattern of the topics it can match, and perhaps of more: `+` and `#` as `*`."""
+    text = name.text
+    if text.startswith(topics.SHARE):
+        text = text.split("/", 2)[-1]
+    return pattern.parse(text.replace("+", "*").replace("#", "*"))
+
+
+def owner(token: Token) -> bool:
+    """Whether a variable names one device: its thing, its client id, something in its certificate, an attribute."""
+    if not isinstance(token, Variable):
+        return False
+    found = variables.known(variables.canonical(token.name))
+    return found is not None and found.name not in _SHARED
+
+
+_SHARED = (variables.THING_TYPE, variables.SOURCE_IP, variables.DOMAIN_NAME, variables.IS_ATTACHED)
+
+
+def _wild(text: str) -> bool:
+    return "*" in text or "?" in text or "${" in text
+
+
+def conditioned(statement: Statement, key: str) -> Iterator[tuple[Operator, tuple[str, ...]]]:
+    """The conditions of a statement on one key, whatever its case, that can be read."""
+    for condition in statement.conditions:
+        if variables.canonical(condition.key) == key and (found := conditions.operator(condition.operator)) is not None:
+            yield found, tuple(value.text for value in condition.values)
+
+
+def _demands(found: Operator) -> bool:
+    """Whether a key that is missing fails it."""
+    return not found.negated and not found.if_exists and found.quantifier != conditions.FOR_ALL and found.base != conditions.NULL
+
+
+def attached_only(statement: Statement) -> bool:
+    """Whether it holds only for a certificate that is attached to the thing of the client id: it asks for something of the thing."""
+    for condition in statement.conditions:
+        found, key = conditions.operator(condition.operator), variables.canonical(condition.key)
+        if found is None or not condition.values or not _demands(found):
+            continue
+        if key == variables.IS_ATTACHED:
+            return {value.text.lower() for value in condition.values} == {"true"}
+        about = variables.known(key)
+        if about is not None and about.kind is variables.Kind.THING:
+            return True
+    return False
+
+
+def any_client(resource: Resource) -> bool:
+    """Whether a resource lets a device connect under whatever client id it likes."""
+    return all(reaches(resource, "client", name, identity(SELF, name)) for name in STRANGERS)
+
+
+def pinned(statement: Statement, resource: Resource) -> bool:
+    """Whether an Allow of Connect leaves a device no choice of its client id."""
+    if attached_only(statement):
+        return True
+    for found, values in conditioned(statement, variables.CLIENT_ID):
+        if _demands(found) and all(_definite(pattern.parse(value)) for value in values):
+            return True
+    return resource.arn.kind == "client" and resource.arn.name is not None and _definite(resource.arn.name)
+
+
+def _definite(wanted: Pattern) -> bool:
+    return not any(
+        isinstance(token, Wildcard) or (isinstance(token, Variable) and variables.canonical(token.name) == variables.CLIENT_ID)
+        for token in wanted.tokens
+    )
+
+
+def guarded(policies: Sequence[Policy]) -> bool:
+    """Whether a Deny keeps everybody out who does not connect as the thing that the certificate is attached to."""
+    return any(_guards(statement) for policy in policies for statement in policy.view.denies)
+
+
+def _guards(statement: Statement) -> bool:
+    if CONNECT not in known(statement).names:
+        return False
+    if statement.negated_resources:
+        names = [resource.arn.name for resource in statement.resources]
+        return not statement.conditions and all(name is not None and is_thing_name(name) for name in names)
+    if not any(any_client(resource) for resource in statement.resources) or len(statement.conditions) != 1:
+        return False
+    for found, values in conditioned(statement, variables.IS_ATTACHED):
+        wanted = {value.lower() for value in values}
+        return wanted == ({"true"} if found.negated else {"false"})
+    return False
+
+
+def is_thing_name(wanted: Pattern) -> bool:
+    """Whether it is `${iot:Connection.Thing.ThingName}` and nothing else."""
+    [token] = wanted.tokens if len(wanted.tokens) == 1 else [None]
+    return isinstance(token, Variable) and variables.canonical(token.name) == variables.THING_NAME
+
+
+def greengrass(policy: Policy) -> bool:
+    """Whether it is a Greengrass core's. A core connects several times, as its thing with suffixes, and AWS asks for a wildcard."""
+    listed = (text.text.lower() for statement in policy.statements for text in statement.actions)
+    return any(text.startswith("greengrass:") for text in listed) or any(
+        "/greengrass" in grant.resource.text for grant in policy.view.reserved
+    )

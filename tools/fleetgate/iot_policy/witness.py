@@ -1,0 +1,168 @@
+"""Asks the evaluator about a witness that the automata have found.
+
+Where the device's attributes, its certificate, its client id or its address matter and are not known, it looks for values under
+which the evaluator says yes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from itertools import islice
+
+from fleetgate.iot_policy import conditions, evaluator, pattern, variables
+from fleetgate.iot_policy.automaton import Grant, Requirement, Side, Undecided, find
+from fleetgate.iot_policy.evaluator import Identity, Outcome, Request, authorize
+from fleetgate.iot_policy.grants import SOME_CLIENT_ID, Holder
+from fleetgate.iot_policy.model import VERSION, Condition
+from fleetgate.iot_policy.pattern import Token, Variable, Wildcard
+
+#: Combinations of values that are tried.
+MAXIMUM_TRIES = 200
+#: [botocore iot-data ClientId]
+MAXIMUM_CLIENT_ID = 128
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """A request, who makes it, and what the evaluator answered."""
+
+    identity: Identity
+    request: Request
+    outcome: Outcome
+
+
+def confirm(
+    holder: Holder, requests: Sequence[Request], *, connects: bool = False, never: Sequence[str] = ()
+) -> tuple[Check, ...] | None:
+    """The evaluator's answers if it allows all requests to one device, else None.
+
+    connects: whether a client id that is not the device's name has to be allowed to connect, too. never: not as such a client id.
+    """
+    clients = tuple(_client_ids(holder, never)) if holder.identity.client_id == SOME_CLIENT_ID else ()
+    for filled in islice(_filled(holder, holder.identity, requests, clients), MAXIMUM_TRIES):
+        if filled.client_id == SOME_CLIENT_ID:
+            continue
+        asked = list(requests)
+        if connects and filled.protocol == "mqtt" and filled.client_id != filled.thing_name:
+            connect = Request("iot:Connect", holder.scope.arn("client", filled.client_id))
+            asked = [connect, *(request for request in asked if request != connect)]
+        checks = [Check(filled, one, authorize(holder.policies, one, filled, holder.assumptions)) for one in asked]
+        if all(check.outcome.allowed for check in checks):
+            return tuple(checks)
+    return None
+
+
+def _client_ids(holder: Holder, never: Sequence[str]) -> Iterator[str]:
+    """Ids that the holder may connect under."""
+    excluded = Requirement(Grant(Side(tuple((name,) for name in never if name))), False)
+    with suppress(Undecided):
+        found = find([Requirement(holder.grant("iot:Connect", "client")), excluded], never_first="$")
+        if found is not None and len(found) <= MAXIMUM_CLIENT_ID:
+            yield found
+
+
+def _filled(holder: Holder, identity: Identity, requests: Sequence[Request], clients: Sequence[str]) -> Iterator[Identity]:
+    """The identity itself, then with values that statements for these requests ask for."""
+    yield identity
+    for client in clients:
+        yield replace(identity, client_id=client)
+    if not requests:
+        return
+    for values in _asked(holder, requests[0], identity):
+        filled = _with(identity, values)
+        if filled is None:
+            continue
+        yield filled
+        if len(requests) > 1:
+            yield from _filled(holder, filled, requests[1:], clients if filled.client_id == SOME_CLIENT_ID else ())
+
+
+def _asked(holder: Holder, request: Request, identity: Identity) -> Iterator[dict[str, str]]:
+    """Values of unknown variables and keys under which an Allow could cover the request."""
+    names = evaluator.Context(identity, request, holder.assumptions).actions
+    yield {}
+    for policy in holder.policies:
+        for statement in policy.statements:
+            if not statement.allow or not evaluator.covers_action(statement, names) or policy.version != VERSION:
+                continue
+            wanted = _from_conditions(statement.conditions)
+            if wanted:
+                yield wanted
+            for resource in statement.resources:
+                values = _captured(resource.arn.whole.tokens, request.resource, identity)
+                if values:
+                    yield {**wanted, **values}
+
+
+def _captured(tokens: Sequence[Token], text: str, identity: Identity) -> dict[str, str] | None:
+    """What stands in the place of the variables if the pattern matches."""
+    expression = ""
+    groups: dict[str, str] = {}
+    for token in tokens:
+        if token is Wildcard.ANY:
+            expression += ".*"
+        elif token is Wildcard.ONE:
+            expression += "."
+        elif isinstance(token, Variable):
+            if token.name == variables.THING_NAME and identity.thing_name:
+                expression += re.escape(identity.thing_name)
+            elif token.name in groups:
+                expression += f"(?P={groups[token.name]})"
+            else:
+                groups[token.name] = f"v{len(groups)}"
+                expression += f"(?P<v{len(groups) - 1}>.+?)"
+        else:
+            expression += re.escape(str(token))
+    found = re.fullmatch(expression, text, re.DOTALL)
+    return {name: found[group] for name, group in groups.items()} if found else None
+
+
+def _from_conditions(wanted: Sequence[Condition]) -> dict[str, str]:
+    values: dict[str, str] = {}
+    for condition in wanted:
+        operator = conditions.operator(condition.operator)
+        key = variables.canonical(condition.key)
+        if operator is None or operator.negated or not condition.values:
+            continue
+        text = condition.values[0].text
+        if operator.base == conditions.NULL:
+            if text.lower() == "false":
+                values[key] = "x"
+        elif operator.base == "IpAddress":
+            values[key] = text.partition("/")[0]
+        else:
+            tokens = pattern.parse(text).tokens
+            values[key] = "".join(token if isinstance(token, str) else "x" if token is Wildcard.ONE else "" for token in tokens)
+    return values
+
+
+def _with(identity: Identity, values: Mapping[str, str]) -> Identity | None:
+    """The identity with these values, None if one of them is impossible."""
+    for name, value in values.items():
+        known = variables.known(name)
+        if known is None:
+            if name not in variables.CONNECT_KEYS:
+                identity = replace(identity, context={**identity.context, name: value})
+            continue
+        if known.characters is not None and not re.fullmatch(known.characters, value):
+            return None
+        if name == variables.CLIENT_ID:
+            if identity.client_id == SOME_CLIENT_ID:
+                identity = replace(identity, client_id=value)
+        elif name == variables.SOURCE_IP:
+            identity = replace(identity, source_ip=value)
+        elif name == variables.DOMAIN_NAME:
+            identity = replace(identity, domain_name=value)
+        elif name == variables.THING_TYPE:
+            identity = identity if identity.thing_type else replace(identity, thing_type=value)
+        elif known.kind is variables.Kind.CERTIFICATE:
+            field, _ = variables.split_certificate(name)
+            identity = replace(identity, certificate={**identity.certificate, field: value})
+        else:
+            attribute = variables.attribute_name(name)
+            if attribute is not None:
+                identity = replace(identity, attributes={**identity.attributes, attribute: value})
+    return identity

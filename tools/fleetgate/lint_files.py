@@ -1,0 +1,244 @@
+"""Reads what `fleetgate lint` is pointed at: files, folders, standard input, or the checkout itself.
+
+What a file is, its content decides. In a folder, what is none of ours is passed over in silence; of a file that was named, one is told.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from fleetgate.errors import FleetgateError, Problem
+from fleetgate.iot_policy import documents, lint, source
+from fleetgate.iot_policy.documents import Kind
+from fleetgate.iot_policy.lint import Document, Finding, Place
+
+#: Kinds that one can ask for. Jinja templates are policies.
+KINDS = (Kind.POLICY, Kind.TEMPLATE, Kind.PLAN)
+_PASSED_OVER = {"node_modules", "venv", "build", "__pycache__"}
+_CATALOGUE = "catalogue/device_types.yaml"
+_TEMPLATES = "policy_templates"
+STANDARD_INPUT = "-"
+
+
+class UnusablePath(FleetgateError):
+    """A path that cannot be read: a wrong command line, not a finding."""
+
+
+@dataclass
+class Report:
+    """notes: what was not looked at and why. looked_at: the files that were judged."""
+
+    findings: list[Finding] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    looked_at: list[str] = field(default_factory=list)
+
+
+def lint_paths(paths: Sequence[str], environment: str, only: Collection[Kind] = KINDS, *, quiet: bool = False) -> Report:
+    """Everything under `paths`. quiet: pass over a named file that is none of ours in silence, as in a folder.
+
+    Raises UnusablePath with every path that cannot be read, and FleetgateError if a checkout's catalogue has mistakes.
+    """
+    report = Report()
+    templates: dict[Path, set[str]] = {}
+    for file, is_named in _files(paths):
+        is_told = is_named and not quiet
+        if file.endswith(".j2"):
+            root = _root_of(Path(file))
+            if root is not None and Kind.POLICY in only:
+                templates.setdefault(root, set()).add(Path(file).name)
+            elif is_told and root is None:
+                report.notes.append(f"{file}: no policy template of a checkout (a catalogue beside its folder), not rendered")
+            continue
+        data = sys.stdin.buffer.read() if file == STANDARD_INPUT else _read(file)
+        if is_told or any(marker in data for marker in documents.MARKERS):
+            _lint_json(data, "<stdin>" if file == STANDARD_INPUT else file, only, report, is_told=is_told)
+    for root, names in templates.items():
+        _lint_templates(root, environment, names, report)
+    report.findings = lint.tidy(report.findings)
+    return report
+
+
+def lint_checkout(root: Path, environment: str) -> Report:
+    """The policies of every device type and of the claim, and the provisioning template."""
+    from fleetgate import lint_templates
+
+    checkout = lint_templates.Checkout(root, environment)
+    outcomes = [checkout.lint_policies(), checkout.lint_provisioning_template()]
+    return Report(
+        lint.tidy(finding for outcome in outcomes for finding in outcome.findings),
+        [],
+        [file for outcome in outcomes for file in outcome.looked_at],
+    )
+
+
+def _lint_templates(root: Path, environment: str, names: set[str], report: Report) -> None:
+    from fleetgate import lint_templates
+
+    outcome = lint_templates.Checkout(root, environment).lint_policies(names)
+    report.findings += outcome.findings
+    report.looked_at += outcome.looked_at
+
+
+def _lint_json(data: bytes, file: str, only: Collection[Kind], report: Report, *, is_told: bool) -> None:
+    if data.startswith(b"PK\x03\x04"):
+        fix = f"give its JSON: terraform show -json {file}"
+        report.findings.append(lint.not_json(Place(file, 1, 1, ""), "not JSON: a plan as Terraform saves it", fix))
+        return
+    parsed, findings = lint.read(data, file)
+    if parsed is None:
+        report.findings += findings
+        report.looked_at.append(file)
+        return
+    document = lint.whole(file, parsed)
+    kind = documents.kind(parsed.value)
+    if kind is Kind.OTHER and (answer := _answer(document)):
+        kind, document, known = answer
+    else:
+        known = {}
+    if kind not in only:
+        if is_told:
+            report.notes.append(f"{file}: {_SAID.get(kind, f'a {kind}')}, not looked at")
+        return
+    if kind is Kind.POLICY and not is_told and documents.iam(document.value):
+        report.notes.append(f"{file}: an IAM policy, not one of AWS IoT, not looked at")
+        return
+    report.looked_at.append(file)
+    report.findings += findings
+    if kind is Kind.POLICY:
+        report.findings += lint.lint_policies([document])
+    elif kind is Kind.TEMPLATE:
+        report.findings += lint.lint_template(document, **known)
+    else:
+        found, notes = lint.lint_plan(document)
+        report.findings += found
+        report.notes += [f"{file}: {note}" for note in notes]
+
+
+_SAID = {
+    Kind.OTHER: "neither an IoT policy nor a provisioning template nor a Terraform plan",
+    Kind.CLOUDFORMATION: "a CloudFormation template",
+}
+
+
+def _answer(outer: Document) -> tuple[Kind, Document, dict[str, Any]] | None:
+    """The document inside an answer of `aws iot get-policy` or `aws iot describe-provisioning-template`."""
+    value = outer.value if isinstance(outer.value, dict) else {}
+    for key, name, kind in (("policyDocument", "policyName", Kind.POLICY), ("templateBody", "templateName", Kind.TEMPLATE)):
+        if isinstance(text := value.get(key), str):
+            try:
+                inner = source.parse(text)
+            except source.SourceError:
+                return None
+            document = lint.embedded(outer, f"/{key}", inner, str(value.get(name, key)))
+            if kind is Kind.POLICY:
+                return kind, document, {}
+            hook, type = value.get("preProvisioningHook"), value.get("type")
+            known = {"hook": bool(hook), "fleet": type in (None, "FLEET_PROVISIONING"), "enabled": value.get("enabled")}
+            return kind, document, {**known, "name": document.name}
+    return None
+
+
+def _files(paths: Iterable[str]) -> Iterator[tuple[str, bool]]:
+    """Every file to look at, and whether it was named itself. Raises UnusablePath at the end, for all that cannot be read."""
+    problems: list[Problem] = []
+    for path in dict.fromkeys(paths):
+        if path == STANDARD_INPUT:
+            yield path, True
+            continue
+        try:
+            mode = Path(path).stat().st_mode
+        except (OSError, ValueError) as error:
+            problems.append(_unusable(path, error))
+            continue
+        if stat.S_ISDIR(mode):
+            yield from ((file, False) for file in _walk(path, problems))
+        elif stat.S_ISREG(mode):
+            yield Path(path).as_posix(), True
+        else:
+            problems.append(Problem(path, "is neither a file nor a folder", "give a file or a folder"))
+    if problems:
+        raise UnusablePath(problems)
+
+
+def _walk(folder: str, problems: list[Problem]) -> Iterator[str]:
+    try:
+        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+    except OSError as error:
+        problems.append(_unusable(folder, error))
+        return
+    for entry in entries:
+        if entry.name.startswith(".") or entry.name in _PASSED_OVER:
+            continue
+        # A link to a folder may lead back here.
+        if entry.is_dir(follow_symlinks=False):
+            yield from _walk(entry.path, problems)
+        elif entry.name.endswith((".json", ".j2")) and entry.is_file():
+            yield Path(entry.path).as_posix()
+
+
+def _read(file: str) -> bytes:
+    try:
+        return Path(file).read_bytes()
+    except OSError as error:
+        raise UnusablePath(_unusable(file, error)) from None
+
+
+def _unusable(path: str, error: OSError | ValueError) -> Problem:
+    reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
+    return Problem(path, f"cannot be read: {reason}", "give a path that is there and that you may read")
+
+
+def _root_of(file: Path) -> Path | None:
+    """The checkout whose policy template a file is."""
+    folder = file.resolve().parent
+    is_ours = folder.name == _TEMPLATES and (folder.parent / _CATALOGUE).is_file()
+    return folder.parent if is_ours else None
+
+
+def suppressions_file(given: str | None) -> Path | None:
+    """The file that was given, or the nearest one upwards. Raises UnusablePath for one that was given and is not there."""
+    from fleetgate.iot_policy import suppression
+
+    if given is not None:
+        if not Path(given).is_file():
+            raise UnusablePath(Problem(given, "is not a file", "give a file of suppressions"))
+        return Path(given)
+    here = Path.cwd()
+    return next((path for folder in (here, *here.parents) if (path := folder / suppression.FILE).is_file()), None)
+
+
+def suppress(report: Report, file: Path) -> int:
+    """Applies a file of suppressions to a report; returns how many findings it has taken out."""
+    from datetime import UTC, datetime
+
+    from fleetgate.iot_policy import suppression
+
+    shown = _shown(file)
+    folder = file.resolve().parent
+    try:
+        text = _read(str(file)).decode("utf-8")
+    except UnicodeDecodeError as error:
+        what = f"is not UTF-8: byte {error.start} is {error.object[error.start]:#04x}"
+        raise UnusablePath(Problem(shown, what, "save it as UTF-8")) from None
+    suppressions, findings = suppression.parse(text, shown)
+
+    def relative(name: str) -> str:
+        return Path(os.path.relpath(Path(name).resolve(), folder)).as_posix()
+
+    def exists(pattern: str) -> bool:
+        return any(sign in pattern for sign in "*?[") or (folder / pattern).exists()
+
+    today = datetime.now(UTC).date()
+    left, suppressed = suppression.apply(report.findings, suppressions, shown, today, report.looked_at, relative, exists)
+    report.findings = lint.tidy([*left, *findings])
+    return suppressed
+
+
+def _shown(path: Path) -> str:
+    return Path(os.path.relpath(path)).as_posix()

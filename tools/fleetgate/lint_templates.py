@@ -1,0 +1,153 @@
+"""Lints what a checkout makes: its Jinja policy templates, rendered for every device type, and its provisioning template.
+
+A policy template that no device type uses is rendered with every type's values: it will be somebody's tomorrow.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from fleetgate import catalogue, document, environment, names, policies, template
+from fleetgate.iot_policy import lint, source
+from fleetgate.iot_policy.lint import Document, Finding, Place
+from fleetgate.iot_policy.provisioning import Created
+from fleetgate.iot_policy.rule import Bundle
+from fleetgate.iot_policy.source import Pointer, Position, SourceError
+from fleetgate.marked_templates import MarkingEnvironment, Rendered
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """looked_at: the files that had a part in it."""
+
+    findings: list[Finding]
+    looked_at: list[str]
+
+
+class Checkout:
+    """The policies and the provisioning template of a checkout, for one environment."""
+
+    def __init__(self, root: Path, environment_name: str) -> None:
+        """Raises FleetgateError if catalogue or environment have mistakes."""
+        self._root = root
+        self._environment = environment.load(root, environment_name)
+        self._catalogue = catalogue.read(root)
+        self._names = names.derive(self._catalogue, self._environment)
+        jinja = policies.renderer(self._environment, self._load, MarkingEnvironment)
+        assert isinstance(jinja, MarkingEnvironment)
+        self._jinja = jinja
+
+    def lint_policies(self, chosen: Collection[str] | None = None) -> Outcome:
+        """chosen: file names of policy templates; every policy that one of them has a part in is judged. None: all."""
+        results = []
+        looked_at = set()
+        for name, file, values in self._inputs():
+            findings, used = self._lint_one(name, file, values)
+            if chosen is None or file in chosen or used & set(chosen):
+                results.append((name, findings))
+                looked_at |= used
+        return Outcome(list(_merged(results)), sorted(map(self._file, looked_at)))
+
+    def lint_provisioning_template(self) -> Outcome:
+        body = template.render(self._catalogue)
+        code = self._root / "tools/fleetgate/template.py"
+        file = self._relative(code if code.is_file() else self._root / catalogue.FILE)
+        types = self._names.types.values()
+        created = Created(
+            frozenset(t.policy for t in types),
+            frozenset(t.thing_type for t in types),
+            frozenset(t.group for t in types) | {self._names.parent_group},
+            frozenset(),
+        )
+        made = Document("provisioning template", body, template.to_document(body), lambda pointer: Place(file, 1, 1, pointer))
+        findings = lint.lint_template(made, name=self._names.template, fleet=True, hook=True, created=created)
+        return Outcome(findings, [file])
+
+    def _inputs(self) -> Iterator[tuple[str, str, dict[str, Any]]]:
+        """What is to be rendered: a name for messages, the template's file name and its values."""
+        used = set()
+        for name, (file, values) in policies.inputs(self._catalogue, self._names).items():
+            used.add(file)
+            yield name, file, values
+        for path in sorted((self._root / policies.FOLDER).glob(policies.template_file("[!_]*"))):
+            if path.name not in used:
+                for name, kind in self._catalogue.device_types.items():
+                    yield name, path.name, policies.device_values(self._catalogue, self._names, name, kind)
+
+    def _lint_one(self, name: str, file: str, values: dict[str, Any]) -> tuple[list[Finding], frozenset[str]]:
+        """The findings of one rendered policy and the templates that it came from."""
+        try:
+            rendered = self._jinja.render(file, values)
+        except policies.RENDER_ERRORS as error:
+            problem = policies.render_problem(error, name, file, values)
+            place = self._place_of(error, file)
+            return [lint.not_json(place, problem.what, problem.remedy)], frozenset({file, Path(place.file).name})
+        try:
+            parsed = source.parse(rendered.text)
+        except SourceError as error:
+            offset = source.offset_at(rendered.text, error.position)
+            return [lint.not_json(self._place(rendered, offset, ""), f"the result is {error}")], rendered.templates
+
+        def locate(pointer: Pointer) -> Place:
+            return self._place(rendered, parsed.offset(pointer), pointer)
+
+        made = Document(name, parsed.value, parsed.text, locate, parsed)
+        settings = self._environment.settings
+        context = Bundle(
+            (),
+            complete=True,
+            claim=name == policies.CLAIM,
+            account=settings.account_id,
+            region=settings.region,
+            templates=(self._names.template,),
+        )
+        return [*lint.lint_duplicates(made), *lint.lint_policies([made], context)], rendered.templates
+
+    def _place(self, rendered: Rendered, offset: int, pointer: Pointer) -> Place:
+        file, position = rendered.origin(offset)
+        return Place(self._file(file), position.line, position.column, pointer)
+
+    def _place_of(self, error: BaseException, file: str) -> Place:
+        """Where in the templates it happened: Jinja gives its frames the templates' names and lines."""
+        name, line = getattr(error, "name", None), getattr(error, "lineno", None)
+        if isinstance(line, int) and isinstance(name, str):
+            return Place(self._file(name), line, 1, "")
+        position = Position(1, 1)
+        trace = error.__traceback__
+        while trace is not None:
+            folder, _, found = trace.tb_frame.f_code.co_filename.rpartition("/")
+            if folder == policies.FOLDER:
+                file, position = found, Position(trace.tb_lineno, 1)
+            trace = trace.tb_next
+        return Place(self._file(file), position.line, position.column, "")
+
+    def _load(self, name: str) -> tuple[str, str, None] | None:
+        """For Jinja: the text, and the name that its errors carry."""
+        path = self._root / policies.FOLDER / name
+        shown = f"{policies.FOLDER}/{name}"
+        return (document.read_text(path, shown), shown, None) if path.is_file() else None
+
+    def _file(self, name: str) -> str:
+        return self._relative(self._root / policies.FOLDER / name)
+
+    def _relative(self, path: Path) -> str:
+        return Path(os.path.relpath(path)).as_posix()
+
+
+def _merged(results: list[tuple[str, list[Finding]]]) -> Iterator[Finding]:
+    """One finding for one place in a template, however many policies it is in; it says in which."""
+    merged: dict[tuple[Any, ...], tuple[Finding, list[str]]] = {}
+    for name, findings in results:
+        seen: dict[tuple[Any, ...], int] = {}
+        for finding in findings:
+            place = (finding.file, finding.line, finding.column, finding.pointer, finding.rule)
+            # A place may have several findings of one rule; the second of one policy belongs to the second of another.
+            seen[place] = seen.get(place, 0) + 1
+            merged.setdefault((*place, seen[place]), (finding, []))[1].append(name)
+    for finding, names_ in merged.values():
+        shown = ", ".join(names_[:3]) + (f" and {len(names_) - 3} more" if len(names_) > 3 else "")
+        yield replace(finding, message=f"{finding.message} (in the policy of {shown})")
