@@ -1,4 +1,4 @@
-"""The hooks in the hands of another repository, run by the real pre-commit. It builds their environment once, from the pip index."""
+"""The hooks in the hands of another repository, run by the real pre-commit, which installs them once, from the pip index."""
 
 from __future__ import annotations
 
@@ -79,7 +79,10 @@ def write(path: Path, value: object) -> None:
 
 def test_good_files_and_files_of_others_pass(pre_commit, tmp_path):
     write(tmp_path / "policies/good.json", CLEAN)
-    write(tmp_path / "iam/role.json", {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:*", "Resource": "*"}]})
+    write(
+        tmp_path / "iam/role.json",
+        {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:*", "Resource": "*"}]},
+    )
     write(tmp_path / "package.json", {"name": "theirs"})
     (tmp_path / "tsconfig.json").write_text("{ // comments\n}")
     (tmp_path / "nginx.json.j2").write_text("{{ anything }}")

@@ -14,7 +14,16 @@ from fleetgate.iot_policy.lint import Finding
 from fleetgate.iot_policy.rule import Severity
 
 FOUND = Finding(
-    "B01", Severity.CRITICAL, "policies/a, b%.json", 4, 17, "/Statement/0/Resource", "any client id", "pin it", "client-1", "Connect"
+    "B01",
+    Severity.CRITICAL,
+    "policies/a, b%.json",
+    4,
+    17,
+    "/Statement/0/Resource",
+    "any client id",
+    "pin it",
+    "client-1",
+    "Connect",
 )
 PLAIN = Finding("S07", Severity.INFO, "b.json", 1, 1, "", "says it twice", "remove it")
 

@@ -70,7 +70,20 @@ def test_a_nul_character_is_refused_before_it_can_be_taken_for_a_mark():
 
 
 _PIECES = st.sampled_from(
-    ["{{ x }}", "{{- x }}", "{{ x -}}", "{# c #}", "{#- c\n -#}", "{% if x %}", "{% endif %}", "\n", "  ", "word", ",", "{% raw %}{{{% endraw %}"]
+    [
+        "{{ x }}",
+        "{{- x }}",
+        "{{ x -}}",
+        "{# c #}",
+        "{#- c\n -#}",
+        "{% if x %}",
+        "{% endif %}",
+        "\n",
+        "  ",
+        "word",
+        ",",
+        "{% raw %}{{{% endraw %}",
+    ]
 )
 
 

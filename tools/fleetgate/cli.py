@@ -9,7 +9,20 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from fleetgate.commands import authorize, build, catalogue, claim, cloud, deploy, device, lint, registry, smoke
+from fleetgate.commands import (
+    access_diff,
+    authorize,
+    build,
+    catalogue,
+    claim,
+    cloud,
+    deploy,
+    device,
+    isolation,
+    lint,
+    registry,
+    smoke,
+)
 from fleetgate.errors import FleetgateError
 
 
@@ -42,7 +55,7 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--root", metavar="FOLDER", help="the checkout to work on (default: the one around the current folder)")
     top.add_argument("--debug", action="store_true", help="show tracebacks")
     commands = top.add_subparsers(metavar="COMMAND", required=True)
-    for module in (catalogue, lint, authorize, build, deploy, smoke, cloud, claim, registry, device):
+    for module in (catalogue, lint, authorize, isolation, access_diff, build, deploy, smoke, cloud, claim, registry, device):
         module.add(commands)
     return top
 

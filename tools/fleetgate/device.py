@@ -351,7 +351,7 @@ def _service_error(what: str, serial: str, error: V2ServiceException, secret: st
         said = (said.replace(secret, "<token>") if secret else said)[:200]
         text = f"{what} was rejected with status {modeled.status_code}: {said}"
         if modeled.status_code == _FORBIDDEN:
-            remedy = f"the reason stands in the hook's log and never goes to a device; ask: fleetgate registry why {serial}"
+            remedy = f"no device is told why; the hook's log has it, ask (with the same --env): fleetgate registry why {serial}"
             return RefusedByGate(f"refused by the gate: {text}", remedy, _FORBIDDEN)
         return Rejected(text, _REJECTED_REMEDY, modeled.status_code)
     name = str(getattr(error.inner_error, "name", type(error.inner_error).__name__))

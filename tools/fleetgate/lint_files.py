@@ -1,6 +1,6 @@
 """Reads what `fleetgate lint` is pointed at: files, folders, standard input, or the checkout itself.
 
-What a file is, its content decides. In a folder, what is none of ours is passed over in silence; of a file that was named, one is told.
+What a file is, its content decides. In a folder, what is none of ours is passed over in silence; of a named file, one is told.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ _PASSED_OVER = {"node_modules", "venv", "build", "__pycache__"}
 _CATALOGUE = "catalogue/device_types.yaml"
 _TEMPLATES = "policy_templates"
 STANDARD_INPUT = "-"
+SUPPRESSIONS = "fleetgate-lint.toml"
 
 
 class UnusablePath(FleetgateError):
@@ -203,14 +204,12 @@ def _root_of(file: Path) -> Path | None:
 
 def suppressions_file(given: str | None) -> Path | None:
     """The file that was given, or the nearest one upwards. Raises UnusablePath for one that was given and is not there."""
-    from fleetgate.iot_policy import suppression
-
     if given is not None:
         if not Path(given).is_file():
             raise UnusablePath(Problem(given, "is not a file", "give a file of suppressions"))
         return Path(given)
     here = Path.cwd()
-    return next((path for folder in (here, *here.parents) if (path := folder / suppression.FILE).is_file()), None)
+    return next((path for folder in (here, *here.parents) if (path := folder / SUPPRESSIONS).is_file()), None)
 
 
 def suppress(report: Report, file: Path) -> int:

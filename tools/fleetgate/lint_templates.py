@@ -44,7 +44,7 @@ class Checkout:
     def lint_policies(self, chosen: Collection[str] | None = None) -> Outcome:
         """chosen: file names of policy templates; every policy that one of them has a part in is judged. None: all."""
         results = []
-        looked_at = set()
+        looked_at: set[str] = set()
         for name, file, values in self._inputs():
             findings, used = self._lint_one(name, file, values)
             if chosen is None or file in chosen or used & set(chosen):

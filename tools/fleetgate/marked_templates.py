@@ -25,7 +25,7 @@ _MARK = re.compile(f"{_SIGN}([0-9]+){_SIGN}")
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where an output begins. is_text: it is the template's own text, so that what follows it in the result follows it there too."""
+    """Where an output begins. is_text: it is the template's own text, and what follows it follows it there too."""
 
     template: str
     position: Position
@@ -98,25 +98,25 @@ class _Marker(NodeTransformer):
         assert isinstance(result, nodes.Template)
         return result
 
-    def visit_Output(self, node: nodes.Output) -> nodes.Output:  # noqa: N802 - Jinja's name
+    def visit_Output(self, node: nodes.Output) -> nodes.Output:
         children: list[nodes.Expr] = []
         for child in node.nodes:
             children += [self._mark(self._next(child)), child]
         node.nodes = children
         return node
 
-    def visit_Macro(self, node: nodes.Node) -> nodes.Node:  # noqa: N802
+    def visit_Macro(self, node: nodes.Node) -> nodes.Node:
         self._skip(node)
         return node
 
-    visit_AssignBlock = visit_Macro  # noqa: N815
+    visit_AssignBlock = visit_Macro
 
-    def visit_FilterBlock(self, node: nodes.Node) -> list[nodes.Node]:  # noqa: N802
+    def visit_FilterBlock(self, node: nodes.Node) -> list[nodes.Node]:
         self._skip(node)
         mark = self._mark(Origin(self._name, Position(node.lineno, 1), is_text=False))
         return [nodes.Output([mark], lineno=node.lineno), node]
 
-    visit_CallBlock = visit_FilterBlock  # noqa: N815
+    visit_CallBlock = visit_FilterBlock
 
     def _skip(self, node: nodes.Node) -> None:
         """Keeps the list of places in step."""

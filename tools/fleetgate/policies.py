@@ -101,7 +101,7 @@ def renderer(
     jinja = kind(
         loader=jinja2.FunctionLoader(load),
         undefined=jinja2.StrictUndefined,
-        autoescape=False,  # noqa: S701 - JSON, not HTML: every value goes through to_json
+        autoescape=False,  # JSON, not HTML: every value goes through to_json
         keep_trailing_newline=True,
     )
     jinja.filters["topic"] = lambda topic: f"{arn}:topic/{topic}"

@@ -400,7 +400,7 @@ class Registry:
         return True
 
     def _no_table(self) -> FleetgateError:
-        return fail(f"table {self._table}", "does not exist", "run: make apply (or fleetgate plan and fleetgate apply)")
+        return fail(f"table {self._table}", "does not exist", "run make apply (with its ENV): the environment is not applied")
 
 
 def differences(row: Wanted, existing: Row) -> list[str]:

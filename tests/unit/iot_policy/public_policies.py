@@ -47,7 +47,9 @@ def features(operator: str, *names: str) -> dict[str, Any]:
 
 def core(name: str, *, connect: str = "client/hall-core*") -> dict[str, Any]:
     """AWS' smallest policy for a Greengrass V2 core device."""
-    topics = [f"topic/$aws/things/{name}/{end}" for end in ("greengrass/health/json", "greengrassv2/health/json", "jobs/*", "shadow/*")]
+    topics = [
+        f"topic/$aws/things/{name}/{end}" for end in ("greengrass/health/json", "greengrassv2/health/json", "jobs/*", "shadow/*")
+    ]
     filters = [f"topicfilter/$aws/things/{name}/{end}" for end in ("jobs/*", "shadow/*")]
     return policy(
         allow("iot:Connect", f"{PLACE}:{connect}"),
@@ -107,7 +109,9 @@ CASES = (
     case(
         "all registered things but two",
         "connect-policy",
-        policy(deny("iot:Connect", f"{ARN}:client/scale1", f"{ARN}:client/scale2"), allow("iot:Connect", f"{ARN}:client/{THING}")),
+        policy(
+            deny("iot:Connect", f"{ARN}:client/scale1", f"{ARN}:client/scale2"), allow("iot:Connect", f"{ARN}:client/{THING}")
+        ),
     ),
     case(
         "anybody, with persistent sessions",
@@ -119,9 +123,7 @@ CASES = (
     case(
         "anybody, but no persistent session",
         "connect-policy",
-        policy(
-            allow("iot:Connect", "*"), deny("iot:Connect", "*", **features("ForAnyValue:StringEquals", "PersistentConnect"))
-        ),
+        policy(allow("iot:Connect", "*"), deny("iot:Connect", "*", **features("ForAnyValue:StringEquals", "PersistentConnect"))),
         "B01",
     ),
     case(
@@ -297,9 +299,17 @@ CASES = (
         as_thing(allow("iot:Publish", f"{ARN}:topic/{THING}/*"), deny("iot:Publish", f"{ARN}:topic/{THING}/till")),
     ),
     case(
-        "a web client's identity",
+        "a web client's identity, in the web client's policy",
         "pub-sub-policy, HTTP and WebSocket clients",
-        policy(allow("iot:Publish", f"{ARN}:topic/${{cognito-identity.amazonaws.com:sub}}")),
+        policy(
+            allow("iot:Publish", f"{ARN}:topic/${{cognito-identity.amazonaws.com:sub}}"),
+            allow("iot:Connect", f"{ARN}:client/${{cognito-identity.amazonaws.com:sub}}"),
+        ),
+    ),
+    case(
+        "a web client's identity, in a device's policy",
+        "pub-sub-policy, misunderstood",
+        policy(CONNECT, allow("iot:Publish", f"{ARN}:topic/shop/${{cognito-identity.amazonaws.com:sub}}")),
         "V10",
     ),
     # Basic, thing and certificate variables
@@ -362,9 +372,7 @@ CASES = (
     case(
         "the second common name is the administrator's",
         "certificate-policy-examples",
-        as_thing(
-            allow("iot:Publish", f"{ARN}:topic/office/*", StringEquals={"iot:Certificate.Subject.CommonName.2": "Manager"})
-        ),
+        as_thing(allow("iot:Publish", f"{ARN}:topic/office/*", StringEquals={"iot:Certificate.Subject.CommonName.2": "Manager"})),
     ),
     case(
         "any of the common names is the administrator's",
@@ -426,7 +434,9 @@ CASES = (
         "the console's connection wizard",
         "the policy that AWS' console writes",
         policy(
-            allow(["iot:Publish", "iot:Receive", "iot:PublishRetain"], f"{ARN}:topic/sdk/test/scale", f"{ARN}:topic/sdk/test/till"),
+            allow(
+                ["iot:Publish", "iot:Receive", "iot:PublishRetain"], f"{ARN}:topic/sdk/test/scale", f"{ARN}:topic/sdk/test/till"
+            ),
             allow("iot:Subscribe", f"{ARN}:topicfilter/sdk/test/scale", f"{ARN}:topicfilter/sdk/test/till"),
             allow("iot:Connect", f"{ARN}:client/sdk-scale", f"{ARN}:client/basicShop", f"{ARN}:client/sdk-till-*"),
         ),
@@ -456,7 +466,9 @@ CASES = (
             allow(["iotjobsdata:GetPendingJobExecutions", "iotjobsdata:UpdateJobExecution"], f"{PLACE}:thing/scale1"),
         ),
     ),
-    case("asks for its shadow", "device-shadow-mqtt", policy(allow("iot:Publish", f"{PLACE}:topic/$aws/things/scale1/shadow/get"))),
+    case(
+        "asks for its shadow", "device-shadow-mqtt", policy(allow("iot:Publish", f"{PLACE}:topic/$aws/things/scale1/shadow/get"))
+    ),
     case("hears its shadow", "device-shadow-mqtt", shadow("get/accepted")),
     case("hears what changes", "device-shadow-mqtt", shadow("update/delta")),
     case("hears whole documents of a named shadow", "device-shadow-mqtt", shadow("name/settings/update/documents")),
@@ -481,7 +493,10 @@ CASES = (
             allow("iot:Receive", f"{ARN}:topic/$aws/things/{THING}/tunnels/notify"),
             allow(
                 "iot:Subscribe",
-                *(f"{ARN}:topicfilter/$aws/things/{THING}/{end}" for end in ("shadow/*", "jobs/*", "streams/*", "defender/metrics/*")),
+                *(
+                    f"{ARN}:topicfilter/$aws/things/{THING}/{end}"
+                    for end in ("shadow/*", "jobs/*", "streams/*", "defender/metrics/*")
+                ),
                 f"{ARN}:topicfilter/$aws/things/{THING}/tunnels/notify",
             ),
         ),
@@ -673,7 +688,12 @@ CASES = (
         "iot-basic-ingest",
         policy(CONNECT, allow("iot:Publish", f"{ARN}:topic/$aws/rules/shop_weights/{THING}/*")),
     ),
-    case("sends to any rule", "iot-basic-ingest, too wide", policy(CONNECT, allow("iot:Publish", f"{ARN}:topic/$aws/rules/*")), "B07"),
+    case(
+        "sends to any rule",
+        "iot-basic-ingest, too wide",
+        policy(CONNECT, allow("iot:Publish", f"{ARN}:topic/$aws/rules/*")),
+        "B07",
+    ),
     case(
         "vehicles of a fleet",
         "FleetWise edge agent",
@@ -743,9 +763,7 @@ CASES = (
     case(
         "topics and filters mixed up",
         "a gist that does not work",
-        as_thing(
-            allow("iot:Publish", f"{ARN}:topicfilter/shop/{THING}"), allow(["iot:Subscribe"], f"{ARN}:topic/shop/{THING}")
-        ),
+        as_thing(allow("iot:Publish", f"{ARN}:topicfilter/shop/{THING}"), allow(["iot:Subscribe"], f"{ARN}:topic/shop/{THING}")),
         "R02",
     ),
     case(
@@ -784,7 +802,9 @@ CASES = (
         policy(CONNECT, allow(["iot:CreateThing", "iot:AttachThingPrincipal"], "*")),
         "A02",
     ),
-    case("Publish with the wildcards of MQTT", "a tutorial", as_thing(allow("iot:Publish", f"{ARN}:topic/shop/{THING}/#")), "M03"),
+    case(
+        "Publish with the wildcards of MQTT", "a tutorial", as_thing(allow("iot:Publish", f"{ARN}:topic/shop/{THING}/#")), "M03"
+    ),
     case(
         "an account of twelve digits less one",
         "a tutorial",
@@ -803,7 +823,9 @@ CASES = (
     case(
         "Sparkplug with the node's name at the end",
         "a Sparkplug gateway",
-        policy(CONNECT, allow(["iot:Publish"], f"{ARN}:topic/spBv1.0/shop/*/{THING}", f"{ARN}:topic/spBv1.0/shop/*/{THING}/scale")),
+        policy(
+            CONNECT, allow(["iot:Publish"], f"{ARN}:topic/spBv1.0/shop/*/{THING}", f"{ARN}:topic/spBv1.0/shop/*/{THING}/scale")
+        ),
     ),
     case(
         "China's partition",
@@ -818,5 +840,236 @@ CASES = (
         "a repository",
         policy(allow("iot:Publish", "arn:aws-cn:iot:cn-north-1:*:topic/shop/scale1")),
         "R04",
+    ),
+    # Seen in public repositories, and found there by reading them one by one
+    case(
+        "a core device with the thing's variable, which needs a suffix to its client id",
+        "Greengrass V2, switching connectivity",
+        policy(
+            allow("iot:Connect", f"{ARN}:client/{THING}*"),
+            allow(["iot:Publish", "iot:Receive"], f"{ARN}:topic/$aws/things/{THING}/jobs/*"),
+            allow("iot:Subscribe", f"{ARN}:topicfilter/$aws/things/{THING}/jobs/*"),
+            allow(["greengrass:ResolveComponentCandidates", "greengrass:GetDeploymentConfiguration"], "*"),
+        ),
+    ),
+    case(
+        "a gateway's command branch with MQTT wildcards at its end",
+        "an edge agent's policy",
+        as_thing(
+            allow("iot:Publish", f"{ARN}:topic/edge/{THING}/*", f"{ARN}:topic/$aws/things/{THING}/shadow/*"),
+            allow("iot:Subscribe", f"{ARN}:topicfilter/edge/{THING}/cmd/#", f"{ARN}:topicfilter/$aws/things/{THING}/shadow/#"),
+            allow(
+                "iot:Receive",
+                f"{ARN}:topic/edge/{THING}/cmd",
+                f"{ARN}:topic/edge/{THING}/cmd/*",
+                f"{ARN}:topic/$aws/things/{THING}/shadow/*",
+            ),
+        ),
+    ),
+    case(
+        "a vehicle's number behind a wildcard",
+        "a vehicle gateway's policy",
+        as_thing(allow("iot:Publish", f"{ARN}:topic/fleet/v1/*/VIN-{THING}/*")),
+        "B06",
+        "V06",
+    ),
+    case(
+        "a client id that is never the thing's name",
+        "a smart farm's policy",
+        policy(
+            allow("iot:Connect", f"{ARN}:client/farm-{THING}"),
+            allow("iot:Subscribe", f"{ARN}:topicfilter/farm/{THING}/command"),
+            allow("iot:Receive", f"{ARN}:topic/farm/{THING}/command"),
+        ),
+        "V08",
+    ),
+    case(
+        "the shadows of every thing with a prefix",
+        "a fleet that shares one policy",
+        policy(
+            allow("iot:Connect", f"{ARN}:client/scale-*"),
+            allow("iot:Publish", f"{ARN}:topic/$aws/things/scale-*/shadow/update"),
+        ),
+        "B06",
+    ),
+    case(
+        "placeholders for everything, the partition too",
+        "FreeRTOS OTA over MQTT",
+        policy(
+            allow("iot:Connect", f"arn:partition:iot:region:account:client/{THING}"),
+            allow("iot:Subscribe", f"arn:partition:iot:region:account:topicfilter/$aws/things/{THING}/streams/*"),
+            allow(["iot:Publish", "iot:Receive"], f"arn:partition:iot:region:account:topic/$aws/things/{THING}/streams/*"),
+        ),
+    ),
+    case(
+        "a provisioning sample that subscribes to topics",
+        "a device SDK's sample",
+        policy(
+            allow("iot:Publish", "arn:aws:iot:<b>region</b>:<b>account</b>:topic/$aws/certificates/create/json"),
+            allow(
+                ["iot:Receive", "iot:Subscribe"],
+                "arn:aws:iot:<b>region</b>:<b>account</b>:topic/$aws/certificates/create/json/accepted",
+            ),
+            allow("iot:Connect", "arn:aws:iot:<b>region</b>:<b>account</b>:client/test-*"),
+        ),
+        "S08",
+        "R02",
+    ),
+    case(
+        "a crossed-out account",
+        "a provisioning sample's birth policy",
+        policy(
+            allow("iot:Connect", "arn:aws:iot:us-east-1:XXXXXXXXXXXX:client/birth"),
+            allow(["iot:Publish", "iot:Receive"], "arn:aws:iot:us-east-1:XXXXXXXXXXXX:topic/$aws/certificates/create/*"),
+            allow("iot:Subscribe", "arn:aws:iot:us-east-1:XXXXXXXXXXXX:topicfilter/$aws/certificates/create/*"),
+        ),
+    ),
+    case(
+        "attached clients below their client id, in any account",
+        "an asset tracker's policy",
+        policy(
+            allow("iot:Connect", f"arn:aws:iot:*:*:client/{CLIENT}", Bool={"iot:Connection.Thing.IsAttached": [True]}),
+            allow("iot:Receive", "*"),
+            allow("iot:Subscribe", f"arn:aws:iot:*:*:topicfilter/$aws/things/{CLIENT}/*"),
+            allow("iot:Publish", f"arn:aws:iot:*:*:topic/$aws/things/{CLIENT}/*", f"arn:aws:iot:*:*:topic/{CLIENT}/*"),
+        ),
+        "R04",
+    ),
+    case(
+        "a condition that compares the client id with itself",
+        "a chat's policy",
+        policy(
+            allow("iot:Connect", "*", StringEquals={"iot:ClientId": CLIENT}), allow("iot:Publish", f"{ARN}:topic/{CLIENT}/data")
+        ),
+        "B01",
+        "V03",
+    ),
+    case(
+        "a condition that ties the client id to the certificate",
+        "a policy for certificates of one's own CA",
+        policy(
+            allow("iot:Connect", f"{ARN}:client/*", StringEquals={"iot:ClientId": COMMON_NAME}),
+            allow("iot:Publish", f"{ARN}:topic/{CLIENT}/data"),
+        ),
+    ),
+    case(
+        "whoever is not attached is denied",
+        "a guard rail",
+        policy(
+            allow("iot:Connect", f"{ARN}:client/*"),
+            deny("iot:Connect", "*", Bool={"iot:Connection.Thing.IsAttached": "false"}),
+            allow("iot:Publish", f"{ARN}:topic/shop/{CLIENT}"),
+        ),
+    ),
+    case(
+        "one device, three places, all the same",
+        "a beacon gateway's manual",
+        policy(
+            allow(["iot:Publish", "iot:Receive", "iot:RetainPublish"], f"{ARN}:topic/GW/data/E8DB84"),
+            allow("iot:Subscribe", f"{ARN}:topicfilter/GW/data/E8DB84"),
+            allow("iot:Connect", f"{ARN}:client/E8DB84"),
+        ),
+    ),
+    case(
+        "a wildcard for the resource of each action",
+        "a microcontroller tutorial",
+        policy(*(allow(f"iot:{name}", f"{ARN}:*") for name in ("Connect", "Publish", "Subscribe", "Receive"))),
+        "B01",
+        "B02",
+        "B04",
+        "M06",
+    ),
+    case(
+        "four actions on topics alone",
+        "a robot's Terraform",
+        policy(allow(["iot:Connect", "iot:Subscribe", "iot:Publish", "iot:Receive"], f"{ARN}:topic/*")),
+        "A06",
+        "B02",
+        "B04",
+        "R02",
+    ),
+    case(
+        "three actions on one topic with a hash",
+        "a smart home's Terraform",
+        policy(
+            allow("iot:Connect", f"{ARN}:client/hub-*"),
+            allow(["iot:Publish", "iot:Subscribe", "iot:Receive"], f"{ARN}:topic/home/#"),
+        ),
+        "M03",
+        "R02",
+    ),
+    case(
+        "receives on a filter",
+        "a sensor's Terraform",
+        policy(
+            allow("iot:Connect", f"{ARN}:client/scale1"),
+            allow("iot:Publish", f"{ARN}:topic/shop/scale1"),
+            allow("iot:Receive", f"{ARN}:topicfilter/shop/scale1"),
+        ),
+        "R02",
+    ),
+    case(
+        "all four in one statement, each with its own resource",
+        "a cluster agent's policy",
+        policy(
+            allow(
+                ["iot:Connect", "iot:Subscribe", "iot:Receive", "iot:Publish"],
+                f"{ARN}:client/agent-*",
+                f"{ARN}:topic/cluster/7/*",
+                f"{ARN}:topicfilter/cluster/7/*",
+            )
+        ),
+    ),
+    case(
+        "a viewer of many rooms",
+        "a custom authorizer's answer",
+        policy(
+            allow("iot:Connect", f"{ARN}:client/viewer-4711"),
+            allow("iot:Subscribe", f"{ARN}:topicfilter/house/1/room/*/event"),
+            allow("iot:Receive", f"{ARN}:topic/house/1/room/*/event"),
+        ),
+    ),
+    case(
+        "a sample with shared subscriptions of any group",
+        "a device SDK's sample",
+        policy(
+            allow("iot:Connect", f"{ARN}:client/test-*"),
+            allow(["iot:Publish", "iot:Receive"], f"{ARN}:topic/test/topic"),
+            allow("iot:Subscribe", f"{ARN}:topicfilter/test/topic", f"{ARN}:topicfilter/$share/*/test/topic"),
+        ),
+    ),
+    case(
+        "a Deny of another department's topics",
+        "a roadside unit's Terraform",
+        policy(
+            allow("iot:Connect", f"{ARN}:client/car-7"),
+            allow("iot:Publish", f"{ARN}:topic/vehicle/telemetry"),
+            deny("iot:Publish", f"{ARN}:topic/roadside/*"),
+        ),
+    ),
+    case(
+        "only at certain places",
+        "a recipe for conditions",
+        policy(
+            allow(
+                "iot:Connect",
+                f"{ARN}:client/{THING}",
+                Bool=ATTACHED,
+                StringEquals={"iot:Connection.Thing.Attributes[place]": ["factory-1", "factory-2"]},
+            ),
+            allow(
+                "iot:Publish",
+                f"{ARN}:topic/sensors/{THING}/*",
+                StringLike={"iot:Connection.Thing.Attributes[place]": "factory-*"},
+            ),
+        ),
+    ),
+    case(
+        "only in working hours",
+        "a recipe for conditions",
+        policy(
+            CONNECT,
+            allow("iot:Publish", f"{ARN}:topic/shop/{THING}", DateGreaterThan={"aws:CurrentTime": "2026-01-01T08:00:00Z"}),
+        ),
     ),
 )

@@ -124,7 +124,7 @@ def value_of(name: str, https: bool, full: bool, exclusive: bool, who: Any, assu
             return None
         given = [given] if isinstance(given, str) else list(given)[:5]
         if assume.certificate_values_escaped:
-            given = ["".join("\\" + c if c in ',"\\=<>;' else c for c in one) for one in given]
+            given = ["".join("\\" + c if c in ',"\\+=<>;' else c for c in one) for one in given]
         return given if several else given[0]
     return None
 

@@ -76,6 +76,42 @@ def test_a_key_that_stands_twice_is_found_where_it_stands_the_second_time():
     assert (found.line, found.column, found.pointer) == (2, 15, "/Statement")
 
 
+def test_keys_below_a_key_that_stands_twice_are_not_duplicates_themselves():
+    parsed = source.parse('{"a": {"b": 1, "c~/": [{"d": 2}]}, "a": {"b": 3, "c~/": [{"d": 4}, {"d": 5, "d": 6}]}, "e": {}}')
+    assert parsed.duplicates == ["/a", "/a/c~0~1/1/d"]
+    assert parsed.position("/a/b").column == 47
+
+
+_DOCUMENTS = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=4),
+    max_leaves=20,
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(_DOCUMENTS, st.sampled_from([None, 1]), st.booleans())
+def test_every_value_of_a_document_is_found_where_it_stands(value, indent, ascii):
+    text = json.dumps(value, indent=indent, ensure_ascii=ascii)
+    parsed = source.parse(text)
+
+    def check(part: Any, pointer: str) -> None:
+        found, _ = json.JSONDecoder().raw_decode(text, parsed.offset(pointer))
+        assert found == part and source.at(parsed.value, pointer) == part
+        children = part.items() if isinstance(part, dict) else enumerate(part) if isinstance(part, list) else ()
+        for key, child in children:
+            check(child, f"{pointer}/{source.escape(key)}")
+
+    check(value, "")
+
+
+@given(st.text(), st.integers(0, 50))
+def test_a_character_of_an_embedded_text_is_found_in_the_outer_one(inner, index):
+    outer = json.dumps({"a": inner + "!"})
+    offset = source.offset_in_string(outer, 6, min(index, len(inner)))
+    assert json.loads('"' + outer[offset:-1]) == (inner + "!")[min(index, len(inner)) :]
+
+
 IAM_TRUST = {
     "Version": "2012-10-17",
     "Statement": [{"Effect": "Allow", "Principal": {"Service": "iot.amazonaws.com"}, "Action": "sts:AssumeRole"}],
@@ -151,19 +187,40 @@ def test_an_example_is_found_by_the_whole_linter_too(rule):
 
 
 #: Parts that policies and templates consist of, in places where they do not belong.
-_KEYS = st.sampled_from(
-    "Version Statement Sid Effect Action NotAction Resource NotResource Condition Principal Bool StringLike ForAllValues:StringEquals "
-    "Resources Parameters Mappings DeviceConfiguration Properties OverrideSettings Type Ref Fn::Sub Fn::Join Fn::FindInMap thing "
-    "AttributePayload ThingName ThingGroups PolicyDocument PolicyName iot:ConnectAttributes a/b~c values root_module resources "
-    "child_modules mode address name planned_values resource_changes change after_unknown after configuration module_calls "
-    "expressions references prior_state variables policy target assume_role_policy template_body inline_policy".split()
-)
+_NAMES = """
+Version Statement Sid Effect Action NotAction Resource NotResource Condition Principal Bool StringLike ForAllValues:StringEquals
+Resources Parameters Mappings DeviceConfiguration Properties OverrideSettings Type Ref Fn::Sub Fn::Join Fn::FindInMap thing
+AttributePayload ThingName ThingGroups PolicyDocument PolicyName iot:ConnectAttributes a/b~c values root_module resources
+child_modules mode address name planned_values resource_changes change after_unknown after configuration module_calls
+expressions references prior_state variables policy target assume_role_policy template_body inline_policy
+"""
+_KEYS = st.sampled_from(_NAMES.split())
 _TEXTS = st.sampled_from(
     [
-        *("2012-10-17", "2008-10-17", "Allow", "Deny", "*", "iot:*", "iot:Publish", "iot:Subscribe", "iot:Connect", "s3:Get*", "", "?"),
+        *(
+            "2012-10-17",
+            "2008-10-17",
+            "Allow",
+            "Deny",
+            "*",
+            "iot:*",
+            "iot:Publish",
+            "iot:Subscribe",
+            "iot:Connect",
+            "s3:Get*",
+            "",
+            "?",
+        ),
         *("arn:aws:iot:r:1:topic/a", "arn:aws:iot:r:1:topicfilter/a/#", "arn:aws:iot:*:*:client/${iot:ClientId}", "arn:aws:iot"),
         *("arn:aws:iot:r:1:topic/$aws/things/${iot:Connection.Thing.ThingName}*/x", "${", "${iot:Thing", "true", "\ud800", "\n"),
-        *("AWS::IoT::Thing", "AWS::IoT::Policy", "AWS::IoT::Certificate", "${ThingName}", "aws_iot_policy", "aws_iot_policy_attachment"),
+        *(
+            "AWS::IoT::Thing",
+            "AWS::IoT::Policy",
+            "AWS::IoT::Certificate",
+            "${ThingName}",
+            "aws_iot_policy",
+            "aws_iot_policy_attachment",
+        ),
         *('{"Statement": [', '{"Version": "2012-10-17", "Statement": {"Effect": "Allow"}}', "aws_iam_role", "managed"),
     ]
 )

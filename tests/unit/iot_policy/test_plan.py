@@ -118,7 +118,8 @@ def test_before_the_certificate_is_made_its_reference_tells_what_belongs_togethe
         "root_module": {
             "resources": [
                 attachment_configuration(
-                    references("aws_iot_policy.this", "each.key"), references("aws_iot_certificate.device.arn", "aws_iot_certificate.device")
+                    references("aws_iot_policy.this", "each.key"),
+                    references("aws_iot_certificate.device.arn", "aws_iot_certificate.device"),
                 )
             ]
         }
@@ -138,7 +139,10 @@ def test_before_the_certificate_is_made_its_reference_tells_what_belongs_togethe
 
 def test_references_are_followed_through_the_variables_of_modules():
     call = {
-        "expressions": {"policy": references("aws_iot_policy.this", "each.key"), "group": references("aws_iot_thing_group.pumps.arn")},
+        "expressions": {
+            "policy": references("aws_iot_policy.this", "each.key"),
+            "group": references("aws_iot_thing_group.pumps.arn"),
+        },
         "module": {"resources": [attachment_configuration(references("var.policy"), references("var.group"))]},
     }
     address = 'module.attach["p"]'

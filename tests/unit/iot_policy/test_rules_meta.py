@@ -29,6 +29,12 @@ def test_every_rule_of_the_catalogue_is_there():
     assert set(CATALOGUE.split()) - {rule.id for rule in ALL} == set()
 
 
+def test_every_rule_is_run_for_its_subject():
+    """Modules say what they look at, so that they are imported only when that is met."""
+    assert {rule.id for subject in Subject for rule in rules.of(subject)} == {rule.id for rule in ALL}
+    assert [rule.id for rule in rules.of(Subject.TEXT)] == ["S01"]
+
+
 @pytest.mark.parametrize("rule", ALL, ids=lambda rule: rule.id)
 def test_a_rule_says_what_it_finds_why_and_where_that_is_written(rule):
     assert rule.title and len(rule.title) <= 100 and not rule.title.endswith(".")

@@ -10,11 +10,14 @@ from fleetgate.iot_policy import suppression
 from fleetgate.iot_policy.lint import Finding
 from fleetgate.iot_policy.rule import Severity
 
+FILE = "fleetgate-lint.toml"
 TODAY = date(2026, 11, 23)
 COMPLETE = 'rule = "B01"\npath = "policies/*.json"\nreason = "fielded meters"\nexpires = 2026-11-23\n'
 
 
-def finding(rule: str = "B01", file: str = "policies/a.json", pointer: str = "/Statement/0/Resource", sid: str | None = None) -> Finding:
+def finding(
+    rule: str = "B01", file: str = "policies/a.json", pointer: str = "/Statement/0/Resource", sid: str | None = None
+) -> Finding:
     return Finding(rule, Severity.CRITICAL, file, 1, 1, pointer, "message", "fix", None, sid)
 
 
@@ -22,9 +25,9 @@ def applied(
     text: str, *findings: Finding, looked_at: tuple[str, ...] = ("policies/a.json",), exists: bool = True
 ) -> tuple[list[str], int]:
     """The rules that are left, those about the suppressions included, and the number of suppressed findings."""
-    read, problems = suppression.parse(f"[[suppress]]\n{text}", suppression.FILE)
+    read, problems = suppression.parse(f"[[suppress]]\n{text}", FILE)
     left, suppressed = suppression.apply(
-        findings, read, suppression.FILE, TODAY, looked_at, lambda name: name, lambda pattern: exists
+        findings, read, FILE, TODAY, looked_at, lambda name: name, lambda pattern: exists
     )
     return [f.rule for f in [*left, *problems]], suppressed
 
@@ -88,7 +91,7 @@ def test_an_incomplete_suppression_suppresses_nothing(missing):
 )
 def test_what_is_wrong_with_a_suppression_is_said_with_its_line(before, after, message):
     text = f"# why\n\n[[suppress]]\n{COMPLETE.replace(before, after)}"
-    read, problems = suppression.parse(text, suppression.FILE)
+    read, problems = suppression.parse(text, FILE)
     assert read == []
     assert message in " ".join(problem.message for problem in problems)
     assert all(problem.rule == "X01" and 3 <= problem.line <= 6 for problem in problems)
@@ -96,7 +99,7 @@ def test_what_is_wrong_with_a_suppression_is_said_with_its_line(before, after, m
 
 @pytest.mark.parametrize("text", ["suppress = 3", "[suppress]\nrule = 3", "[ignore]", "[[[", "a = " + "[" * 5000])
 def test_a_file_that_holds_something_else_is_a_finding(text):
-    read, problems = suppression.parse(text, suppression.FILE)
+    read, problems = suppression.parse(text, FILE)
     assert read == [] and {problem.rule for problem in problems} == {"X01"}
 
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from fleetgate.commands import common
+from fleetgate.commands import assume, common
 
 if TYPE_CHECKING:
     from fleetgate.authorization import Answer, Attached, AuthInfo
@@ -59,7 +59,7 @@ def add(subparsers: common.Subparsers) -> None:
     parser = common.add_parser(subparsers, "authorize", "say what AWS IoT would allow a device, without asking AWS", _authorize)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = _EPILOG
-    parser.set_defaults(asked=[], refuse=parser.error)
+    parser.set_defaults(asked=[])
     parser.add_argument("policies", nargs="*", metavar="POLICY.json", help="a policy of the certificate")
     parser.add_argument("--type", action="append", metavar="TYPE", help="the catalogue's policy of a device type, or of `claim`")
     parser.add_argument(
@@ -90,7 +90,7 @@ def add(subparsers: common.Subparsers) -> None:
     what.add_argument("--request", metavar="FILE", help="a request of TestAuthorization in JSON: authInfos, clientId")
 
     parser.add_argument("--arn-prefix", metavar="ARN", help="arn:aws:iot:REGION:ACCOUNT (default: what the policies name)")
-    parser.add_argument("--assume", action="append", metavar="NAME=VALUE", help="set an assumption")
+    assume.add_option(parser)
     parser.add_argument("--assumptions", action="store_true", help="list all assumptions with their values, and do nothing else")
     parser.add_argument("--json", action="store_true", help="for programs: the response of TestAuthorization")
 
@@ -105,7 +105,7 @@ def _authorize(args: argparse.Namespace) -> int:
     common.never_fail_on_output()
     if args.arn_prefix and not re.fullmatch(r"arn:[^:]+:iot:[^:]*:[^:]*", args.arn_prefix):
         args.refuse(f"argument --arn-prefix: {args.arn_prefix!r:.80} is not like arn:aws:iot:eu-west-1:123456789012")
-    assumed = _assumptions(args)
+    assumed = assume.made(args)
     own, groups, thing_type = _policies(args)
     prefix = args.arn_prefix or authorization.scope(one.policy for one in (*own, *groups))
     infos, client_id, skipped = _infos(args, prefix)
@@ -137,34 +137,22 @@ class Asking:
         return evaluator.authorize(self.own, request, self.identity, self.assumed, group_policies=self.groups)
 
     def place(self, by: tuple[str, int]) -> str:
-        """`policy.json:12 Sid` of a statement."""
+        """`policy.json:12 /Statement/0 Sid (policy name)`."""
         name, index = by
         found = self.attached[name]
         statement = next(one for one in found.policy.statements if one.index == index)
         place = found.locate(statement.pointer)
-        return f"{place} {statement.sid or statement.pointer} (policy {name})"
-
-
-def _assumptions(args: argparse.Namespace) -> Assumptions:
-    from fleetgate.iot_policy import assumptions
-
-    assumed = assumptions.DEFAULT
-    for name, value in _pairs(args, args.assume, "--assume"):
-        try:
-            assumed = assumptions.with_value(assumed, name, value)
-        except KeyError:
-            args.refuse(f"argument --assume: there is no assumption {name!r:.60}{_near(name, assumptions.names())}")
-        except ValueError as error:
-            args.refuse(f"argument --assume: {error}")
-    return assumed
+        named = f"{statement.pointer} {statement.sid}" if statement.sid else statement.pointer
+        return f"{place} {named} (policy {name})"
 
 
 def _list_assumptions() -> None:
     from fleetgate.iot_policy import assumptions
 
-    for name, question, means, otherwise in assumptions.listed():
-        first, *others = assumptions.choices(name)
-        print(f"{name} = {first} (or {', '.join(others)})\n  {question}\n  {first}: {means}\n  otherwise: {otherwise}")
+    for switch in assumptions.switches():
+        first, *others = assumptions.choices(switch.name)
+        print(f"{switch.name}={first} (or {', '.join(others)})\n  {switch.metadata['question']}")
+        print(f"  {first}: {switch.metadata['default']}\n  otherwise: {switch.metadata['otherwise']}")
 
 
 def _policies(args: argparse.Namespace) -> tuple[list[Attached], list[Attached], str | None]:
@@ -245,7 +233,8 @@ def _action(args: argparse.Namespace, text: str) -> str:
 
     found = actions.ACTIONS.get(text.lower())
     if found is None:
-        args.refuse(f"argument --action: {text!r:.60} is no action{_near(text, [one.name for one in actions.ACTIONS.values()])}")
+        near = actions.nearest(text)
+        args.refuse(f"argument --action: {text!r:.60} is no action" + (f"; did you mean {near}?" if near else ""))
         raise AssertionError  # it has not come back
     return found.name
 
@@ -264,7 +253,6 @@ def _check(args: argparse.Namespace, option: str, value: str) -> None:
 
 
 def _identity(args: argparse.Namespace, client_id: str | None, thing_type: str | None, infos: Sequence[AuthInfo]) -> Identity:
-    from fleetgate import authorization
     from fleetgate.iot_policy import actions, evaluator
 
     asked = [actions.ACTIONS[info.action.lower()] for info in infos]
@@ -285,8 +273,20 @@ def _identity(args: argparse.Namespace, client_id: str | None, thing_type: str |
         _address(args),
         args.domain_name,
         args.protocol,
-        authorization.several(_pairs(args, args.context, "--context")),
+        _context(args),
     )
+
+
+def _context(args: argparse.Namespace) -> dict[str, str | tuple[str, ...]]:
+    from fleetgate import authorization
+    from fleetgate.iot_policy import variables
+
+    found = authorization.several(_pairs(args, args.context, "--context"))
+    for key in found:
+        name = variables.canonical(key)
+        if variables.known(name) or name in variables.CONNECT_KEYS:
+            args.refuse(f"argument --context: {name} has an option of its own, see --help")
+    return found
 
 
 def _check_thing(args: argparse.Namespace, client_id: str | None) -> None:
@@ -324,7 +324,10 @@ def _certificate(args: argparse.Namespace) -> dict[str, str | tuple[str, ...]]:
     fields = [name.removeprefix(variables.CERTIFICATE) for name in (*variables.CERTIFICATE_FIELDS, variables.SERIAL_NUMBER)]
     for name in found:
         if name not in fields:
-            args.refuse(f"argument --certificate: {name!r:.60} is no field of a certificate{_near(name, fields)}")
+            near = (variables.nearest(variables.CERTIFICATE + name) or "").removeprefix(variables.CERTIFICATE)
+            args.refuse(
+                f"argument --certificate: {name!r:.60} is no field of a certificate" + (near and f"; did you mean {near}?")
+            )
     return found
 
 
@@ -349,18 +352,9 @@ def _pairs(args: argparse.Namespace, given: Sequence[str] | None, option: str) -
     return found
 
 
-def _near(text: str, known: Sequence[str]) -> str:
-    from difflib import get_close_matches
-
-    lower = {one.lower(): one for one in known}
-    near = get_close_matches(text.lower(), lower, 1)
-    return f"; did you mean {lower[near[0]]}?" if near else ""
-
-
 def _print(answers: Sequence[Answer], asking: Asking) -> None:
     """Every decision with why and what to do, then what the allowed requests need besides and have not."""
     from fleetgate.iot_policy import evaluator
-
     from fleetgate.lint_output import printable
 
     asked = [request for answer in answers for request in answer.info.requests]

@@ -14,11 +14,11 @@ def add(subparsers: common.Subparsers) -> None:
 
 
 def _create(args: argparse.Namespace) -> int:
-    from fleetgate import claims
+    from fleetgate import applied, claims
 
     environment = common.environment(args)
     key, csr = claims.create(environment, args.name)
     print(f"private key: {key} (0600; it never leaves this machine through fleetgate)")
     print(f"signing request: {csr}")
-    common.say(f"next: make apply ENV={environment.name}; the certificate then lies beside the key")
+    common.say(f"next: {applied.command(environment)}; the certificate then lies beside the key")
     return 0

@@ -79,7 +79,16 @@ def _add(args: argparse.Namespace) -> int:
     for problem in registry.grouped(problems):
         common.say(f"skipped: {problem}")
     skipped = len(wanted) - len(good) + len(unreadable)
-    return _write(good, skipped, registry.Registry(fleet.names.table), fleet)
+    return _write(good, skipped, _registry(fleet), fleet)
+
+
+def _registry(fleet: Fleet) -> Registry:
+    """The environment's table, as soon as there is a cloud to ask: otherwise botocore would try for a while."""
+    from fleetgate import cloud
+    from fleetgate.registry import Registry
+
+    cloud.require(fleet.environment)
+    return Registry(fleet.names.table)
 
 
 def _read(args: argparse.Namespace) -> tuple[list[Wanted], list[Problem]]:
@@ -142,7 +151,7 @@ def _show(args: argparse.Namespace) -> int:
     from fleetgate import progress, registry
 
     fleet = common.fleet(args)
-    table = registry.Registry(fleet.names.table)
+    table = _registry(fleet)
     row = table.get(args.serial)
     if row is None:
         raise _unknown_serial(args, fleet)
@@ -166,7 +175,7 @@ def _why(args: argparse.Namespace) -> int:
         raise fail("--since", f"{args.since:g} is not a number of hours", f"use more than 0 and at most {_MAXIMUM_HOURS}")
     fleet = common.fleet(args)
     env = fleet.environment.name
-    row = registry.Registry(fleet.names.table).get(args.serial)
+    row = _registry(fleet).get(args.serial)
     log = decisions.Log(fleet.names.hook)
     period = f"the last {args.since:g} h"
     common.say(f"looking through {log.group}, {period}")
@@ -229,7 +238,7 @@ def _list(args: argparse.Namespace) -> int:
     from fleetgate.errors import count
 
     fleet = common.fleet(args)
-    table = registry.Registry(fleet.names.table)
+    table = _registry(fleet)
     _check_filters(args, fleet, table)
     rows = table.rows(args.type, args.status, args.after)
     # One more than shown tells whether there is more.
@@ -266,10 +275,9 @@ def _check_filters(args: argparse.Namespace, fleet: Fleet, table: Registry) -> N
 
 
 def _revoke(args: argparse.Namespace) -> int:
-    from fleetgate import registry
 
     fleet = common.fleet(args)
-    table = registry.Registry(fleet.names.table)
+    table = _registry(fleet)
     row = table.get(args.serial)
     if row is None:
         raise _unknown_serial(args, fleet)

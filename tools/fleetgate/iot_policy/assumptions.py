@@ -7,7 +7,7 @@ and a doubtful Deny protects nothing. Where the documentation does say something
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import Field, dataclass, field, fields, replace
 from enum import StrEnum
 from typing import Any
 
@@ -110,7 +110,7 @@ class Assumptions:
     certificate_values_escaped: bool = _switch(
         True,
         "S8",
-        "Do `, \" \\ = < > ;` in a certificate's value come with a backslash before them?",
+        "Do `, \" \\ + = < > ;` in a certificate's value come with a backslash before them?",
         "Yes, as the documentation's list of limitations says; not inside of a DirectoryName.",
         "No, values are as they stand in the certificate.",
     )
@@ -154,19 +154,18 @@ class Assumptions:
 DEFAULT = Assumptions()
 
 
+def switches() -> tuple[Field[Any], ...]:
+    """metadata: semantics (the row of the documentation, or the lint rule, that leaves it open), question, default, otherwise."""
+    return fields(Assumptions)
+
+
 def names() -> tuple[str, ...]:
-    return tuple(item.name for item in fields(Assumptions))
-
-
-def listed() -> Iterator[tuple[str, str, str, str]]:
-    """Of each switch its name, the question, what the default means, and what it means otherwise."""
-    for item in fields(Assumptions):
-        yield item.name, item.metadata["question"], item.metadata["default"], item.metadata["otherwise"]
+    return tuple(item.name for item in switches())
 
 
 def choices(name: str) -> tuple[str, ...]:
     """The values of a switch as texts, its default first. Raises KeyError for an unknown name."""
-    default = {item.name: item.default for item in fields(Assumptions)}[name]
+    default = {item.name: item.default for item in switches()}[name]
     if isinstance(default, bool):
         return ("true", "false") if default else ("false", "true")
     assert isinstance(default, StrEnum)
@@ -184,7 +183,7 @@ def with_value(assumptions: Assumptions, name: str, text: str) -> Assumptions:
 
 def others(assumptions: Assumptions) -> Iterator[tuple[str, str, Assumptions]]:
     """Every set of assumptions that differs in one switch: its name, its other value, the set."""
-    for item in fields(Assumptions):
+    for item in switches():
         value = getattr(assumptions, item.name)
         now = str(value).lower()
         for text in choices(item.name):
@@ -195,7 +194,7 @@ def others(assumptions: Assumptions) -> Iterator[tuple[str, str, Assumptions]]:
 def table() -> str:
     """The switches as a Markdown table, for the documentation."""
     rows = ["| switch | default | open question | default means | otherwise | semantics |", "|---|---|---|---|---|---|"]
-    for item in fields(Assumptions):
+    for item in switches():
         text = {key: str(value).replace("|", "\\|") for key, value in item.metadata.items()}
         default, *rest = choices(item.name)
         switch = f"`{item.name}`: {', '.join(f'`{value}`' for value in (default, *rest))}"

@@ -1,4 +1,4 @@
-"""What kind of document a JSON value is, and whether a policy is one of IAM's by mistake. Decided by content, never by file name."""
+"""What kind of document a JSON value is, and whether a policy is one of IAM's by mistake. By content, never by name."""
 
 from __future__ import annotations
 

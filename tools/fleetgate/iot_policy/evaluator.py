@@ -316,10 +316,9 @@ class Context:
         as_text = pattern.literal("${" + name + "}")
         if known.kind is Kind.CERTIFICATE:
             if not values:
-                field = variables.split_certificate(name)[0]
-                absent = field not in self.identity.certificate
+                absent = variables.split_certificate(name)[0] not in self.identity.certificate
                 return as_text if absent and self.assumptions.missing_certificate_field_is_text else None
-            if len(values[0]) > variables.MAXIMUM_CERTIFICATE_VALUE or variables.NEVER_SUBSTITUTED.intersection(values[0]):
+            if variables.is_never_substituted(self._raw_values(name)[0]):
                 return as_text if self.assumptions.unsubstituted_matches_itself else None
         if not values:
             return None
@@ -349,17 +348,22 @@ class Context:
         return self.identity.attributes.get(variables.attribute_name(name) or "")
 
     def _of_certificate(self, name: str) -> tuple[str, ...] | None:
-        certificate = self.identity.certificate
         if name == variables.AVAILABLE_KEYS:
+            certificate = self.identity.certificate
             return tuple(sorted(variables.CERTIFICATE + field for field, value in certificate.items() if value))
-        field, suffix = variables.split_certificate(name)
-        values = (_as_tuple(certificate.get(field)) or ())[: variables.MAXIMUM_CERTIFICATE_VALUES]
-        if self.assumptions.certificate_values_escaped and not field.endswith("DirectoryName"):
+        values = self._raw_values(name)
+        if self.assumptions.certificate_values_escaped and "DirectoryName" not in name:
             values = tuple(value.translate(_ESCAPES) for value in values)
-        if suffix != "List":
-            index = int(suffix) if suffix else 0  # `.1` is the second value
-            values = values[index : index + 1]
         return values or None
+
+    def _raw_values(self, name: str) -> tuple[str, ...]:
+        """Of a certificate's field, as they stand in the certificate."""
+        field, suffix = variables.split_certificate(name)
+        values = (_as_tuple(self.identity.certificate.get(field)) or ())[: variables.MAXIMUM_CERTIFICATE_VALUES]
+        if suffix == "List":
+            return values
+        index = int(suffix) if suffix else 0  # `.1` is the second value
+        return values[index : index + 1]
 
     def _of_connect(self, key: str) -> tuple[str, ...] | None:
         if self.request.action.lower() != "iot:connect":
@@ -377,7 +381,7 @@ class Context:
         return next((value for name, value in self.identity.context.items() if name.lower() == lower), None)
 
 
-_ESCAPES = {ord(character): "\\" + character for character in ',"\\=<>;'}
+_ESCAPES = {ord(character): "\\" + character for character in ',"\\+=<>;'}
 
 
 def _as_tuple(value: str | tuple[str, ...] | None) -> tuple[str, ...] | None:

@@ -7,8 +7,8 @@ language is then an upper bound, and says so.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 
 from fleetgate.iot_policy import actions, conditions, evaluator, pattern, variables
 from fleetgate.iot_policy.assumptions import DEFAULT, Assumptions
@@ -25,6 +25,10 @@ SOME_CLIENT_ID = "\ue001"
 NAME_VARIABLES = frozenset({variables.THING_NAME, variables.CLIENT_ID})
 
 
+#: In the place of a resource type: the whole text of the resource counts.
+ANY_KIND = "*"
+
+
 @dataclass(frozen=True, slots=True)
 class Scope:
     """Where the devices connect: requests carry this partition, Region and account."""
@@ -34,7 +38,7 @@ class Scope:
     account: str = "123456789012"
 
     def prefix(self, kind: str) -> str:
-        return f"arn:{self.partition}:iot:{self.region}:{self.account}:{kind}/"
+        return "" if kind == ANY_KIND else f"arn:{self.partition}:iot:{self.region}:{self.account}:{kind}/"
 
     def arn(self, kind: str, name: str) -> str:
         return self.prefix(kind) + name
@@ -44,7 +48,8 @@ class Scope:
 class Holder:
     """Whoever holds a certificate with these policies, in one situation. identity.client_id may be SOME_CLIENT_ID.
 
-    coarse: a name that does not fill a level of a resource counts as an unknown value.
+    coarse: a name that does not fill a level of a resource counts as an unknown value. lower: languages are lower bounds: an Allow
+    that depends on what is not known does not count, a Deny does. settled: answers given for conditions.
     """
 
     policies: tuple[Policy, ...]
@@ -52,6 +57,8 @@ class Holder:
     scope: Scope
     assumptions: Assumptions = DEFAULT
     coarse: bool = False
+    lower: bool = False
+    settled: tuple[tuple[Condition, bool], ...] = ()
     _known: dict[tuple[str, str, bool], Grant] = field(default_factory=dict, compare=False, repr=False)
 
     def grant(self, action: str, kind: str, *, naming: bool = False) -> Grant:
@@ -65,14 +72,39 @@ class Holder:
             found = self._known[key] = _grant(self, action, kind, naming=naming)
         return found
 
+    def granted(self, action: str, kind: str) -> Iterator[tuple[str, tuple[Tokens, ...]]]:
+        """Every resource that an Allow lists for the action, with the names of resources that it covers."""
+        context = _OpenContext(self, Request(action, self.scope.prefix(kind)))
+        for policy in self.policies:
+            known = _knows_variables(policy, self.assumptions)
+            for statement in policy.statements:
+                if statement.allow and not statement.negated_resources and evaluator.covers_action(statement, context.actions):
+                    for resource in statement.resources:
+                        globs = residues(_bound(_tokens(resource, known), context), self.scope.prefix(kind))
+                        if globs:
+                            yield resource.text, globs
+
+    def open_conditions(self, action: str) -> list[Condition]:
+        """The conditions of statements for the action whose answer depends on what is not known, or on attributes."""
+        unknown = replace(self, identity=replace(self.identity, attributes={}, certificate={}))
+        context = _OpenContext(unknown, Request(action, ""))
+        return [
+            replace(condition, pointer="")
+            for policy in self.policies
+            for statement in policy.statements
+            if evaluator.covers_action(statement, context.actions)
+            for condition in statement.conditions
+            if context.depends(condition, _knows_variables(policy, self.assumptions))
+        ]
+
 
 def _grant(holder: Holder, action: str, kind: str, *, naming: bool) -> Grant:
-    context = _OpenContext(holder.identity, Request(action, holder.scope.prefix(kind)), holder.assumptions, coarse=holder.coarse)
+    context = _OpenContext(holder, Request(action, holder.scope.prefix(kind)))
     prefix = holder.scope.prefix(kind)
     allow, deny = Side(), Side()
     exact = True
     for policy in holder.policies:
-        known = policy.version == VERSION or (policy.version is None and holder.assumptions.missing_version_knows_variables)
+        known = _knows_variables(policy, holder.assumptions)
         for statement in policy.statements:
             if not evaluator.covers_action(statement, context.actions) or (
                 naming and statement.allow and statement.negated_resources
@@ -83,10 +115,8 @@ def _grant(holder: Holder, action: str, kind: str, *, naming: bool) -> Grant:
                 continue
             side, sure = _side(statement, context, known, prefix, naming=naming and statement.allow)
             exact = exact and sure and met is True
-            if statement.allow:
-                allow |= side
-            elif met is True:
-                deny |= side
+            if met is True or statement.allow is not holder.lower:
+                allow, deny = (allow | side, deny) if statement.allow else (allow, deny | side)
     return Grant(allow, deny, exact) if allow else Grant(exact=exact)
 
 
@@ -94,6 +124,11 @@ def _meets(statement: Statement, context: _OpenContext, known: bool) -> bool | N
     """None if a condition depends on what is not known."""
     open_question = False
     for condition in statement.conditions:
+        answer = context.settled.get(replace(condition, pointer="")) if context.settled else None
+        if answer is not None:
+            if answer is False:
+                return False
+            continue
         if context.depends(condition, known):
             open_question = True
             continue
@@ -115,9 +150,9 @@ def _side(statement: Statement, context: _OpenContext, known: bool, prefix: str,
     """
     globs: list[Tokens] = []
     exact = True
+    widest = statement.allow is not context.lower  # whether the bound is to hold everything that may be covered
     for resource in statement.resources:
-        wanted = resource.arn.whole if known else pattern.parse(resource.text, variables=False)
-        tokens = wanted.tokens
+        tokens = _tokens(resource, known)
         opened = [index for index in range(len(tokens)) if context.is_open(tokens, index)]
         values = [token.name for index, token in enumerate(tokens) if isinstance(token, Variable) and index not in opened]
         if any(context.tokens(name) is None for name in values):
@@ -129,11 +164,11 @@ def _side(statement: Statement, context: _OpenContext, known: bool, prefix: str,
             continue
         if opened:
             exact = False
-            if not statement.allow:
+            if not widest:
                 return Side(), False  # the variable may turn out to have no value, which ends the statement
             if statement.negated_resources:
                 continue
-        if naming and not NAME_VARIABLES.intersection(wanted.variables):
+        if naming and not any(isinstance(token, Variable) and token.name in NAME_VARIABLES for token in tokens):
             continue
         globs += residues(_bound(tokens, context), prefix)
     if statement.negated_resources:
@@ -165,9 +200,11 @@ def fills_level(tokens: Tokens, index: int) -> bool:
 class _OpenContext(Context):
     """A request about a set of resources, made by a device of which not everything is known."""
 
-    def __init__(self, identity: Identity, request: Request, assumptions: Assumptions, *, coarse: bool) -> None:
-        super().__init__(identity, request, assumptions)
-        self.coarse = coarse
+    def __init__(self, holder: Holder, request: Request) -> None:
+        super().__init__(holder.identity, request, holder.assumptions)
+        self.coarse = holder.coarse
+        self.lower = holder.lower
+        self.settled = dict(holder.settled)
         action = actions.ACTIONS.get(request.action.lower())
         self._connects = action is not None and action.name == "iot:Connect"
 
@@ -219,6 +256,14 @@ class _OpenContext(Context):
         return known and any(self.unknown(name) for name in names)
 
 
+def _knows_variables(policy: Policy, assumptions: Assumptions) -> bool:
+    return policy.version == VERSION or (policy.version is None and assumptions.missing_version_knows_variables)
+
+
+def _tokens(resource: Resource, known: bool) -> Tokens:
+    return resource.arn.whole.tokens if known else pattern.parse(resource.text, variables=False).tokens
+
+
 def scopes(policies: Sequence[Policy]) -> tuple[Scope, ...]:
     """The accounts and Regions that resources of these policies name in full, sorted; one made up if none does."""
     found = {
@@ -239,9 +284,7 @@ def resources(policies: Sequence[Policy], assumptions: Assumptions) -> list[tupl
     """Every resource with its tokens, variables still in them."""
     found = []
     for policy in policies:
-        known = policy.version == VERSION or (policy.version is None and assumptions.missing_version_knows_variables)
+        known = _knows_variables(policy, assumptions)
         for statement in policy.statements:
-            for resource in statement.resources:
-                wanted = resource.arn.whole if known else pattern.parse(resource.text, variables=False)
-                found.append((resource, wanted.tokens))
+            found += [(resource, _tokens(resource, known)) for resource in statement.resources]
     return found

@@ -95,13 +95,14 @@ class Reach:
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """Something declared that the policies do not let happen: I02 of a flow between types, I04 of a type's own topic."""
+    """Something declared that the policies do not let happen: I02 of a flow to the type `other`, I04 of a type's own topic."""
 
     rule: str
     member: str
     message: str
     action: str
     text: str
+    other: str = ""
     undecided: bool = False
 
 
@@ -207,8 +208,8 @@ class _Checker:
                     names = generic(attacker.names, victim.names)
                     reaches += self._search(attacker, victim, Names(names, True))
         gaps = [gap for number in self.victims for gap in (*self._missing_flows(number), *self._dead_topics(number))]
-        missing = {gap.member for gap in gaps if gap.rule == "I02"}
-        flows = [(m.name, other) for m in self.members for other in m.on_behalf_of if f"{m.name} {other}" not in missing]
+        missing = {(gap.member, gap.other) for gap in gaps}
+        flows = [(one.name, other) for one in self.members for other in one.on_behalf_of if (one.name, other) not in missing]
         return Report(
             tuple(member.name for member in self.members),
             tuple(self.members[number].name for number in self.victims),
@@ -364,10 +365,10 @@ class _Checker:
             names = choose(self._shape(member), member.names, self._shape(other), other.names)
             for mine, others in names.pairs:
                 allowed = self.fleet.own(member, mine).grant(PUBLISH, "topic")
-                gap = self._not_covered("I02", f"{member.name} {other_name}", PUBLISH, _bound(other.publishes, others), allowed)
+                gap = self._not_covered("I02", member.name, PUBLISH, _bound(other.publishes, others), allowed)
                 if gap is not None and member.names.holds(mine) and other.names.holds(others):
                     what = f"{member.name} is declared to publish on behalf of {other_name}, and may not publish to {gap.text}"
-                    yield replace(gap, message=what)
+                    yield replace(gap, other=other_name, message=what)
                     break
 
     def _dead_topics(self, number: int) -> Iterator[Gap]:
@@ -404,6 +405,22 @@ class _Checker:
         except Undecided as error:
             return Gap(rule, member, "", action, str(error), undecided=True)
         return None if text is None else Gap(rule, member, "", action, text)
+
+
+def check_all(members: Sequence[Member], scopes: Sequence[Scope], assumptions: Assumptions = DEFAULT) -> Report:
+    """In every account and Region that the policies name: a pair is as isolated as in the worst of them."""
+    reports = [check(Fleet(members, scope, assumptions)) for scope in scopes]
+    if len(reports) == 1:
+        return reports[0]
+    order = (Verdict.REACHED, Verdict.UNDECIDED, Verdict.REFUSED)
+    worst: dict[tuple[str, str, Way], Reach] = {}
+    for reach in (reach for verdict in order for report in reports for reach in report.reaches if reach.verdict is verdict):
+        worst.setdefault((reach.attacker, reach.victim, reach.way), reach)
+    return replace(
+        reports[0],
+        reaches=tuple(worst.values()),
+        gaps=tuple(dict.fromkeys(gap for report in reports for gap in report.gaps)),
+    )
 
 
 @dataclass

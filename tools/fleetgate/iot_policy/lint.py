@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from fleetgate.iot_policy import documents, model, rules, source
 from fleetgate.iot_policy.rule import Bundle, Hit, Rule, Severity, Subject
-from fleetgate.iot_policy.source import Pointer, Position, Source, SourceError
+from fleetgate.iot_policy.source import Pointer, Source, SourceError
 
 if TYPE_CHECKING:
     from fleetgate.iot_policy.plan import Plan, Resource
@@ -51,7 +51,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """value: the parsed document. text: as it will be sent, if known. source: if it is a whole text, that text with its places."""
+    """value: the parsed document. text: as it will be sent, if known. source: of a whole text, with its places."""
 
     name: str
     value: Any
@@ -106,7 +106,7 @@ def read(data: str | bytes, file: str) -> tuple[Source | None, list[Finding]]:
 
 def not_json(place: Place, message: str, fix: str = "mend the text there") -> Finding:
     """The finding for a text that cannot be parsed, or rendered into one that can."""
-    return _finding(rules.by_id()["S01"], Hit("", message, fix), lambda _: place, None)
+    return _finding(rules.of(Subject.TEXT)[0], Hit("", message, fix), lambda _: place, None)
 
 
 def lint_policies(policies: Sequence[Document], context: Bundle | None = None) -> list[Finding]:
@@ -216,7 +216,7 @@ def _embedded(
 def _bundles(plan: Plan, policies: dict[str, tuple[Document, model.Policy]]) -> Iterator[Finding]:
     templates = tuple(name for r in plan.of("aws_iot_provisioning_template") if (name := r.text("name")))
     context = Bundle((), account=plan.account, region=plan.region, templates=templates)
-    attached = set()
+    attached: set[str] = set()
     any_group = any(target.is_group for target in plan.targets)
     for attachments in plan.targets.values():
         known = [policies[a.policy.address] for a in attachments if a.policy and a.policy.address in policies]

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fleetgate.iot_policy import pattern
 from fleetgate.iot_policy.pattern import Pattern
@@ -38,23 +38,25 @@ class Flaw:
     fix: str
 
 
-@dataclass(frozen=True, slots=True)
-class Text:
+# Named tuples where a policy has dozens of them: they are made in a third of a dataclass' time, and lint is mostly reading.
+
+
+class Text(NamedTuple):
     """A string of a policy and where it stands."""
 
     text: str
     pointer: Pointer
 
 
-@dataclass(frozen=True, slots=True)
-class Arn:
+class Arn(NamedTuple):
     """A resource, taken apart at its colons.
 
     kind: the resource type (`topic`), "*" if a wildcard stands for it, None if there is none. name: what follows `<kind>/`, as a
-    pattern. Of an ARN with too few parts only `whole` is set and `problem` says what is wrong.
+    pattern; all of it, if kind is "*". Of an ARN with too few parts only `text` is set, and `problem` says what is wrong.
     """
 
-    whole: Pattern
+    text: str
+    knows_variables: bool
     partition: str = ""
     service: str = ""
     region: str = ""
@@ -63,9 +65,20 @@ class Arn:
     name: Pattern | None = None
     problem: str | None = None
 
+    @property
+    def whole(self) -> Pattern:
+        """What requests are compared with."""
+        return pattern.parse(self.text, variables=self.knows_variables)
 
-@dataclass(frozen=True, slots=True)
-class Resource:
+    @property
+    def variables(self) -> tuple[str, ...]:
+        """Those of all of it, which are nearly always those of the name."""
+        if self.name is not None and "${" not in self.text[: len(self.text) - len(self.name.text)]:
+            return self.name.variables
+        return self.whole.variables
+
+
+class Resource(NamedTuple):
     """arn.whole is what counts for a decision: AWS compares whole ARNs."""
 
     text: str
@@ -186,7 +199,7 @@ def _statement(value: Any, index: int, pointer: Pointer, flaws: list[Flaw], *, v
         effect == "Allow",
         actions,
         negated_actions,
-        tuple(Resource(item.text, item.pointer, arn(item.text, variables=variables)) for item in resources),
+        tuple([Resource(text, at, arn(text, variables=variables)) for text, at in resources]),
         negated_resources,
         conditions,
     )
@@ -212,19 +225,20 @@ def _unknown(value: dict[str, Any], pointer: Pointer, elements: tuple[str, ...],
 def _element(value: dict[str, Any], pointer: Pointer, name: str, flaws: list[Flaw]) -> tuple[tuple[Text, ...], bool]:
     """The texts of Action or NotAction, Resource or NotResource, of which there must be exactly one."""
     negated = f"Not{name}"
-    present = [key for key in (name, negated) if key in value]
-    if len(present) != 1:
-        what = f"{name} is missing" if not present else f"{name} and {negated} stand side by side"
-        flaws.append(Flaw("S03", pointer, what, f'add "{name}": [...]' if not present else "keep one of the two"))
+    key = name if name in value else negated
+    if key not in value or (key == name and negated in value):
+        what = f"{name} is missing" if key not in value else f"{name} and {negated} stand side by side"
+        flaws.append(Flaw("S03", pointer, what, f'add "{name}": [...]' if key not in value else "keep one of the two"))
         return (), False
-    [key] = present
-    return tuple(_texts(value[key], f"{pointer}/{key}", key, flaws)), key == negated
+    given, at = value[key], f"{pointer}/{key}"
+    if isinstance(given, str):
+        return (Text(given, at),), key == negated
+    if isinstance(given, list) and set(map(type, given)) == {str}:
+        return tuple([Text(item, f"{at}/{index}") for index, item in enumerate(given)]), key == negated
+    return tuple(_texts(given, at, key, flaws)), key == negated
 
 
 def _texts(value: Any, pointer: Pointer, name: str, flaws: list[Flaw]) -> Iterator[Text]:
-    if isinstance(value, str):
-        yield Text(value, pointer)
-        return
     if not isinstance(value, list):
         inside = [key for key in value if key in ELEMENTS] if isinstance(value, dict) else []
         fix = f"move {inside[0]} out of {name}, to stand beside it" if inside else "write a text or a list of texts"
@@ -265,40 +279,32 @@ def _conditions(value: Any, pointer: Pointer, flaws: list[Flaw]) -> Iterator[Con
             yield Condition(operator, key, tuple(texts), place)
 
 
-@lru_cache(maxsize=65_536)
+#: Without the cache: an ARN is kept with its pattern.
+_parse = pattern.parse.__wrapped__
+
+
+@lru_cache(maxsize=4096)
 def arn(text: str, *, variables: bool = True) -> Arn:
     """A resource of a policy, taken apart. Never raises: what is wrong with it stands in `problem`."""
-    whole = pattern.parse(text, variables=variables)
     if text == "*":
-        return Arn(whole, "*", "*", "*", "*", "*", whole)
+        return Arn(text, variables, "*", "*", "*", "*", "*", _parse(text, variables=variables))
     parts = split_arn(text)
     if len(parts) < 6:
-        return Arn(whole, problem=f"an ARN has six parts between colons, this has {len(parts)}")
+        return Arn(text, variables, problem=f"an ARN has six parts between colons, this has {len(parts)}")
     first, partition, service, region, account, rest = parts
     if first != "arn":
-        return Arn(whole, partition, service, region, account, problem="an ARN starts with arn:")
+        return Arn(text, variables, partition, service, region, account, problem="an ARN starts with arn:")
     kind, slash, name = rest.partition("/")
-    if not slash:
-        # `topic*` covers `topic/…` and `topicfilter/…`; a bare `*` covers everything.
-        wild = "*" if "*" in rest or "?" in rest else None
-        problem = None if wild else f"{rest!r:.80} has no resource type, like topic/{rest:.40}"
-        return Arn(whole, partition, service, region, account, wild, whole if wild else None, problem)
-    if not kind:
-        fixed = f"{name.partition('/')[0]}/..." if name else "topic/..."
-        return Arn(whole, partition, service, region, account, problem=f"a slash stands before the resource type; write :{fixed}")
+    if kind and slash and "*" not in kind and "?" not in kind:
+        return Arn(text, variables, partition, service, region, account, kind, _parse(name, variables=variables))
     if "*" in kind or "?" in kind:
-        return Arn(whole, partition, service, region, account, "*", whole)
-    return Arn(whole, partition, service, region, account, kind, _after(whole, name, variables=variables))
-
-
-def _after(whole: Pattern, name: str, *, variables: bool) -> Pattern:
-    """The pattern of `name`, with which `whole` ends; what stands before it is nearly always plain, and needs no second parse."""
-    length = len(whole.text) - len(name)
-    first = whole.tokens[0]
-    if not isinstance(first, str) or not first.startswith(whole.text[:length]):
-        return pattern.parse(name, variables=variables)
-    rest = first[length:]
-    return Pattern(name, (rest, *whole.tokens[1:]) if rest else whole.tokens[1:])
+        # `topic*` covers `topic/…` and `topicfilter/…`; a bare `*` covers everything.
+        return Arn(text, variables, partition, service, region, account, "*", _parse(text, variables=variables))
+    if not slash:
+        problem = f"{rest!r:.80} has no resource type, like topic/{rest:.40}"
+    else:
+        problem = f"a slash stands before the resource type; write :{name.partition('/')[0] or 'topic'}/..."
+    return Arn(text, variables, partition, service, region, account, problem=problem)
 
 
 def split_arn(text: str) -> list[str]:

@@ -13,6 +13,9 @@ from enum import Enum
 from functools import cached_property, lru_cache
 
 _PARTS = re.compile(r"\$\{([*?$])\}|\$\{([^}]*)\}|([*?])")
+#: The same, for splitting: literals and what stands between them, in turns.
+_SPECIAL = re.compile(r"(\$\{[^}]*\}|\*|\?)")
+_ESCAPES = ("${*}", "${?}", "${$}")
 
 
 class Wildcard(Enum):
@@ -108,9 +111,9 @@ class Pattern:
         return re.compile(f"{runs[0]}{middle}.*{runs[-1]}", re.DOTALL)
 
 
-@lru_cache(maxsize=65_536)
+@lru_cache(maxsize=4096)
 def parse(text: str, *, variables: bool = True) -> Pattern:
-    """variables: False for a policy of Version 2008-10-17, in which `${...}` is plain text."""
+    """A pattern from its text. variables: False for a policy of Version 2008-10-17, in which `${...}` is plain text."""
     if not variables:
         tokens: list[Token] = []
         for part in re.split(r"([*?])", text):
@@ -118,17 +121,23 @@ def parse(text: str, *, variables: bool = True) -> Pattern:
         return Pattern(text, joined(tokens))
     if "$" not in text and "*" not in text and "?" not in text:
         return Pattern(text, literal(text))
-    tokens = []
-    # The texts between, and after each the three groups, of which one is set: an escape, a variable's name, a wildcard.
-    parts = _PARTS.split(text)
-    for index in range(0, len(parts) - 1, 4):
-        before, escaped, name, wildcard = parts[index : index + 4]
-        if before:
-            tokens.append(before)
-        tokens.append(_WILDCARDS[wildcard] if wildcard else escaped or Variable(name))
-    if parts[-1]:
-        tokens.append(parts[-1])
-    return Pattern(text, joined(tokens))
+    tokens, names, escaped = [], [], "**" in text
+    for index, part in enumerate(_SPECIAL.split(text)):
+        if not index % 2:
+            if part:
+                tokens.append(part)
+        elif part in _WILDCARDS:
+            tokens.append(_WILDCARDS[part])
+        elif part in _ESCAPES:
+            tokens.append(part[2])
+            escaped = True
+        else:
+            names.append(part[2:-1])
+            tokens.append(Variable(part[2:-1]))
+    # Only an escape can stand beside a literal.
+    found = Pattern(text, joined(tokens) if escaped else tuple(tokens))
+    found.__dict__["variables"] = tuple(names)  # the cached property, which nearly everybody asks for
+    return found
 
 
 def substitute(text: str, value: Callable[[str], str]) -> str:

@@ -39,6 +39,7 @@ class Resource:
     """type: None if it has none that is a text. pointer: of the whole resource."""
 
     name: str
+    whole: Mapping[str, Any]
     type: str | None
     properties: Mapping[str, Any]
     overrides: Mapping[str, Any]
@@ -78,8 +79,10 @@ class Created:
 
 @dataclass(frozen=True)
 class Template:
-    """size: characters as it is sent. What only a plan knows, and else is None: name; fleet: for fleet provisioning (True) or just
-    in time (False); hook: whether a pre-provisioning hook decides; enabled; created: what is made beside it.
+    """size: characters as it is sent.
+
+    What only a plan knows, and else is None: name; fleet: for fleet provisioning (True) or just in time (False); hook: whether a
+    pre-provisioning hook decides; enabled; created: what is made beside it.
     """
 
     body: Mapping[str, Any]
@@ -99,6 +102,7 @@ class Template:
         return tuple(
             Resource(
                 name,
+                item,
                 item["Type"] if isinstance(item.get("Type"), str) else None,
                 _dict(item.get("Properties")),
                 _dict(item.get("OverrideSettings")),
@@ -146,7 +150,8 @@ def references(call: Call) -> Iterator[Reference]:
         yield Reference(call.argument, f"{call.pointer}/Ref")
     elif call.function == "Fn::Sub":
         # Either a text, or a text and a map of names of its own.
-        text, own = call.argument, {}
+        text: Any = call.argument
+        own: Mapping[str, Any] = {}
         if isinstance(text, list):
             own = _dict(text[1]) if len(text) > 1 else {}
             text = text[0] if text else None

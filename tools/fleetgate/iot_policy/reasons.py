@@ -9,7 +9,7 @@ from fleetgate.iot_policy import actions, conditions, evaluator, pattern, variab
 from fleetgate.iot_policy.assumptions import DEFAULT, Assumptions
 from fleetgate.iot_policy.evaluator import Context, Identity, Request
 from fleetgate.iot_policy.model import Condition, Policy, Resource, Statement, split_arn
-from fleetgate.iot_policy.pattern import Pattern
+from fleetgate.iot_policy.pattern import Pattern, Token
 from fleetgate.iot_policy.variables import Kind
 
 #: As many near misses as a person reads.
@@ -78,7 +78,7 @@ def _distance(wanted: Pattern, context: Context) -> tuple[_Distance, str, str]:
     """What `_miss` returns, of one resource that does not match."""
     asked = context.request.resource
     bound = wanted.bind(context.tokens)
-    text = pattern.spelt(bound.tokens if bound is not None else wanted.tokens)
+    text = _spelt(bound if bound is not None else wanted)
     nearness = -_alike(text, asked)
     mine, theirs = asked.split(":", 5)[-1], split_arn(text)[-1]
     if bound is not None:
@@ -108,8 +108,19 @@ def _other_kind(theirs: str, mine: str) -> tuple[str, str] | None:
     return f"this action is checked against {kind}/", f"write {kind}/{their_name}"
 
 
+def _spelt(wanted: Pattern) -> str:
+    """As a policy would write it: what a client id has brought in stays text."""
+
+    def escaped(token: Token) -> str:
+        if not isinstance(token, str):
+            return pattern.spelt((token,))
+        return token.replace("${", "${$}{").replace("*", "${*}").replace("?", "${?}")
+
+    return "".join(map(escaped, wanted.tokens))
+
+
 def _covers(text: str, asked: str) -> bool:
-    return pattern.parse(text, variables=False).matches(asked)
+    return pattern.parse(text).matches(asked)
 
 
 def _alike(first: str, second: str) -> int:
@@ -190,10 +201,8 @@ def _other_way(request: Request, identity: Identity) -> str:
     """For a request that nothing in the policies is about."""
     name = request.action.lower()
     if name not in actions.ACTIONS:
-        from difflib import get_close_matches
-
-        near = get_close_matches(name, actions.ACTIONS, 1)
-        return "AWS IoT has no such action" + (f"; did you mean {actions.ACTIONS[near[0]].name}?" if near else "")
+        near = actions.nearest(name)
+        return "AWS IoT has no such action" + (f"; did you mean {near}?" if near else "")
     api = {action.lower() for action in (*actions.SHADOW_ACTIONS, *actions.JOB_ACTIONS, *actions.OLD_JOB_ACTIONS)}
     if name in api:
         part = "shadow" if "shadow" in name else "jobs"

@@ -73,9 +73,9 @@ class Hit:
 class Bundle:
     """Policies that act together on one device, and what is known about where they are deployed.
 
-    complete: these are all the policies of that device (a plan's attachments, a device type of the catalogue); of a policy file by
-    itself nobody knows. claim: it is a claim certificate's bundle (True), a device's (False), or nobody knows (None).
-    account, region: where it is deployed to, if that is known. templates: names of the provisioning templates it may register with.
+    complete: these are all the policies of that device (a plan's attachments, a device type of the catalogue); of a policy file
+    by itself nobody knows. claim: a claim certificate has them (True), a device (False), or nobody knows (None). account, region:
+    where they are deployed to, if that is known. templates: names of the provisioning templates to register with.
     """
 
     policies: tuple[Policy, ...]

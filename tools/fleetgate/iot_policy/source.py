@@ -154,7 +154,8 @@ def _described(error: json.JSONDecodeError) -> str:
 
 
 _BRACKETS_AND_STRINGS = re.compile(r'"(?:[^"\\]|\\.)*"?|[][{}]', re.DOTALL)
-_TOKEN = re.compile(r'[ \t\r\n]*("(?:[^"\\]|\\.)*"|[][{}:,]|[^][{}:, \t\r\n"]+)', re.DOTALL)
+#: The parts of JSON that is known to be well formed: a string, what opens, what closes, any other value.
+_TOKEN = re.compile(r'"([^"\\]*(?:\\.[^"\\]*)*)"|([\[{])|([]}])|[^][{}:, \t\r\n"]+', re.DOTALL)
 
 
 def _depth(text: str) -> int:
@@ -190,35 +191,38 @@ class _Places:
 
 def _scan(text: str) -> _Places:
     """The offset of every value in text that has been parsed already, so it needs no checks of its own."""
-    places = _Places({}, [])
-    tokens = ((match.group(1), match.start(1)) for match in _TOKEN.finditer(text))
-
-    def value(piece: str, start: int, pointer: Pointer) -> None:
-        places.starts[pointer] = start
-        if piece == "{":
-            seen: set[str] = set()
-            for key, _ in tokens:
-                if key == "}":
-                    return
-                if key == ",":
-                    continue
-                name = json.loads(key)
-                child = f"{pointer}/{escape(name)}"
-                if name in seen:
-                    places.duplicates.append(child)
-                seen.add(name)
-                next(tokens)  # the colon
-                value(*next(tokens), child)
-        elif piece == "[":
-            index = 0
-            for item, at in tokens:
-                if item == "]":
-                    return
-                if item != ",":
-                    value(item, at, f"{pointer}/{index}")
-                    index += 1
-
-    for token, start in tokens:
-        value(token, start, "")
-        break
-    return places
+    starts: dict[Pointer, int] = {}
+    duplicates: list[Pointer] = []
+    # Of the object or list around the next token: its pointer and a slash; a list's next index, or -1; an object's key, if read.
+    prefix, index, key = "", -2, None
+    around: list[tuple[str, int]] = []
+    for token in _TOKEN.finditer(text):
+        kind = token.lastindex
+        if kind == 3:
+            prefix, index = around.pop()
+            key = None
+            continue
+        if index == -1 and key is None:
+            key = token[1]
+            if "\\" in key:
+                key = json.loads(f'"{key}"')
+            if "/" in key or "~" in key:
+                key = escape(key)
+            continue
+        if index == -2:
+            pointer = ""
+        elif index == -1:
+            pointer = f"{prefix}{key}"
+            key = None
+            if pointer in starts:
+                duplicates.append(pointer)
+                # The last one counts; of the first nothing may be left that would look like a duplicate below it.
+                starts = {known: at for known, at in starts.items() if not known.startswith(f"{pointer}/")}
+        else:
+            pointer = f"{prefix}{index}"
+            index += 1
+        starts[pointer] = token.start()
+        if kind == 2:
+            around.append((prefix, index))
+            prefix, index = f"{pointer}/", -1 if token[2] == "{" else 0
+    return _Places(starts, duplicates)

@@ -23,7 +23,6 @@ from typing import Any
 from fleetgate.iot_policy import rules
 from fleetgate.iot_policy.lint import Finding
 
-FILE = "fleetgate-lint.toml"
 _NEEDED = ("rule", "path", "reason", "expires")
 _OPTIONAL = ("statement", "pointer")
 
@@ -57,8 +56,8 @@ def parse(text: str, file: str) -> tuple[list[Suppression], list[Finding]]:
     try:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        line = re.search(r"at line (\d+)", str(error))
-        return [], [_about("X01", file, int(line[1]) if line else 1, f"not TOML: {error}", "mend the text there")]
+        at = re.search(r"at line (\d+)", str(error))
+        return [], [_about("X01", file, int(at[1]) if at else 1, f"not TOML: {error}", "mend the text there")]
     except RecursionError:
         return [], [_about("X01", file, 1, "is nested too deeply", "write [[suppress]] tables and nothing else")]
     lines = [number for number, line in enumerate(text.splitlines(), 1) if re.match(r"\s*\[\[\s*suppress\s*\]\]", line)]

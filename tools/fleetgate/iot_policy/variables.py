@@ -16,8 +16,8 @@ from types import MappingProxyType
 #: Characters that mean something in a topic, in a topic filter or in a policy.
 SPECIAL = frozenset("/+#*?$")
 #: A certificate attribute that holds one of these, or is longer, is not substituted [certificate policy variables: limitations].
-NEVER_SUBSTITUTED = frozenset("*$+?#")
-MAXIMUM_CERTIFICATE_VALUE = 1024
+_NEVER_SUBSTITUTED = frozenset("*$+?#")
+_MAXIMUM_CERTIFICATE_VALUE = 1024
 #: Further values of a certificate attribute are ignored [the same].
 MAXIMUM_CERTIFICATE_VALUES = 5
 
@@ -128,6 +128,11 @@ def is_value(name: str, value: str) -> bool:
     return found is not None and (found.characters is None or re.fullmatch(found.characters, value) is not None)
 
 
+def is_never_substituted(value: str) -> bool:
+    """Of a certificate's value: whether its variable stays text in the policy."""
+    return len(value) > _MAXIMUM_CERTIFICATE_VALUE or not _NEVER_SUBSTITUTED.isdisjoint(value)
+
+
 def attribute_name(name: str) -> str | None:
     """`site` of `iot:Connection.Thing.Attributes[site]`, None of anything else."""
     found = _ATTRIBUTE.fullmatch(name)
@@ -172,3 +177,23 @@ def nearest(name: str) -> str | None:
         return next(iter(difflib.get_close_matches(name, ends, n=1, cutoff=0.9)), ends[0])
     close = difflib.get_close_matches(name, [*VARIABLES, *CONNECT_KEYS], n=1, cutoff=0.75)
     return close[0] if close else None
+
+
+def table() -> str:
+    """The variables as a Markdown table, for the documentation; the certificate's fields that are alike in one row."""
+    rows = ["| variable | over HTTPS | its value may hold, of `/ + # * ? $` |", "|---|---|---|"]
+    fields = [
+        name.removeprefix(f"{CERTIFICATE}Subject.") for name in CERTIFICATE_FIELDS if name.startswith(f"{CERTIFICATE}Subject.")
+    ]
+    shown = [variable for variable in VARIABLES.values() if variable.name not in CERTIFICATE_FIELDS]
+    attribute, field = known(f"{ATTRIBUTES}[x]"), known(CERTIFICATE_FIELDS[0])
+    assert attribute is not None and field is not None
+    for name, variable in (
+        *((f"`{variable.name}`", variable) for variable in shown),
+        (f"`{ATTRIBUTES}[name]`", attribute),
+        (f"`{CERTIFICATE}Subject.` and `{CERTIFICATE}Issuer.` with {', '.join(f'`{one}`' for one in fields)}", field),
+    ):
+        holds = " ".join(f"`{character}`" for character in "/+#*?$" if character in variable.special) or "none"
+        holds = "a list, never substituted" if variable.is_list else holds
+        rows.append(f"| {name} | {'no value' if variable.mqtt_only else 'yes'} | {holds} |")
+    return "\n".join(rows) + "\n"

@@ -30,6 +30,8 @@ SENDING = (PUBLISH, RETAIN)
 MESSAGING = (PUBLISH, RETAIN, SUBSCRIBE, RECEIVE)
 #: Names that no policy has in mind. Two, so that a pattern which happens to fit one of them is not taken for one that fits all.
 STRANGERS = ("another-thing", "Q7:other_one")
+#: The end of a remedy for Connect.
+IF_ATTACHED = 'with "Bool": {"iot:Connection.Thing.IsAttached": "true"}'
 #: Longer patterns than any topic are not compared: a policy may not make the tool slow.
 LONGEST = 512
 #: The device whose policy it is, in witnesses.
@@ -37,21 +39,24 @@ SELF = "this-thing"
 
 
 class Grant(NamedTuple):
-    """One resource of one statement, for one action that can use it."""
+    """One resource of one statement. For `allow` and `deny`: for one action that can use it."""
 
     statement: Statement
     resource: Resource
+    actions: Actions
 
 
 @dataclass(frozen=True, slots=True)
 class Actions:
     """The actions of one statement. names: the known ones, in small letters. by_kind: those that can use a resource of that type.
 
-    odd: positions of those that are no action of the data plane. open: one of them is judged by resources nobody here knows.
+    needed: the types of which each must have one. odd: positions of those that are no action of the data plane. open: one of them
+    is judged by resources nobody here knows.
     """
 
     names: frozenset[str]
     by_kind: Mapping[str | None, tuple[str, ...]]
+    needed: frozenset[str]
     odd: tuple[int, ...]
     open: bool
 
@@ -67,60 +72,121 @@ def _actions(texts: tuple[str, ...], negated: bool) -> Actions:
             by_kind.setdefault(kind, []).append(name)
     odd = tuple(index for index, group in enumerate(found) if not group)
     unchecked = bool(odd) or any(actions.ACTIONS[name].any_resource for name in names)
-    return Actions(names, {kind: tuple(group) for kind, group in by_kind.items()}, odd, unchecked)
+    needed = frozenset(kind for name in names for kind in actions.ACTIONS[name].resources)
+    return Actions(names, {kind: tuple(group) for kind, group in by_kind.items()}, needed, odd, unchecked)
 
 
 class View:
-    """allow, deny: by action, in small letters. complements: statements with NotResource. resources: of every statement, with it.
+    """What a policy says, sorted by what rules look for, so that most of them see at once that there is nothing.
 
-    starred, variable, mqtt, reserved: those of them with a wildcard, a variable, `+` or `#`, `$` at the start of the name.
+    statements: each with its actions. allow, deny: grants by action, in small letters. complements: statements with NotResource.
+    conditioned: those with a condition. text: all resources, a line each. resources: of every statement. starred, variable, mqtt,
+    reserved: those with a wildcard, a variable, `+` or `#`, `$` at the start of the name. broken: those that are no ARN, or of
+    nothing. unusable: of a type that no action beside it can use. places: the first of each partition, service, Region, account.
     """
 
-    __slots__ = ("allow", "complements", "denies", "deny", "mqtt", "reserved", "resources", "starred", "variable")
+    __slots__ = (
+        "_names",
+        "_whole_levels",
+        "allow",
+        "broken",
+        "complements",
+        "conditioned",
+        "denies",
+        "deny",
+        "mqtt",
+        "places",
+        "reserved",
+        "resources",
+        "starred",
+        "statements",
+        "text",
+        "unusable",
+        "variable",
+    )
 
     def __init__(self, policy: Policy) -> None:
+        self.statements = [
+            (one, _actions(tuple([text.text for text in one.actions]), one.negated_actions)) for one in policy.statements
+        ]
+        self.resources = [Grant(one, item, known) for one, known in self.statements for item in one.resources]
+        self.text = "\n".join([grant.resource.text for grant in self.resources])
+        self.complements = [one for one, _ in self.statements if one.negated_resources]
+        self.conditioned = [one for one, _ in self.statements if one.conditions]
+        self.denies = [one for one, _ in self.statements if not one.allow]
         self.allow: dict[str, list[Grant]] = {}
         self.deny: dict[str, list[Grant]] = {}
-        self.complements: list[Statement] = []
-        self.denies: list[Statement] = []
-        self.resources: list[Grant] = []
-        self.starred: list[Grant] = []
-        self.variable: list[Grant] = []
-        self.mqtt: list[Grant] = []
-        self.reserved: list[Grant] = []
-        for statement in policy.statements:
-            table = self.allow if statement.allow else self.deny
-            if not statement.allow:
-                self.denies.append(statement)
-            if statement.negated_resources:
-                self.complements.append(statement)
-            by_kind = known(statement).by_kind
-            for resource in statement.resources:
-                grant = Grant(statement, resource)
-                self._sort(grant)
-                if not statement.negated_resources:
-                    for name in by_kind.get(resource.arn.kind, ()):
-                        table.setdefault(name, []).append(grant)
+        self.broken: list[Grant] = []
+        self.unusable: list[Grant] = []
+        self.places: dict[tuple[str, str, str, str], Grant] = {}
+        self._names: frozenset[str] | None = None
+        self._whole_levels: bool | None = None
+        for grant in self.resources:
+            self._place(grant)
+        self.starred = self._with("*") + self._with("?", "*")
+        self.variable = self._with("${")
+        self.mqtt = self._with("+") + self._with("#", "+")
+        self.reserved = [
+            grant for grant in self._with("/$") if grant.resource.arn.name and _is_reserved(grant.resource.arn.name.text)
+        ]
 
-    def _sort(self, grant: Grant) -> None:
-        text = grant.resource.text
-        self.resources.append(grant)
-        if "*" in text or "?" in text:
-            self.starred.append(grant)
-        if "$" in text:
-            name = grant.resource.arn.name
-            if "${" in text:
-                self.variable.append(grant)
-            if name is not None and name.text.startswith("$") and not name.text.startswith("${"):
-                self.reserved.append(grant)
-        if "+" in text or "#" in text:
-            self.mqtt.append(grant)
+    def _place(self, grant: Grant) -> None:
+        statement, resource, known = grant
+        arn = resource.arn
+        if arn.problem is not None or (arn.name is not None and not arn.name.text):
+            self.broken.append(grant)
+        else:
+            self.places.setdefault((arn.partition, arn.service, arn.region, arn.account), grant)
+        names = known.by_kind.get(arn.kind)
+        if names is None:
+            self.unusable.append(grant)
+        elif not statement.negated_resources:
+            table = self.allow if statement.allow else self.deny
+            for name in names:
+                if name in table:
+                    table[name].append(grant)
+                else:
+                    table[name] = [grant]
+
+    def _with(self, mark: str, other: str | None = None) -> list[Grant]:
+        """The resources with `mark` in them, and without `other`."""
+        if mark not in self.text:
+            return []
+        return [grant for grant in self.resources if mark in grant.resource.text and not (other and other in grant.resource.text)]
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The variables in resources and in the values of conditions, as written."""
+        if self._names is None:
+            found: set[str] = set()
+            for grant in self.variable:
+                found.update(grant.resource.arn.variables)
+            for statement in self.conditioned:
+                for condition in statement.conditions:
+                    for value in condition.values:
+                        if "${" in value.text:
+                            found.update(pattern.parse(value.text).variables)
+            self._names = frozenset(found)
+        return self._names
+
+    @property
+    def whole_levels(self) -> bool:
+        """Whether every variable stands between slashes; certain if True."""
+        if self._whole_levels is None:
+            text = self.text
+            closed = text.count("}/") + text.count("}\n") + text.endswith("}")
+            self._whole_levels = text.count("/${") == text.count("${") and closed == text.count("}")
+        return self._whole_levels
 
     def allowed(self, *names: str) -> Iterator[tuple[str, Grant]]:
         """Every grant of these actions, with the action."""
         for name in names:
             for grant in self.allow.get(name, ()):
                 yield name, grant
+
+
+def _is_reserved(name: str) -> bool:
+    return name.startswith("$") and not name.startswith("${")
 
 
 def known(statement: Statement) -> Actions:
@@ -133,6 +199,13 @@ def allowed(policies: Sequence[Policy], *names: str) -> Iterator[tuple[int, str,
     for index, policy in enumerate(policies):
         for name, grant in policy.view.allowed(*names):
             yield index, name, grant
+
+
+@lru_cache(maxsize=1024)
+def kinds(names: frozenset[str] | tuple[str, ...]) -> frozenset[variables.Kind]:
+    """Where the values of variables of these names come from, as far as they are known."""
+    found = (variables.known(variables.canonical(name)) for name in names)
+    return frozenset(one.kind for one in found if one is not None)
 
 
 @lru_cache(maxsize=4096)
@@ -281,7 +354,7 @@ def _demands(found: Operator) -> bool:
 
 
 def attached_only(statement: Statement) -> bool:
-    """Whether it holds only for a certificate that is attached to the thing of the client id: it asks for something of the thing."""
+    """Whether it holds only for a certificate that is attached to the thing of the client id: it asks for what a thing has."""
     for condition in statement.conditions:
         found, key = conditions.operator(condition.operator), variables.canonical(condition.key)
         if found is None or not condition.values or not _demands(found):
@@ -342,7 +415,7 @@ def is_thing_name(wanted: Pattern) -> bool:
 
 
 def greengrass(policy: Policy) -> bool:
-    """Whether it is a Greengrass core's. A core connects several times, as its thing with suffixes, and AWS asks for a wildcard."""
+    """Whether it is a Greengrass core's. A core connects as its thing with suffixes, and AWS asks for a wildcard there."""
     listed = (text.text.lower() for statement in policy.statements for text in statement.actions)
     return any(text.startswith("greengrass:") for text in listed) or any(
         "/greengrass" in grant.resource.text for grant in policy.view.reserved

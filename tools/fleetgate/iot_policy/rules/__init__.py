@@ -12,35 +12,39 @@ from typing import Any
 
 from fleetgate.iot_policy.rule import Rule, Subject
 
-_MODULES = (
-    "text",
-    "structure",
-    "actions",
-    "resources",
-    "mqtt",
-    "breadth",
-    "variables",
-    "conditions",
-    "isolation",
-    "provisioning_template",
-    "plan",
-    "suppressions",
-)
+#: What each looks at. A run imports only the rules for the documents that it meets.
+_MODULES: dict[str, tuple[Subject, ...]] = {
+    "text": (Subject.TEXT,),
+    "structure": (Subject.POLICY, Subject.BUNDLE),
+    "actions": (Subject.POLICY, Subject.BUNDLE),
+    "resources": (Subject.POLICY, Subject.BUNDLE),
+    "mqtt": (Subject.POLICY, Subject.BUNDLE),
+    "breadth": (Subject.POLICY, Subject.BUNDLE),
+    "variables": (Subject.POLICY, Subject.BUNDLE),
+    "conditions": (Subject.POLICY, Subject.BUNDLE),
+    "isolation": (Subject.PLAN, Subject.OTHER),
+    "provisioning_template": (Subject.TEMPLATE,),
+    "plan": (Subject.PLAN,),
+    "suppressions": (Subject.OTHER,),
+}
+
+
+def _rules(module: str) -> tuple[Rule[Any], ...]:
+    found: tuple[Rule[Any], ...] = import_module(f"{__name__}.{module}").RULES
+    return found
 
 
 @cache
 def all_rules() -> tuple[Rule[Any], ...]:
     """In the order of the catalogue."""
-    import importlib.util  # TEMPORARY until all modules are there
-
-    names = [n for n in _MODULES if importlib.util.find_spec(f"{__name__}.{n}")]
-    return tuple(rule for name in names for rule in import_module(f"{__name__}.{name}").RULES)
+    return tuple(rule for module in _MODULES for rule in _rules(module))
 
 
 @cache
 def of(subject: Subject) -> tuple[Rule[Any], ...]:
     """The rules that look at one kind of document."""
-    return tuple(rule for rule in all_rules() if rule.subject is subject)
+    modules = [module for module, subjects in _MODULES.items() if subject in subjects]
+    return tuple(rule for module in modules for rule in _rules(module) if rule.subject is subject)
 
 
 @cache

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from fleetgate.iot_policy import actions, pattern, variables, view
+from fleetgate.iot_policy import actions, variables, view
 from fleetgate.iot_policy.model import Policy, Statement, Text
 from fleetgate.iot_policy.rule import Bundle, Hit, Severity, Subject, rule
 from fleetgate.iot_policy.rules.examples import ARN, CONNECT, THING, allow, policy
@@ -19,8 +19,8 @@ _PUBLISH = allow("iot:Publish", f"{ARN}:topic/plant/{THING}/state")
 
 def _odd(document: Policy) -> Iterator[tuple[Statement, Text, str]]:
     """Every action that is none of the data plane, with its service in small letters. A variable is V02's."""
-    for statement in document.statements:
-        for index in view.known(statement).odd:
+    for statement, known in document.view.statements:
+        for index in known.odd:
             text = statement.actions[index]
             if "${" not in text.text:
                 yield statement, text, text.text.rpartition(":")[0].lower()
@@ -30,8 +30,8 @@ def _odd(document: Policy) -> Iterator[tuple[Statement, Text, str]]:
     id="A01",
     title="Unknown action",
     severity=Severity.HIGH,
-    why="AWS grants nothing for an action that it does not know, and a Deny of one denies nothing. (The AWS console itself writes"
-    " iot:PublishRetain into the policy of its connection wizard; the documented action is iot:RetainPublish.)",
+    why="AWS grants nothing for an action that it does not know, and a Deny of one denies nothing. One is widespread: the"
+    " wizard of AWS' console writes iot:PublishRetain, and the documented action is iot:RetainPublish.",
     source=_ACTIONS,
     fails=policy(CONNECT, allow(["iot:Publish", "iot:PublishRetain"], f"{ARN}:topic/plant/{THING}/state")),
     passes=policy(CONNECT, allow(["iot:Publish", "iot:RetainPublish"], f"{ARN}:topic/plant/{THING}/state")),
@@ -54,8 +54,8 @@ def _names() -> list[str]:
     id="A02",
     title="Control-plane action in a device's policy",
     severity=Severity.HIGH,
-    why="AWS IoT policies decide about the data plane only. Things, certificates and policies are managed with IAM; a device that"
-    " needs a certificate asks for it over the provisioning topics.",
+    why="AWS IoT policies decide about the data plane only. Things, certificates and policies are managed with IAM; a device"
+    " that needs a certificate asks for it over the provisioning topics.",
     source=_POLICIES,
     fails=policy(CONNECT, allow("iot:AttachPolicy", "*")),
     passes=policy(CONNECT, _PUBLISH),
@@ -71,8 +71,8 @@ def control_plane(document: Policy) -> Iterator[Hit]:
     id="A03",
     title="Action of another service",
     severity=Severity.HIGH,
-    why="A certificate gives access to AWS IoT alone. For other services a device takes the credentials of a role, through a role alias"
-    " and iot:AssumeRoleWithCertificate.",
+    why="A certificate gives access to AWS IoT alone. For other services a device takes the credentials of a role, through a"
+    " role alias and iot:AssumeRoleWithCertificate.",
     source="https://docs.aws.amazon.com/iot/latest/developerguide/authorizing-direct-aws.html",
     fails=policy(CONNECT, allow("s3:PutObject", "arn:aws:s3:::plant-logs/*")),
     passes=policy(CONNECT, allow("iot:AssumeRoleWithCertificate", f"{ARN}:rolealias/plant-logs")),
@@ -81,7 +81,7 @@ def foreign(document: Policy) -> Iterator[Hit]:
     for statement, text, service in _odd(document):
         if not statement.allow or service in (*actions.SERVICES, "") or actions.nearest(text.text):
             continue
-        fix = "put it into the policy of the IAM role behind a role alias, and allow iot:AssumeRoleWithCertificate on that alias here"
+        fix = "put it into the IAM role behind a role alias, and allow iot:AssumeRoleWithCertificate on that alias here"
         yield Hit(text.pointer, f"{text.text} belongs to {service}, which does not know AWS IoT policies", fix)
 
 
@@ -95,31 +95,35 @@ def foreign(document: Policy) -> Iterator[Hit]:
     passes=policy(CONNECT, _PUBLISH),
 )
 def every_action(document: Policy) -> Iterator[Hit]:
-    for statement in document.statements:
-        for text in statement.actions if statement.allow and not statement.negated_actions else ():
+    for statement, known in document.view.statements:
+        if not statement.allow or statement.negated_actions or not known.names >= _EVERY:
+            continue
+        for text in statement.actions:
             if "*" in text.text and _is_every(text.text):
                 fix = 'list them: ["iot:Connect", "iot:Publish", "iot:Subscribe", "iot:Receive"], each with its own resources'
                 yield Hit(text.pointer, f"{text.text} allows every action, future ones too", fix)
 
 
+_EVERY = frozenset(name for name in actions.ACTIONS if name.startswith("iot:"))
+
+
 def _is_every(text: str) -> bool:
-    matched = {action.name for action in actions.matching(text)}
-    return all(action.name in matched for action in actions.ACTIONS.values() if action.name.startswith("iot:"))
+    return {action.name.lower() for action in actions.matching(text)} >= _EVERY
 
 
 @rule(
     id="A05",
     title="Job action under its old name",
     severity=Severity.INFO,
-    why="The developer guide of today lists these actions as iotjobsdata:..., the one of 2023 as iot:.... Which of the two AWS enforces"
-    " is not documented.",
+    why="The developer guide of today lists these actions as iotjobsdata:..., the one of 2023 as iot:.... Which of the two AWS"
+    " enforces is not documented.",
     source="https://docs.aws.amazon.com/iot/latest/developerguide/iot-data-plane-jobs.html",
     fails=policy(allow("iot:DescribeJobExecution", f"{ARN}:thing/press-7")),
     passes=policy(allow("iotjobsdata:DescribeJobExecution", f"{ARN}:thing/press-7")),
 )
 def old_job_action(document: Policy) -> Iterator[Hit]:
-    for statement in document.statements:
-        if view.known(statement).names.isdisjoint(_OLD_JOBS):
+    for statement, known in document.view.statements:
+        if known.names.isdisjoint(_OLD_JOBS):
             continue
         for text in statement.actions:
             if text.text.lower() in _OLD_JOBS:
@@ -132,7 +136,7 @@ _OLD_JOBS = frozenset(name.lower() for name in actions.OLD_JOB_ACTIONS)
 
 def _usable_connects(bundle: Bundle) -> bool:
     """Whether any statement can let a device connect."""
-    if any(True for _ in view.allowed(bundle.policies, CONNECT_ACTION)):
+    if any(CONNECT_ACTION in policy.view.allow for policy in bundle.policies):
         return True
     complements = (statement for policy in bundle.policies for statement in policy.view.complements)
     return any(statement.allow and CONNECT_ACTION in view.known(statement).names for statement in complements)
@@ -155,8 +159,9 @@ def _asks_to_connect(policies: Sequence[Policy]) -> Iterator[tuple[int, Text]]:
     id="A06",
     title="Publishes or subscribes, but cannot connect",
     severity=Severity.MEDIUM,
-    why="Every MQTT action needs a connection first. One policy of several may leave iot:Connect to another, so this looks only at"
-    " what is known to be all of a device's policies, or at a policy that lists iot:Connect and yet can never allow it.",
+    why="Every MQTT action needs a connection first. One policy of several may leave iot:Connect to another, so this looks"
+    " only at what is known to be all of a device's policies, or at a policy that lists iot:Connect and yet can never allow"
+    " it.",
     source=_ACTIONS,
     fails={"policies": [policy(_PUBLISH)], "complete": True},
     passes={"policies": [policy(_PUBLISH), policy(CONNECT)], "complete": True},
@@ -170,7 +175,7 @@ def cannot_connect(bundle: Bundle) -> Iterator[Hit]:
         if not bundle.complete and asked is None:
             return
         action = actions.ACTIONS[name].name
-        fix = 'allow iot:Connect on client/${iot:Connection.Thing.ThingName}, with "Bool": {"iot:Connection.Thing.IsAttached": "true"}'
+        fix = f"allow iot:Connect on client/{THING}, {view.IF_ATTACHED}"
         if asked is not None:
             yield Hit(
                 asked[1].pointer, f"no resource beside it can allow iot:Connect, so {action} is dead, too", fix, policy=asked[0]
@@ -184,9 +189,9 @@ def cannot_connect(bundle: Bundle) -> Iterator[Hit]:
     id="A07",
     title="Half of a pair: Subscribe without Receive, RetainPublish or a last will without Publish",
     severity=Severity.MEDIUM,
-    why="A message arrives only if the filter may be subscribed to and its topic received; a retained message or a last will also needs"
-    " iot:Publish. The half that is missing fails in silence. Only policies that can connect and send or listen are looked at: one that"
-    " does not allow iot:Connect may be half of a pair on purpose.",
+    why="A message arrives only if the filter may be subscribed to and its topic received; a retained message or a last will"
+    " also needs iot:Publish. The half that is missing fails in silence. Only policies that can connect and send or listen"
+    " are looked at: one that does not allow iot:Connect may be half of a pair on purpose.",
     source=_ACTIONS,
     fails=policy(CONNECT, allow("iot:Subscribe", f"{ARN}:topicfilter/plant/{THING}/orders")),
     passes=policy(
@@ -208,20 +213,19 @@ def half_a_pair(bundle: Bundle) -> Iterator[Hit]:
 
 def _without_other(bundle: Bundle, first: str, second: str, why: str, missing: str) -> Iterator[Hit]:
     """Grants of `first` on which no grant of `second` has anything in common; one hit a statement."""
-    halves = list(view.allowed(bundle.policies, first))
-    if not halves:
+    if not any(first in policy.view.allow for policy in bundle.policies):
         return
-    others = [grant for _, _, grant in view.allowed(bundle.policies, second)]
-    texts = {name.text for grant in others if (name := grant.resource.arn.name) is not None}
-    told: set[tuple[int, int]] = set()
-    for index, _, grant in halves:
-        name = grant.resource.arn.name
-        if name is None or name.text in texts or (index, grant.statement.index) in told or _paired(grant, others):
-            continue
-        told.add((index, grant.statement.index))
-        kind = "topic" if grant.resource.arn.kind == "*" else f"topic/{view.as_topics(name).text}"
-        fix = f"allow {missing} on {kind}"
-        yield Hit(grant.resource.pointer, f"{grant.resource.text}: {why}", fix, name.text, index)
+    others = [grant for policy in bundle.policies for grant in policy.view.allow.get(second, ())]
+    texts = {grant.resource.arn.name.text for grant in others if grant.resource.arn.name is not None}
+    for index, document in enumerate(bundle.policies):
+        told = None
+        for grant in document.view.allow.get(first, ()):
+            name = grant.resource.arn.name
+            if name is None or name.text in texts or grant.statement is told or _paired(grant, others):
+                continue
+            told = grant.statement
+            kind = "topic" if grant.resource.arn.kind == "*" else f"topic/{view.as_topics(name).text}"
+            yield Hit(grant.resource.pointer, f"{grant.resource.text}: {why}", f"allow {missing} on {kind}", name.text, index)
 
 
 def _paired(grant: Grant, others: list[Grant]) -> bool:
@@ -233,8 +237,9 @@ def _paired(grant: Grant, others: list[Grant]) -> bool:
 
 
 def _last_will(bundle: Bundle) -> Iterator[Hit]:
-    published = [grant for _, _, grant in view.allowed(bundle.policies, PUBLISH)]
-    if published or not any(True for _ in view.allowed(bundle.policies, *MESSAGING)):
+    if any(PUBLISH in policy.view.allow for policy in bundle.policies):
+        return
+    if not any(name in policy.view.allow for policy in bundle.policies for name in MESSAGING):
         return
     for index, document in enumerate(bundle.policies):
         for statement in document.statements:

@@ -15,7 +15,6 @@ _PERMISSIVE = "https://docs.aws.amazon.com/iot-device-defender/latest/devguide/a
 _PUB_SUB = "https://docs.aws.amazon.com/iot/latest/developerguide/pub-sub-policy.html"
 _RESERVED = "https://docs.aws.amazon.com/iot/latest/developerguide/reserved-topics.html"
 _CLAIM = "https://docs.aws.amazon.com/iot/latest/developerguide/provision-wo-cert.html"
-_THING_NAME = "${iot:Connection.Thing.ThingName}"
 _PUBLISH = allow("iot:Publish", f"{ARN}:topic/plant/{THING}/state")
 _THINGS = "$aws/things/"
 
@@ -32,8 +31,8 @@ def _prefix(resource: Resource) -> str:
     id="B01",
     title="Connects under any client id",
     severity=Severity.CRITICAL,
-    why="Who connects under another device's client id throws that device off, and whatever is granted to the client id is his."
-    " Policies of thing groups are passed by, too, for they hold for a client id that is a thing's name.",
+    why="Who connects under another device's client id throws that device off, and whatever is granted to the client id is"
+    " his. Policies of thing groups are passed by, too, for they hold for a client id that is a thing's name.",
     source=_PERMISSIVE,
     fails=policy(allow("iot:Connect", f"{ARN}:client/*")),
     passes=policy(CONNECT),
@@ -41,11 +40,11 @@ def _prefix(resource: Resource) -> str:
 def any_client(document: Policy) -> Iterator[Hit]:
     """One hit a statement."""
     told = None
-    for statement, resource in document.view.allow.get(view.CONNECT, ()):
+    for statement, resource, _ in document.view.allow.get(view.CONNECT, ()):
         if statement is told or view.pinned(statement, resource) or not view.any_client(resource) or view.guarded((document,)):
             continue
         told = statement
-        fix = f'write {_prefix(resource)}:client/{_THING_NAME}, with "Bool": {{"iot:Connection.Thing.IsAttached": "true"}}'
+        fix = f"write {_prefix(resource)}:client/{THING}, {view.IF_ATTACHED}"
         yield Hit(resource.pointer, f"{resource.text:.200} lets a device connect as any other", fix, STRANGERS[0])
 
 
@@ -53,8 +52,8 @@ def any_client(document: Policy) -> Iterator[Hit]:
     id="B02",
     title="Reaches other things' shadows and jobs",
     severity=Severity.CRITICAL,
-    why="Below $aws/things/ every thing has its shadow, its jobs and its streams. A wildcard in the thing's place hands over those of"
-    " the whole account.",
+    why="Below $aws/things/ every thing has its shadow, its jobs and its streams. A wildcard in the thing's place hands over"
+    " those of the whole account.",
     source=_PERMISSIVE,
     fails=policy(CONNECT, allow("iot:Publish", f"{ARN}:topic/$aws/things/*/shadow/update")),
     passes=policy(CONNECT, allow("iot:Publish", f"{ARN}:topic/$aws/things/{THING}/shadow/*")),
@@ -62,14 +61,14 @@ def any_client(document: Policy) -> Iterator[Hit]:
 def other_things(document: Policy) -> Iterator[Hit]:
     """One hit a statement."""
     told = set()
-    for name, (statement, resource) in document.view.allowed(*SENDING, SUBSCRIBE):
+    for name, (statement, resource, _) in _open_ended(document):
         if statement.index in told or not _may_hold(resource, _THINGS):
             continue
-        witness = _of_another_thing(resource, "topicfilter" if name == SUBSCRIBE else "topic")
+        witness = _of_another_thing(resource, _kind(name))
         if witness is not None:
             told.add(statement.index)
             action = actions.ACTIONS[name].name
-            fix = f"write {_prefix(resource)}:{_kind(name)}/$aws/things/{_THING_NAME}/shadow/*, and jobs/* if it has jobs"
+            fix = f"write {_prefix(resource)}:{_kind(name)}/$aws/things/{THING}/shadow/*, and jobs/* if it has jobs"
             yield Hit(resource.pointer, f"{action} on {resource.text:.200} reaches every thing's", fix, witness)
     for statement in document.view.complements:
         witness = f"{_THINGS}{STRANGERS[0]}/shadow/update"
@@ -84,6 +83,23 @@ def other_things(document: Policy) -> Iterator[Hit]:
 
 def _kind(name: str) -> str:
     return actions.ACTIONS[name].resources[0]
+
+
+def _open_ended(document: Policy) -> Iterator[tuple[str, Grant]]:
+    """Grants to publish or subscribe that start with a wildcard or are of AWS' own topics, each once, with its action."""
+    for grant in (*document.view.starred, *document.view.mqtt):
+        arn = grant.resource.arn
+        if arn.name is None or not grant.statement.allow or grant.statement.negated_resources:
+            continue
+        start = arn.name.text[:13]
+        if arn.kind == "*" or (start[:1] in ("$", "*", "?", "#", "+") and start != "$aws/things/$"):
+            for name in grant.actions.by_kind.get(arn.kind, ()):
+                if name in _REACHING:
+                    yield name, grant
+                    break
+
+
+_REACHING = frozenset((*SENDING, SUBSCRIBE))
 
 
 def _may_hold(resource: Resource, prefix: str) -> bool:
@@ -149,7 +165,7 @@ def _names_a_thing(name: Pattern) -> bool:
 def any_thing(document: Policy) -> Iterator[Hit]:
     """One hit a statement."""
     told = None
-    for name, (statement, resource) in document.view.allowed(*_THING_ACTIONS):
+    for name, (statement, resource, _) in document.view.allowed(*_THING_ACTIONS):
         if statement is told or not all(view.reaches(resource, "thing", stranger, view.identity(SELF)) for stranger in STRANGERS):
             continue
         told = statement
@@ -181,11 +197,11 @@ def _is_bare(resource: Resource, kind: str) -> bool:
 def everything(document: Policy) -> Iterator[Hit]:
     """One hit a statement."""
     told = set()
-    for name, (statement, resource) in document.view.allowed(*SENDING, SUBSCRIBE):
+    for name, (statement, resource, _) in _open_ended(document):
         if statement.index not in told and _is_bare(resource, _kind(name)):
             told.add(statement.index)
             action = actions.ACTIONS[name].name
-            fix = f"write {_prefix(resource)}:{_kind(name)}/ and the device's own branch, with {_THING_NAME} as a level"
+            fix = f"write {_prefix(resource)}:{_kind(name)}/ and the device's own branch, with {THING} as a level"
             witness = "$aws/rules/any_rule" if name != SUBSCRIBE else "#"
             yield Hit(resource.pointer, f"{action} on {resource.text:.200} is allowed everywhere", fix, witness)
 
@@ -194,7 +210,8 @@ def everything(document: Policy) -> Iterator[Hit]:
     id="B05",
     title="Receives everything",
     severity=Severity.INFO,
-    why="Subscribe bounds what arrives, so this is no hole. But Receive is the lock that is checked on every message, and it stands open.",
+    why="Subscribe bounds what arrives, so this is no hole. But Receive is the lock that is checked on every message, and it"
+    " stands open.",
     source=_PERMISSIVE,
     fails=policy(CONNECT, allow("iot:Subscribe", f"{ARN}:topicfilter/plant/{THING}/*"), allow("iot:Receive", f"{ARN}:topic/*")),
     passes=policy(
@@ -205,10 +222,10 @@ def everything(document: Policy) -> Iterator[Hit]:
 )
 def receives_everything(document: Policy) -> Iterator[Hit]:
     subscribed = document.view.allow.get(SUBSCRIBE, ())
-    if not subscribed or any(_is_bare(grant.resource, "topicfilter") for grant in subscribed):
-        return
-    for _, resource in document.view.allow.get(RECEIVE, ()):
-        if _is_bare(resource, "topic"):
+    for _, resource, _ in document.view.allow.get(RECEIVE, ()) if subscribed and document.view.starred else ():
+        if resource.text.endswith(("*", "*/")) and _is_bare(resource, "topic"):
+            if any(_is_bare(grant.resource, "topicfilter") for grant in subscribed):
+                return
             yield Hit(
                 resource.pointer, f"{resource.text:.200} receives whatever is subscribed to", "name the topics, as in Subscribe"
             )
@@ -219,29 +236,37 @@ def receives_everything(document: Policy) -> Iterator[Hit]:
     id="B06",
     title="A wildcard that crosses into what belongs to another",
     severity=Severity.HIGH,
-    why="* takes slashes, too. plant/pump* is also plant/pump-house/..., and in plant/*/${thing}/* the first * can swallow another"
-    " device's name, so that the variable no longer says who the owner is.",
+    why="* takes slashes, too. plant/pump* is also plant/pump-house/..., and in plant/*/${thing}/* the first * can swallow"
+    " another device's name, so that the variable no longer says who the owner is.",
     source=_PUB_SUB,
     fails=policy(CONNECT, allow("iot:Publish", f"{ARN}:topic/plant/*/{THING}/*")),
     passes=policy(CONNECT, allow("iot:Publish", f"{ARN}:topic/plant/pump/{THING}/*")),
 )
 def crossing(document: Policy) -> Iterator[Hit]:
-    if not document.view.starred:
-        return
     told: set[str] = set()
-    for name, (_, resource) in document.view.allowed(*SENDING, SUBSCRIBE, *_THING_ACTIONS):
-        wanted = view.name_of(resource)
-        if (
-            wanted is None
-            or resource.text in told
-            or wanted.tokens[-1:] == wanted.tokens[:1]
-            or Wildcard.ANY not in wanted.tokens
-        ):
+    for statement, resource, known in document.view.starred:
+        text = resource.text
+        if not statement.allow or (text.endswith("/*") and text.find("*") == len(text) - 1):
             continue
-        found = _swallowed(wanted) or _glued(wanted, _kind(name), document)
+        wanted = view.name_of(resource)
+        if wanted is None or resource.text in told or not _mixed(wanted.text):
+            continue
+        if _CROSSING.isdisjoint(known.by_kind.get(resource.arn.kind, ())) or Wildcard.ANY not in wanted.tokens:
+            continue
+        found = _swallowed(wanted) or _glued(wanted, str(resource.arn.kind), document)
         if found is not None:
             told.add(resource.text)
             yield Hit(resource.pointer, f"{wanted.text:.200} {found[0]}", found[2], found[1])
+
+
+_CROSSING = frozenset((*SENDING, SUBSCRIBE, *_THING_ACTIONS))
+
+
+def _mixed(name: str) -> bool:
+    """Whether the first `*` stands beside text in its level, or before a variable; certain if False."""
+    before, star, after = name.partition("*")
+    glued = before != "" and not before.endswith("/") and "${" not in before
+    return star != "" and (glued or "${" in after)
 
 
 def _swallowed(wanted: Pattern) -> tuple[str, str, str] | None:
@@ -267,7 +292,7 @@ def _spelt(token: object) -> str:
 
 
 def _glued(wanted: Pattern, kind: str, document: Policy) -> tuple[str, str, str] | None:
-    """Text and `*` in one level, before any variable. At the start of a topic a prefix is meant to be one [AWS documents that]."""
+    """Text and `*` in one level, before any variable. The start of a topic is a prefix on purpose [AWS shows that]."""
     first = wanted.tokens[0]
     if not isinstance(first, str) or wanted.tokens[1:2] != (Wildcard.ANY,):
         return None
@@ -280,7 +305,7 @@ def _glued(wanted: Pattern, kind: str, document: Policy) -> tuple[str, str, str]
         return (
             f"is for every thing whose name starts with {first.removeprefix(_THINGS)}",
             witness,
-            f"write {_THING_NAME} in its place",
+            f"write {THING} in its place",
         )
     if not slash or not start or not start[-1].isalnum() or first.startswith("$"):
         return None
@@ -292,16 +317,18 @@ def _glued(wanted: Pattern, kind: str, document: Policy) -> tuple[str, str, str]
     id="B07",
     title="Publishes to any rule, or to AWS' own events",
     severity=Severity.HIGH,
-    why="$aws/rules/<rule> runs that rule with whatever the device sends. Below $aws/events/ AWS tells who is connected and which things"
-    " exist; who may publish there may try to forge it.",
+    why="$aws/rules/<rule> runs that rule with whatever the device sends. Below $aws/events/ AWS tells who is connected and"
+    " which things exist; who may publish there may try to forge it.",
     source=_RESERVED,
     fails=policy(CONNECT, allow("iot:Publish", f"{ARN}:topic/$aws/rules/*")),
     passes=policy(CONNECT, allow("iot:Publish", f"{ARN}:topic/$aws/rules/plant_state/{THING}")),
 )
 def system_topics(document: Policy) -> Iterator[Hit]:
-    for statement, resource in document.view.reserved:
+    for statement, resource, known in document.view.reserved:
         name = view.name_of(resource)
-        if not statement.allow or resource.arn.kind != "topic" or name is None or view.known(statement).names.isdisjoint(SENDING):
+        if not statement.allow or resource.arn.kind != "topic" or name is None or known.names.isdisjoint(SENDING):
+            continue
+        if not name.text.startswith(("$aws/events", "$aws/rules")):
             continue
         levels = name.text.split("/")
         if name.text.startswith("$aws/events"):
@@ -309,7 +336,7 @@ def system_topics(document: Policy) -> Iterator[Hit]:
             witness = f"$aws/events/presence/connected/{STRANGERS[0]}"
             yield Hit(resource.pointer, f"{name.text:.200} is where AWS alone publishes", fix, witness)
         elif name.text.startswith("$aws/rules") and "*" in "".join(levels[1:3]):
-            fix = f"name the rule: {_prefix(resource)}:topic/$aws/rules/<rule>/{_THING_NAME}"
+            fix = f"name the rule: {_prefix(resource)}:topic/$aws/rules/<rule>/{THING}"
             yield Hit(resource.pointer, f"{name.text:.200} runs rules that are not this device's", fix, "$aws/rules/any_rule")
 
 
@@ -323,7 +350,7 @@ def system_topics(document: Policy) -> Iterator[Hit]:
     passes=policy(allow("iot:AssumeRoleWithCertificate", f"{ARN}:rolealias/plant-logs")),
 )
 def any_role(document: Policy) -> Iterator[Hit]:
-    for _, resource in document.view.allow.get("iot:assumerolewithcertificate", ()):
+    for _, resource, _ in document.view.allow.get("iot:assumerolewithcertificate", ()):
         if all(view.reaches(resource, "rolealias", name, view.identity(SELF)) for name in STRANGERS):
             fix = f"write {_prefix(resource)}:rolealias/ and the name of the one alias"
             yield Hit(resource.pointer, f"{resource.text:.200} is every role alias", fix, f"rolealias/{STRANGERS[0]}")
@@ -333,8 +360,8 @@ def any_role(document: Policy) -> Iterator[Hit]:
     id="B09",
     title="A claim that may do more than provision, or a device that may provision",
     severity=Severity.CRITICAL,
-    why="The claim's key is in every device of a batch: whoever opens one has it. It may connect, ask for a certificate and register"
-    " with its own template, and nothing else; and a device that has its certificate needs none of that any more.",
+    why="The claim's key is in every device of a batch: whoever opens one has it. It may connect, ask for a certificate and"
+    " register with its own template, and nothing else; and a device that has its certificate needs none of that any more.",
     source=_CLAIM,
     fails=policy(
         allow("iot:Connect", f"{ARN}:client/claim-*"),
@@ -349,7 +376,10 @@ def any_role(document: Policy) -> Iterator[Hit]:
     subject=Subject.BUNDLE,
 )
 def claim(bundle: Bundle) -> Iterator[Hit]:
-    if bundle.claim is None and not any(document.view.reserved for document in bundle.policies):
+    if bundle.claim is None and not any(
+        "/$aws/certificates/" in document.view.text or "/$aws/provisioning-templates/" in document.view.text
+        for document in bundle.policies
+    ):
         return
     claims: list[tuple[int, Grant]] = []
     others: list[tuple[int, Grant]] = []
@@ -380,7 +410,7 @@ def _provisions(name: str) -> bool:
 def _templates(claims: list[tuple[int, Grant]], names: tuple[str, ...]) -> Iterator[Hit]:
     """Registers with any template, or with one that is not this fleet's. One hit a statement."""
     told = None
-    for index, (statement, resource) in claims:
+    for index, (statement, resource, _) in claims:
         levels = resource.arn.name.text.split("/") if resource.arn.name is not None else []
         if statement is told or levels[1:2] != ["provisioning-templates"]:
             continue

@@ -26,14 +26,14 @@ _FOREIGN = ("credentials-iot:", "cognito-identity", "accounts.google.com:", "gra
     id="K01",
     title="A condition that can never be met",
     severity=Severity.HIGH,
-    why="An operator or key that AWS does not know, or a value that the operator cannot compare, is never met: an Allow with it is dead,"
-    " a Deny with it stands open.",
+    why="An operator or key that AWS does not know, or a value that the operator cannot compare, is never met: an Allow with"
+    " it is dead, a Deny with it stands open.",
     source=_OPERATORS,
     fails=policy(allow("iot:Connect", f"{ARN}:client/press-7", Bool={"iot:Thing.IsAttached": "true"})),
     passes=policy(CONNECT),
 )
 def never_met(document: Policy) -> Iterator[Hit]:
-    for statement in document.statements:
+    for statement in document.view.conditioned:
         for condition in statement.conditions:
             found = _unusable(statement, condition)
             if found is not None:
@@ -127,7 +127,7 @@ def _wrong_value(operator: Operator, key: str, value: str) -> str | None:
 )
 def for_all(document: Policy) -> Iterator[Hit]:
     """An empty list asks for nothing at all, which is then what is meant."""
-    for statement in document.statements:
+    for statement in document.view.conditioned:
         for condition in statement.conditions:
             operator = conditions.operator(condition.operator)
             if (
@@ -163,7 +163,7 @@ def _exists(statement: Statement, condition: Condition) -> bool:
     passes=policy(CONNECT, _PUBLISH),
 )
 def strangers(document: Policy) -> Iterator[Hit]:
-    for statement in document.statements:
+    for statement in document.view.conditioned:
         for condition in statement.conditions if statement.allow else ():
             operator = conditions.operator(condition.operator)
             if (

@@ -33,14 +33,14 @@ def _without(text: str) -> str:
     id="M01",
     title="MQTT wildcard in a Deny",
     severity=Severity.HIGH,
-    why="In a policy + and # are plain characters. A Deny of hall/# denies that one filter, and no topic at all; hall/* is what denies"
-    " what is below.",
+    why="In a policy + and # are plain characters. A Deny of hall/# denies that one filter, and no topic at all; hall/* is"
+    " what denies what is below.",
     source=_MISCONFIGURED,
     fails=policy(*_HALLS, deny("iot:Subscribe", f"{ARN}:topicfilter/hall/vault/#")),
     passes=policy(*_HALLS, _NO_VAULT, deny("iot:Receive", f"{ARN}:topic/hall/vault/*")),
 )
 def wildcard_in_deny(document: Policy) -> Iterator[Hit]:
-    for statement, resource in document.view.mqtt:
+    for statement, resource, _ in document.view.mqtt:
         name = view.name_of(resource)
         if statement.allow or name is None or resource.arn.kind not in ("topic", "topicfilter") or not _literally(name):
             continue
@@ -66,8 +66,8 @@ def _denied_by_another(document: Policy, statement: Statement, resource: Resourc
     id="M02",
     title="Deny of Subscribe that a wildcard filter gets around",
     severity=Severity.HIGH,
-    why="Subscribe is checked once, on the text of the filter. Where hall/* may be subscribed to, the filter hall/# may, too, and brings"
-    " what a Deny of hall/vault/* wanted to keep away. Only a Deny of Receive looks at every message.",
+    why="Subscribe is checked once, on the text of the filter. Where hall/* may be subscribed to, the filter hall/# may, too,"
+    " and brings what a Deny of hall/vault/* wanted to keep away. Only a Deny of Receive looks at every message.",
     source=_MISCONFIGURED,
     fails=policy(*_HALLS, _NO_VAULT),
     passes=policy(*_HALLS, _NO_VAULT, deny("iot:Receive", f"{ARN}:topic/hall/vault/*")),
@@ -122,18 +122,18 @@ def _may_subscribe(document: Policy, candidate: str) -> bool:
     id="M03",
     title="MQTT wildcard in a topic",
     severity=Severity.MEDIUM,
-    why="No topic holds + or #, and a policy takes them as plain characters: the resource matches no message. Wildcards of a policy are"
-    " * and ?.",
+    why="No topic holds + or #, and a policy takes them as plain characters: the resource matches no message. Wildcards of a"
+    " policy are * and ?.",
     source=_PUB_SUB,
     fails=policy(CONNECT, allow("iot:Publish", f"{ARN}:topic/plant/{THING}/#")),
     passes=policy(CONNECT, allow("iot:Publish", f"{ARN}:topic/plant/{THING}/*")),
 )
 def wildcard_in_topic(document: Policy) -> Iterator[Hit]:
-    for statement, resource in document.view.mqtt:
+    for statement, resource, known in document.view.mqtt:
         name = resource.arn.name
         if not statement.allow or resource.arn.kind != "topic" or name is None or not _literally(name):
             continue
-        if "topic" in view.known(statement).by_kind:
+        if "topic" in known.by_kind:
             fix = f"write {resource.text.partition(':topic/')[0]}:topic/{_without(name.text)}"
             yield Hit(resource.pointer, f"{name.text:.200} matches no topic, for no topic holds + or #", fix)
 
@@ -142,8 +142,8 @@ def wildcard_in_topic(document: Policy) -> Iterator[Hit]:
     id="M04",
     title="A filter with MQTT wildcards that takes in more than the device's own topics",
     severity=Severity.HIGH,
-    why="The text of the filter is checked, and then the broker delivers whatever it matches. What Receive, or the device's own branch,"
-    " does not cover belongs to others.",
+    why="The text of the filter is checked, and then the broker delivers whatever it matches. What Receive, or the device's"
+    " own branch, does not cover belongs to others.",
     source=_PUB_SUB,
     fails=policy(
         CONNECT,
@@ -159,11 +159,11 @@ def wildcard_in_topic(document: Policy) -> Iterator[Hit]:
     ),
 )
 def over_subscribed(document: Policy) -> Iterator[Hit]:
-    for statement, resource in document.view.mqtt:
+    for statement, resource, known in document.view.mqtt:
         name = view.name_of(resource)
         if not statement.allow or resource.arn.kind != "topicfilter" or name is None or not _literally(name):
             continue
-        if SUBSCRIBE not in view.known(statement).names or name.text.startswith("$"):
+        if SUBSCRIBE not in known.names or name.text.startswith("$"):
             continue
         topic = _taken_in(name)
         received = document.view.allow.get(RECEIVE, [])
@@ -206,13 +206,14 @@ def _anothers(document: Policy, topic: str) -> bool:
     id="M05",
     title="Not a topic filter",
     severity=Severity.MEDIUM,
-    why="+ and # stand alone in their level, and # in the last one. The broker refuses any other filter, whatever the policy allows.",
+    why="+ and # stand alone in their level, and # in the last one. The broker refuses any other filter, whatever the policy"
+    " allows.",
     source=_TOPICS,
     fails=policy(CONNECT, allow(["iot:Subscribe", "iot:Receive"], f"{ARN}:topicfilter/plant/#/orders", f"{ARN}:topic/plant/*")),
     passes=policy(CONNECT, allow(["iot:Subscribe", "iot:Receive"], f"{ARN}:topicfilter/plant/orders/#", f"{ARN}:topic/plant/*")),
 )
 def invalid_filter(document: Policy) -> Iterator[Hit]:
-    for statement, resource in document.view.mqtt:
+    for statement, resource, _ in document.view.mqtt:
         name = resource.arn.name
         if not statement.allow or resource.arn.kind != "topicfilter" or name is None or not _literally(name):
             continue
@@ -246,8 +247,9 @@ def _invalid(levels: Sequence[str]) -> str | None:
     id="M06",
     title="A wide filter takes in shared subscriptions",
     severity=Severity.MEDIUM,
-    why="A filter $share/<group>/... joins a group of subscribers, who get each message once between them: a device that joins takes"
-    " messages away from a back end. How AWS compares such filters with a policy is not documented, so no wildcard should reach them.",
+    why="A filter $share/<group>/... joins a group of subscribers, who get each message once between them: a device that joins"
+    " takes messages away from a back end. How AWS compares such filters with a policy is not documented, so no wildcard"
+    " should reach them.",
     source="https://docs.aws.amazon.com/iot/latest/developerguide/mqtt.html#mqtt5-shared-subscription",
     fails=policy(CONNECT, allow("iot:Subscribe", f"{ARN}:topicfilter/*"), allow("iot:Receive", f"{ARN}:topic/*")),
     passes=policy(
@@ -259,7 +261,7 @@ def _invalid(levels: Sequence[str]) -> str | None:
 def shared(document: Policy) -> Iterator[Hit]:
     """One hit a statement."""
     told = None
-    for statement, resource in document.view.allow.get(SUBSCRIBE, ()):
+    for statement, resource, _ in document.view.allow.get(SUBSCRIBE, ()):
         if statement is not told and _reaches_shares(resource):
             told = statement
             fix = "start the filter with the device's own branch, or deny iot:Subscribe on topicfilter/$share/*"

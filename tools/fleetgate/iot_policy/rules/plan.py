@@ -44,8 +44,8 @@ _ROLE = "arn:aws:iam::123456789012:role/fleet-provisioning"
     id="N01",
     title="A role that AWS IoT may assume from any account",
     severity=Severity.MEDIUM,
-    why="AWS IoT acts for every customer. Without aws:SourceAccount or aws:SourceArn in the trust policy, somebody else's resource can "
-    "make it act with this role.",
+    why="AWS IoT acts for every customer. Without aws:SourceAccount or aws:SourceArn in the trust policy, somebody else's "
+    "resource can make it act with this role.",
     source=_DEPUTY,
     fails=_plan("aws_iam_role", assume_role_policy=_trust()),
     passes=_plan("aws_iam_role", assume_role_policy=_trust(Condition=_PINNED)),
@@ -65,8 +65,8 @@ def trust_without_source(plan: Plan) -> Iterator[Hit]:
     id="N02",
     title="iam:PassRole that is not pinned to a role",
     severity=Severity.HIGH,
-    why="Whoever may pass any role can hand the account's most powerful one to a service and act through it. Name the one role, best "
-    "with iam:PassedToService beside it.",
+    why="Whoever may pass any role can hand the account's most powerful one to a service and act through it. Name the one "
+    "role, best with iam:PassedToService beside it.",
     source="https://docs.aws.amazon.com/IAM/latest/UserGuide/id_roles_use_passrole.html",
     fails=_plan("aws_iam_role_policy", policy=_pass_role("*")),
     passes=_plan("aws_iam_role_policy", policy=_pass_role(_ROLE)),
@@ -87,8 +87,8 @@ def unpinned_pass_role(plan: Plan) -> Iterator[Hit]:
     id="N03",
     title="AWS IoT may invoke a function for any account",
     severity=Severity.HIGH,
-    why="A pre-provisioning hook is invoked by the service, which acts for every customer: without source_arn or source_account a "
-    "template of another account can call this function with parameters of its choice.",
+    why="A pre-provisioning hook is invoked by the service, which acts for every customer: without source_arn or "
+    "source_account a template of another account can call this function with parameters of its choice.",
     source=f"{_GUIDE}pre-provisioning-hook.html",
     fails=_plan("aws_lambda_permission", action="lambda:InvokeFunction", function_name="hook", principal="iot.amazonaws.com"),
     passes=_plan(
@@ -112,8 +112,8 @@ def permission_without_source(plan: Plan) -> Iterator[Hit]:
     id="N04",
     title="The managed policy AWSIoTThingsRegistration is attached",
     severity=Severity.MEDIUM,
-    why="It allows its actions on every resource: attach any policy to any certificate, among others. A provisioning role needs a "
-    "dozen actions on the things, groups and policies of its fleet.",
+    why="It allows its actions on every resource: attach any policy to any certificate, among others. A provisioning role "
+    "needs a dozen actions on the things, groups and policies of its fleet.",
     source="https://docs.aws.amazon.com/aws-managed-policy/latest/reference/AWSIoTThingsRegistration.html",
     fails=_plan("aws_iam_role_policy_attachment", role="provisioning", policy_arn=f"arn:aws:iam::aws:{_MANAGED_POLICY}"),
     passes=_plan(

@@ -69,8 +69,8 @@ def _kind(value: Any) -> str:
     id="P01",
     title="A parameter that is not declared",
     severity=Severity.HIGH,
-    why="A Ref can only name what stands under Parameters, or what the service provides. AWS IoT does not tell when the template is "
-    "made: every registration fails.",
+    why="A Ref can only name what stands under Parameters, or what the service provides. AWS IoT does not tell when the "
+    "template is made: every registration fails.",
     source=_TEMPLATES,
     fails=_with("Resources thing Properties ThingName", {"Ref": "SerialNumber"}),
     passes=_GOOD,
@@ -89,8 +89,8 @@ def undeclared(template: Template) -> Iterator[Hit]:
     id="P02",
     title="A declared parameter that nothing uses",
     severity=Severity.LOW,
-    why="Just-in-time provisioning fails if a declared parameter has no value, so an unused one can only do harm. It often is the "
-    "other half of a misspelt Ref.",
+    why="Just-in-time provisioning fails if a declared parameter has no value, so an unused one can only do harm. It often is "
+    "the other half of a misspelt Ref.",
     source=_TEMPLATES,
     fails=_with("Parameters Location", {"Type": "String"}),
     passes=_GOOD,
@@ -107,8 +107,8 @@ def unused(template: Template) -> Iterator[Hit]:
     id="P03",
     title="A part of the template is missing or of the wrong type",
     severity=Severity.HIGH,
-    why="The service cannot read the template. AttributePayload in particular is a flat map of names and values here, without the "
-    "`attributes` level that the CreateThing API has.",
+    why="The service cannot read the template. AttributePayload in particular is a flat map of names and values here, without "
+    "the `attributes` level that the CreateThing API has.",
     source=_TEMPLATES,
     fails=_with("Resources thing Properties AttributePayload", {"attributes": {"model": "a1"}}),
     passes=_with("Resources thing Properties AttributePayload", {"model": "a1"}),
@@ -118,14 +118,13 @@ def shape(template: Template) -> Iterator[Hit]:
     yield from _objects(template.body, "", ("Parameters", "Mappings", "Resources", "DeviceConfiguration"), required="Resources")
     for section in ("Parameters", "Resources"):
         part = template.body.get(section)
-        for name in part if isinstance(part, dict) else ():
-            if not isinstance(part[name], dict):
-                yield Hit(f"/{section}/{escape(name)}", f"{name!r:.80} is {_kind(part[name])}", 'write an object with "Type"')
+        for name, value in part.items() if isinstance(part, dict) else ():
+            if not isinstance(value, dict):
+                yield Hit(f"/{section}/{escape(name)}", f"{name!r:.80} is {_kind(value)}", 'write an object with "Type"')
     for resource in template.resources:
-        value = template.body["Resources"][resource.name]
         if resource.type is None:
             yield Hit(resource.pointer, f"the resource {resource.name!r:.80} has no Type", f'add "Type": "{THING}" or another')
-        yield from _objects(value, resource.pointer, ("Properties", "OverrideSettings"))
+        yield from _objects(resource.whole, resource.pointer, ("Properties", "OverrideSettings"))
         yield from _thing_values(resource.properties, f"{resource.pointer}/Properties")
 
 
@@ -155,8 +154,8 @@ def _thing_values(properties: Mapping[str, Any], pointer: Pointer) -> Iterator[H
     id="P04",
     title="Unknown resource type",
     severity=Severity.HIGH,
-    why="A provisioning template makes things, certificates and policies and nothing else. Thing types, groups and billing groups "
-    "are named in a thing's properties and must be there already.",
+    why="A provisioning template makes things, certificates and policies and nothing else. Thing types, groups and billing "
+    "groups are named in a thing's properties and must be there already.",
     source=_TEMPLATES,
     fails=_with("Resources group", {"Type": "AWS::IoT::ThingGroup", "Properties": {}}),
     passes=_GOOD,
@@ -190,8 +189,8 @@ _RESOURCE_KEYS = ("Type", "Properties", "OverrideSettings")
     id="P05",
     title="Unknown section or property",
     severity=Severity.MEDIUM,
-    why="The service does what it knows and leaves the rest: a misspelt property is a thing without its type or group. Sections and "
-    "properties of CloudFormation do not work here.",
+    why="The service does what it knows and leaves the rest: a misspelt property is a thing without its type or group. "
+    "Sections and properties of CloudFormation do not work here.",
     source=_TEMPLATES,
     fails=_with("Resources thing Properties ThingType", "pump"),
     passes=_with("Resources thing Properties ThingTypeName", "pump"),
@@ -200,9 +199,7 @@ _RESOURCE_KEYS = ("Type", "Properties", "OverrideSettings")
 def unknown_property(template: Template) -> Iterator[Hit]:
     yield from _unknown_keys(template.body, "", _SECTIONS, "a template's sections")
     for resource in template.resources:
-        yield from _unknown_keys(
-            template.body["Resources"][resource.name], resource.pointer, _RESOURCE_KEYS, "a resource's parts"
-        )
+        yield from _unknown_keys(resource.whole, resource.pointer, _RESOURCE_KEYS, "a resource's parts")
         if resource.type in _PROPERTIES:
             known = _PROPERTIES[resource.type]
             yield from _unknown_keys(
@@ -222,8 +219,8 @@ def _unknown_keys(value: Mapping[str, Any], pointer: Pointer, known: tuple[str, 
     id="P06",
     title="Unknown function",
     severity=Severity.HIGH,
-    why="Provisioning templates know Ref and five functions; the others of CloudFormation are not evaluated, and the registration "
-    "fails or takes their text.",
+    why="Provisioning templates know Ref and five functions; the others of CloudFormation are not evaluated, and the "
+    "registration fails or takes their text.",
     source=_TEMPLATES,
     fails=_with("Resources policy Properties PolicyName", {"Fn::GetAtt": ["thing", "Name"]}),
     passes=_with("Resources policy Properties PolicyName", {"Ref": "ThingName"}),
@@ -241,8 +238,8 @@ def unknown_function(template: Template) -> Iterator[Hit]:
     id="P07",
     title="A parameter of the service that does not exist",
     severity=Severity.HIGH,
-    why="Of the certificate the service provides its id, and for just-in-time provisioning parts of its subject, but not its ARN. "
-    "Declaring the name does not give it a value.",
+    why="Of the certificate the service provides its id, and for just-in-time provisioning parts of its subject, but not its "
+    "ARN. Declaring the name does not give it a value.",
     source=f"{_GUIDE}jit-provisioning.html",
     fails=_with("Parameters AWS::IoT::Certificate::Arn", {"Type": "String"}),
     passes=_GOOD,
@@ -261,8 +258,8 @@ def unknown_predefined(template: Template) -> Iterator[Hit]:
     id="P08",
     title="A function where it is not allowed, or with the wrong arguments",
     severity=Severity.HIGH,
-    why="Mappings and Parameters hold plain values, and Fn::Join does not work in a policy resource. The template is stored all the "
-    "same; registrations fail.",
+    why="Mappings and Parameters hold plain values, and Fn::Join does not work in a policy resource. The template is stored "
+    "all the same; registrations fail.",
     source=_TEMPLATES,
     fails=_with("Resources policy Properties PolicyName", {"Fn::Join": ["-", ["sensor", {"Ref": "ThingName"}]]}),
     passes=_with("Resources policy Properties PolicyName", {"Ref": "ThingName"}),
@@ -374,8 +371,8 @@ def _named(
     id="P11",
     title="A template name that AWS IoT does not take",
     severity=Severity.HIGH,
-    why="A name has at most 36 characters: letters, digits, hyphen and underscore. It also stands in the claim policy's topics, so "
-    "that changing it later means changing every claim.",
+    why="A name has at most 36 characters: letters, digits, hyphen and underscore. It also stands in the claim policy's "
+    "topics, so that changing it later means changing every claim.",
     source=f"{_API}API_CreateProvisioningTemplate.html",
     fails={"template": _GOOD, "name": "fleet-provisioning-template-production-1"},
     passes={"template": _GOOD, "name": "fleet-production"},
@@ -396,8 +393,8 @@ def template_name(template: Template) -> Iterator[Hit]:
     id="P12",
     title="A template body over 10 240 characters",
     severity=Severity.HIGH,
-    why="CreateProvisioningTemplate refuses it at apply. Policies by name instead of whole documents, and fewer attributes, make it "
-    "short.",
+    why="CreateProvisioningTemplate refuses it at apply. Policies by name instead of whole documents, and fewer attributes, "
+    "make it short.",
     source=f"{_API}API_CreateProvisioningTemplate.html",
     fails=_with("DeviceConfiguration", {"text": "x" * MAXIMUM_SIZE}),
     passes=_GOOD,
@@ -414,7 +411,8 @@ def too_long(template: Template) -> Iterator[Hit]:
     id="P13",
     title="Nested objects in DeviceConfiguration",
     severity=Severity.HIGH,
-    why="What a device gets back is a flat map of texts. Nested JSON objects are not supported there, and the registration fails.",
+    why="What a device gets back is a flat map of texts. Nested JSON objects are not supported there, and the registration "
+    "fails.",
     source=_TEMPLATES,
     fails=_with("DeviceConfiguration", {"mqtt": {"topic": "dt"}}),
     passes=_with("DeviceConfiguration", {"mqttTopic": {"Ref": "ThingName"}}),
@@ -464,8 +462,8 @@ _POLICY_NAME = re.compile(r"[\w+=,.@-]{1,128}")
     id="P15",
     title="A name or attribute that AWS IoT refuses",
     severity=Severity.HIGH,
-    why="Names take letters, digits, colon, hyphen and underscore; attributes a few signs more, but no space, plus or percent sign. "
-    "Every registration with it fails.",
+    why="Names take letters, digits, colon, hyphen and underscore; attributes a few signs more, but no space, plus or percent "
+    "sign. Every registration with it fails.",
     source=f"{_API}API_AttributePayload.html",
     fails=_with("Resources thing Properties AttributePayload", {"site": "Building A"}),
     passes=_with("Resources thing Properties AttributePayload", {"site": "building-a"}),
@@ -497,9 +495,9 @@ def _refused(value: Any, pointer: Pointer, allowed: re.Pattern[str], what: str) 
     id="P16",
     title="A device's own text becomes a name or an attribute",
     severity=Severity.LOW,
-    why="What a device sends may hold a space, a plus or two hundred characters; then its registration fails, or it takes another "
-    "thing's name. It is fine where a pre-provisioning hook checks every value or overrides it; a plan that shows the hook "
-    "silences this.",
+    why="What a device sends may hold a space, a plus or two hundred characters; then its registration fails, or it takes "
+    "another thing's name. It is fine where a pre-provisioning hook checks every value or overrides it; a plan that shows the "
+    "hook silences this.",
     source=_HOOK,
     fails=_with("Resources thing Properties AttributePayload", {"name": {"Ref": "ThingName"}}),
     passes={"template": _with("Resources thing Properties AttributePayload", {"name": {"Ref": "ThingName"}}), "hook": True},
@@ -541,7 +539,7 @@ def chosen_by_device(template: Template) -> Iterator[Hit]:
                 yield Hit(resource.at(property), what, "write the name, or let a pre-provisioning hook override the parameter")
 
 
-_OVERRIDES = {
+_OVERRIDES: dict[str, dict[str, tuple[str, ...]]] = {
     THING: {
         "AttributePayload": ("DO_NOTHING", "REPLACE", "FAIL", "MERGE"),
         "ThingTypeName": ("DO_NOTHING", "REPLACE", "FAIL"),
@@ -557,8 +555,8 @@ _VALUES = {"Status": ("ACTIVE", "INACTIVE"), "ThingPrincipalType": ("EXCLUSIVE_T
     id="P18",
     title="A setting that AWS IoT does not know",
     severity=Severity.HIGH,
-    why="OverrideSettings say what happens if the thing is there already: MERGE is for attributes and groups only, and policies have "
-    "none. Status and ThingPrincipalType have two values each, and every parameter is a String.",
+    why="OverrideSettings say what happens if the thing is there already: MERGE is for attributes and groups only, and "
+    "policies have none. Status and ThingPrincipalType have two values each, and every parameter is a String.",
     source=_TEMPLATES,
     fails=_with("Resources thing OverrideSettings", {"ThingTypeName": "MERGE"}),
     passes=_with("Resources thing OverrideSettings", {"ThingTypeName": "FAIL", "AttributePayload": "MERGE"}),
@@ -594,7 +592,8 @@ def _one_of(value: Any, pointer: Pointer, what: str, allowed: tuple[str, ...]) -
     id="P19",
     title="Not one of PolicyName and PolicyDocument",
     severity=Severity.HIGH,
-    why="A policy resource either names a policy that is there, or holds a document; with both or none of them the registration fails.",
+    why="A policy resource either names a policy that is there, or holds a document; with both or none of them the "
+    "registration fails.",
     source=_TEMPLATES,
     fails=_with("Resources policy Properties", {}),
     passes=_GOOD,
@@ -612,8 +611,8 @@ def name_or_document(template: Template) -> Iterator[Hit]:
     id="P20",
     title="A fleet template that does not take the certificate of the registration",
     severity=Severity.HIGH,
-    why="In fleet provisioning the device has its certificate already and proves that it owns it. A signing request or another id in "
-    "the template does not work there.",
+    why="In fleet provisioning the device has its certificate already and proves that it owns it. A signing request or another "
+    "id in the template does not work there.",
     source=_FLEET,
     fails={"template": _with("Resources certificate Properties", {"CertificateSigningRequest": "CSR"}), "fleet": True},
     passes={"template": _GOOD, "fleet": True},
@@ -630,8 +629,8 @@ def certificate_of_registration(template: Template) -> Iterator[Hit]:
     id="P21",
     title="No thing or no policy in it",
     severity=Severity.LOW,
-    why="AWS describes a template as a thing, a certificate and one or more policies. Without a policy a device may do only what its "
-    "thing's groups allow, and without a thing it has no thing variables.",
+    why="AWS describes a template as a thing, a certificate and one or more policies. Without a policy a device may do only "
+    "what its thing's groups allow, and without a thing it has no thing variables.",
     source=_TEMPLATES,
     fails={**_GOOD, "Resources": {k: v for k, v in _GOOD["Resources"].items() if k != "policy"}},
     passes=_GOOD,

@@ -43,11 +43,21 @@ def _word(part: str, right: re.Pattern[str]) -> bool:
     passes=policy(CONNECT, _PUBLISH),
 )
 def malformed(document: Policy) -> Iterator[Hit]:
-    for statement, resource in document.view.resources:
+    if not document.view.broken and all(_sound(*place) for place in document.view.places):
+        return
+    for statement, resource, _ in document.view.resources:
         foreign = resource.arn.service not in ("iot", "*", "")
         found = _service(statement, resource) if foreign else _malformed(resource)
         if found is not None:
             yield Hit(resource.pointer, f"{resource.text:.200}: {found[0]}", found[1])
+
+
+@lru_cache(maxsize=4096)
+def _sound(partition: str, service: str, region: str, account: str) -> bool:
+    """Whether there is nothing to say about these parts of an ARN. `*` for all of them is the resource `*`."""
+    digits = not account.isdigit() or _DIGITS.fullmatch(account) is not None
+    known = _PARTITION.fullmatch(partition) is not None or _wild(partition)
+    return known and service in ("iot", "*") and bool(region) and bool(account) and digits
 
 
 def _malformed(resource: Resource) -> tuple[str, str] | None:
@@ -93,8 +103,7 @@ def _form(kind: str | None) -> str:
 
 def _judged(document: Policy) -> Iterator[tuple[Statement, view.Actions, list[Resource]]]:
     """Statements whose resources this table knows, with those that are ARNs."""
-    for statement in document.statements:
-        known = view.known(statement)
+    for statement, known in document.view.statements:
         if known.names and not statement.negated_resources and not statement.negated_actions:
             yield statement, known, [item for item in statement.resources if item.arn.kind is not None and _iot(item)]
 
@@ -107,8 +116,8 @@ def _iot(resource: Resource) -> bool:
     id="R02",
     title="An action without a resource that it can use",
     severity=Severity.HIGH,
-    why="Each action is checked against ARNs of one type: Connect client/, Publish and Receive topic/, Subscribe topicfilter/, shadows"
-    " and jobs thing/. An action beside ARNs of other types only is allowed, or denied, nowhere.",
+    why="Each action is checked against ARNs of one type: Connect client/, Publish and Receive topic/, Subscribe topicfilter/,"
+    " shadows and jobs thing/. An action beside ARNs of other types only is allowed, or denied, nowhere.",
     source=_RESOURCES,
     fails=policy(CONNECT, allow("iot:Subscribe", f"{ARN}:topic/plant/{THING}/orders")),
     passes=policy(
@@ -119,6 +128,8 @@ def _iot(resource: Resource) -> bool:
 )
 def unusable_action(document: Policy) -> Iterator[Hit]:
     """One hit for a statement and resource type."""
+    if all(known.needed <= {item.arn.kind for item in statement.resources} for statement, known in document.view.statements):
+        return
     for statement, known, resources in _judged(document):
         dead: dict[str, list[str]] = {}
         for name in _dead(known, resources):
@@ -163,14 +174,14 @@ def _as_kind(resource: Resource, kind: str) -> str:
     id="R03",
     title="A resource that no action of the statement can use",
     severity=Severity.MEDIUM,
-    why="A filter in a statement that only publishes, or a topic beside Subscribe, gives nothing: a typo, or a permission that somebody"
-    " believes in.",
+    why="A filter in a statement that only publishes, or a topic beside Subscribe, gives nothing: a typo, or a permission that"
+    " somebody believes in.",
     source=_RESOURCES,
     fails=policy(CONNECT, allow("iot:Publish", f"{ARN}:topic/plant/{THING}/state", f"{ARN}:topicfilter/plant/{THING}/orders")),
     passes=policy(CONNECT, _PUBLISH),
 )
 def unusable_resource(document: Policy) -> Iterator[Hit]:
-    for statement, known, resources in _judged(document):
+    for statement, known, resources in _judged(document) if document.view.unusable else ():
         if known.open or _dead(known, resources):
             continue
         for resource in resources:
@@ -191,8 +202,8 @@ def _meant(resource: Resource, known: view.Actions) -> str:
     id="R04",
     title="Any Region or account, or another one",
     severity=Severity.MEDIUM,
-    why="A certificate works in one account and Region. A wildcard there, or another account's number, was copied from somewhere and"
-    " either grants nothing or hides what is meant.",
+    why="A certificate works in one account and Region. A wildcard there, or another account's number, was copied from"
+    " somewhere and either grants nothing or hides what is meant.",
     source=_RESOURCES,
     fails=policy(CONNECT, allow("iot:Publish", f"arn:aws:iot:*:*:topic/plant/{THING}/state")),
     passes=policy(CONNECT, _PUBLISH),
@@ -201,9 +212,11 @@ def _meant(resource: Resource, known: view.Actions) -> str:
 def place(bundle: Bundle) -> Iterator[Hit]:
     """One hit a statement. If nobody knows the account, the bundle's first ARN says which one is meant."""
     account = bundle.account
+    if bundle.region is None and all(_one_place(document, account) for document in bundle.policies):
+        return
     for index, document in enumerate(bundle.policies):
         told = None
-        for statement, resource in document.view.resources:
+        for statement, resource, _ in document.view.resources:
             arn = resource.arn
             if statement is told or resource.text == "*" or arn.service not in ("iot", "*"):
                 continue
@@ -216,6 +229,14 @@ def place(bundle: Bundle) -> Iterator[Hit]:
                 told = statement
                 fix = f"write arn:aws:iot:{bundle.region or '<region>'}:{account or '<account>'}:{arn.kind}/..."
                 yield Hit(resource.pointer, f"{resource.text:.200} {problem}", fix, policy=index)
+
+
+def _one_place(document: Policy, account: str | None) -> bool:
+    """Whether all ARNs are of one place that holds no wildcard, and of this account if it is known."""
+    places = [place for place in document.view.places if place != ("*", "*", "*", "*")]
+    if document.view.broken or len(places) > 1:
+        return False
+    return not places or not (any(_wild(part) for part in places[0]) or account not in (None, places[0][3]))
 
 
 def _elsewhere(arn: Arn, region: str | None, account: str | None) -> str | None:
@@ -236,8 +257,10 @@ def _elsewhere(arn: Arn, region: str | None, account: str | None) -> str | None:
     passes=policy(CONNECT, allow("iot:ListRetainedMessages", "*")),
 )
 def list_action(document: Policy) -> Iterator[Hit]:
-    for statement in document.statements:
-        if statement.negated_resources or statement.negated_actions or "*" in {item.text for item in statement.resources}:
+    for statement, known in document.view.statements:
+        if _LISTS.isdisjoint(known.names) or statement.negated_resources or statement.negated_actions:
+            continue
+        if "*" in {item.text for item in statement.resources}:
             continue
         for text in statement.actions:
             if text.text.lower() in _LISTS:
@@ -261,7 +284,7 @@ def named_shadows(document: Policy) -> Iterator[Hit]:
     grants = [grant for _, grant in document.view.allowed(*(name.lower() for name in actions.SHADOW_ACTIONS))]
     names = [grant.resource.arn.name.text for grant in grants if grant.resource.arn.name is not None]
     told: set[str] = set()
-    for _, resource in grants:
+    for _, resource, _ in grants:
         name = resource.arn.name.text if resource.arn.kind == "thing" and resource.arn.name is not None else "*"
         if "*" in name or "/" in name or resource.text in told or any(other.startswith(f"{name}/") for other in names):
             continue
@@ -279,22 +302,23 @@ _SLASHES, _BYTES = 7, 256
     id="R07",
     title="A topic that AWS IoT does not take, or hardly anybody means",
     severity=Severity.MEDIUM,
-    why="A topic has at most seven slashes and 256 bytes; the first three levels of Basic Ingest do not count. A slash at the start, or"
-    " two in a row, makes a level without a name: legal in MQTT, and nearly always a typo.",
+    why="A topic has at most seven slashes and 256 bytes; the first three levels of Basic Ingest do not count. A slash at the"
+    " start, or two in a row, makes a level without a name: legal in MQTT, and nearly always a typo.",
     source="https://docs.aws.amazon.com/general/latest/gr/iot-core.html#message-broker-limits",
     fails=policy(CONNECT, allow("iot:Publish", f"{ARN}:topic/plant/hall/line/cell/robot/axis/motor/{THING}/state")),
     passes=policy(CONNECT, _PUBLISH),
 )
 def shape(document: Policy) -> Iterator[Hit]:
-    for statement, resource in document.view.resources:
-        name = resource.arn.name
-        if resource.arn.kind not in ("topic", "topicfilter") or name is None or not statement.allow:
+    for statement, resource, _ in document.view.resources:
+        whole = resource.text
+        # The resource type's own slash counts here, and a slash at the start of the topic is a second one.
+        if whole.count("/") <= _SLASHES + 1 and len(whole) <= _BYTES and "//" not in whole:
             continue
-        text = name.text
-        if text.count("/") > _SLASHES or len(text) > _BYTES or "//" in text or text.startswith("/"):
-            problem = _problem(text)
+        name = resource.arn.name
+        if resource.arn.kind in ("topic", "topicfilter") and name is not None and statement.allow:
+            problem = _problem(name.text)
             if problem is not None:
-                yield Hit(resource.pointer, f"{text:.300} {problem[0]}", problem[1], text)
+                yield Hit(resource.pointer, f"{name.text:.300} {problem[0]}", problem[1], name.text)
 
 
 def _problem(text: str) -> tuple[str, str] | None:
@@ -335,7 +359,7 @@ _ANSWERS = ("accepted", "rejected", "delta", "documents")
     ),
 )
 def reserved(document: Policy) -> Iterator[Hit]:
-    for _, resource in document.view.reserved:
+    for _, resource, _ in document.view.reserved:
         name = resource.arn.name
         if name is not None and resource.arn.kind in ("topic", "topicfilter"):
             typo = _typo(name.text)
@@ -378,8 +402,7 @@ def _near(level: str, right: tuple[str, ...]) -> tuple[str, str] | None:
 
 def _half_requests(document: Policy) -> Iterator[Hit]:
     """Who may ask with a certificate signing request must be able to hear the answer, and the other way round."""
-    csr = [(name, grant) for name, grant in _claims(document) if "create-from-csr" in grant.resource.text]
-    if not csr:
+    if not any("create-from-csr" in grant.resource.text for _, grant in _claims(document)):
         return
     for name, kind in ((SENDING[0], "topic"), (SUBSCRIBE, "topicfilter")):
         answer = "" if kind == "topic" else "/accepted"
@@ -395,7 +418,7 @@ def _half_requests(document: Policy) -> Iterator[Hit]:
 
 
 def _claims(document: Policy) -> Iterator[tuple[str, view.Grant]]:
-    if document.view.reserved:
+    if "create-from-csr" in document.view.text:
         yield from document.view.allowed(*SENDING, SUBSCRIBE)
 
 
@@ -410,10 +433,9 @@ def _claims(document: Policy) -> Iterator[tuple[str, view.Grant]]:
 )
 def words(document: Policy) -> Iterator[Hit]:
     """One hit for a document."""
-    for _, resource in document.view.resources:
-        arn = resource.arn
-        if arn.problem is None and (_word(arn.region, _REGION) or _word(arn.account, _DIGITS) or "partition" in arn.partition):
-            message = f"{arn.partition}, {arn.region}, {arn.account}: that is no partition, Region and account"
+    for (partition, _, region, account), (_, resource, _) in document.view.places.items():
+        if _word(region, _REGION) or _word(account, _DIGITS) or "partition" in partition:
+            message = f"{partition}, {region}, {account}: that is no partition, Region and account"
             yield Hit(resource.pointer, message, "write the Region, like eu-central-1, and the account's 12 digits")
             return
 

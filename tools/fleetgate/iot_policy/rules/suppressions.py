@@ -21,8 +21,8 @@ def _about(id: str, title: str, why: str) -> Rule[Any]:
 incomplete = _about(
     "X01",
     "A suppression that is not complete",
-    "A suppression says which rule, where, why, and until when. Without a reason nobody can judge it later, and without a date nobody "
-    "will.",
+    "A suppression says which rule, where, why, and until when. Without a reason nobody can judge it later, and without a date "
+    "nobody will.",
 )
 expired = _about(
     "X02",

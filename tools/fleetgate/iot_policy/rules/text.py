@@ -14,8 +14,8 @@ _SOURCE = "https://www.rfc-editor.org/rfc/rfc8259#section-4"
     id="S01",
     title="Not valid JSON, or a key stands twice in one object",
     severity=Severity.HIGH,
-    why="AWS refuses a document that is not JSON. Of two equal keys most readers keep the last in silence, so that a statement, an "
-    "action or a condition that stands in the file is not in force.",
+    why="AWS refuses a document that is not JSON. Of two equal keys most readers keep the last in silence, so that a "
+    "statement, an action or a condition that stands in the file is not in force.",
     source=_SOURCE,
     fails='{"Version": "2012-10-17", "Statement": [], "Statement": []}',
     passes='{"Version": "2012-10-17", "Statement": []}',

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 
 from fleetgate.iot_policy import actions, conditions, pattern, variables, view
 from fleetgate.iot_policy.model import Policy, Resource, Statement
@@ -29,12 +30,12 @@ _OF_A_ROLE = ("credentials-iot:", "cognito-identity", "accounts.google.com:", "g
 def _used(document: Policy) -> Iterator[tuple[Statement, str, Pointer]]:
     """Every variable in a resource or in the value of a condition, with its place; once a statement."""
     told: set[tuple[int, str]] = set()
-    for statement, resource in document.view.variable:
-        for name in resource.arn.whole.variables:
+    for statement, resource, _ in document.view.variable:
+        for name in resource.arn.variables:
             if (statement.index, name) not in told:
                 told.add((statement.index, name))
                 yield statement, name, resource.pointer
-    for statement in document.statements:
+    for statement in document.view.conditioned:
         for condition in statement.conditions:
             for value in condition.values:
                 for name in pattern.parse(value.text).variables if "${" in value.text else ():
@@ -51,13 +52,15 @@ def _about(token: Token) -> variables.PolicyVariable | None:
     id="V01",
     title="Unknown variable",
     severity=Severity.HIGH,
-    why="AWS fills in the variables that it documents. Any other has no value: an Allow with it grants nothing, and a Deny with it most"
-    " likely denies nothing.",
+    why="AWS fills in the variables that it documents. Any other has no value: an Allow with it grants nothing, and a Deny"
+    " with it most likely denies nothing.",
     source=_VARIABLES,
     fails=policy(CONNECT, allow("iot:Publish", f"{ARN}:topic/plant/${{iot:Thing.ThingName}}/state")),
     passes=policy(CONNECT, _PUBLISH),
 )
 def unknown(document: Policy) -> Iterator[Hit]:
+    if _all_known(document.view.names):
+        return
     for statement, name, pointer in _used(document):
         if _is_known(name) or name.startswith(_OF_A_ROLE) or left_over(f"${{{name}}}"):
             continue
@@ -65,6 +68,11 @@ def unknown(document: Policy) -> Iterator[Hit]:
         fix = f"write ${{{near}}}" if near else "write one of AWS IoT's variables, like ${iot:Connection.Thing.ThingName}"
         effect = "the statement allows nothing" if statement.allow else "the statement denies nothing that one could rely on"
         yield Hit(pointer, f"there is no variable ${{{name:.100}}}, so {effect}", fix)
+
+
+@lru_cache(maxsize=1024)
+def _all_known(names: frozenset[str]) -> bool:
+    return all(_is_known(name) for name in names)
 
 
 def _is_known(name: str) -> bool:
@@ -87,8 +95,8 @@ def misplaced(document: Policy) -> Iterator[Hit]:
             yield Hit(flaw.pointer, flaw.message, flaw.fix)
     if document.version is not None and "${" in document.version:
         yield Hit("/Version", f"Version is the variable {document.version:.60}", 'write "Version": "2012-10-17"')
-    for statement in document.statements:
-        for text in statement.actions:
+    for statement, known in document.view.statements:
+        for text in statement.actions if known.odd else ():
             if "${" in text.text:
                 yield Hit(text.pointer, f"a variable in an action is not filled in: {text.text:.100}", "write the action's name")
 
@@ -101,8 +109,8 @@ def _connects(bundle: Bundle) -> list[Grant]:
     id="V03",
     title="A client id of the device's own choice in a topic",
     severity=Severity.CRITICAL,
-    why="A client id may hold almost any character. Who may connect under any, connects as + and subscribes to what should have been one"
-    " device's branch and is then everybody's; or takes another device's id, and with it its topics.",
+    why="A client id may hold almost any character. Who may connect under any, connects as + and subscribes to what should"
+    " have been one device's branch and is then everybody's; or takes another device's id, and with it its topics.",
     source=_BASIC,
     fails=policy(
         allow("iot:Connect", f"{ARN}:client/press-*"),
@@ -118,18 +126,18 @@ def _connects(bundle: Bundle) -> list[Grant]:
 )
 def chosen_client_id(bundle: Bundle) -> Iterator[Hit]:
     """One hit a statement."""
+    if not any(variables.CLIENT_ID in _canonical(document.view.names) for document in bundle.policies):
+        return
     users = [
         (index, name, grant)
         for index, name, grant in view.allowed(bundle.policies, *SENDING, SUBSCRIBE)
-        if "lientId}" in grant.resource.text or "lientid}" in grant.resource.text.lower()
+        if variables.CLIENT_ID in _canonical(grant.resource.arn.variables)
     ]
-    if not users:
-        return
-    free = next((grant.resource for grant in _connects(bundle) if not view.pinned(*grant)), None)
+    free = next((grant.resource for grant in _connects(bundle) if not view.pinned(grant.statement, grant.resource)), None)
     if free is None or view.guarded(bundle.policies):
         return
     told: set[tuple[int, int]] = set()
-    for index, name, (statement, resource) in users:
+    for index, name, (statement, resource, _) in users:
         if (index, statement.index) in told or view.attached_only(statement) or resource.arn.name is None:
             continue
         told.add((index, statement.index))
@@ -137,6 +145,11 @@ def chosen_client_id(bundle: Bundle) -> Iterator[Hit]:
         reached = view.example(resource.arn.name, view.identity(SELF, client_id))
         fix = "write ${iot:Connection.Thing.ThingName} instead, or allow iot:Connect on the very client ids only"
         yield Hit(resource.pointer, f"the client id {client_id!r} makes it {reached}", fix, client_id, index)
+
+
+@lru_cache(maxsize=1024)
+def _canonical(names: tuple[str, ...] | frozenset[str]) -> frozenset[str]:
+    return frozenset(variables.canonical(name) for name in names)
 
 
 def _client_id(free: Resource, *, injected: bool) -> str:
@@ -151,14 +164,14 @@ def _client_id(free: Resource, *, injected: bool) -> str:
     id="V04",
     title="A thing's attribute in a topic",
     severity=Severity.HIGH,
-    why="An attribute may hold / and #, and a provisioning template may fill it with what the device says about itself. A value a/# then"
-    " opens every branch below a.",
+    why="An attribute may hold / and #, and a provisioning template may fill it with what the device says about itself. A"
+    " value a/# then opens every branch below a.",
     source=_THING,
     fails=policy(CONNECT, allow("iot:Publish", f"{ARN}:topic/plant/${{iot:Connection.Thing.Attributes[hall]}}/*")),
     passes=policy(CONNECT, allow("iot:Publish", f"{ARN}:topic/plant/${{iot:Connection.Thing.ThingTypeName}}/{THING}/*")),
 )
 def attribute(document: Policy) -> Iterator[Hit]:
-    for statement, resource in document.view.variable:
+    for statement, resource, _ in document.view.variable if "ttributes[" in document.view.text else ():
         name = view.name_of(resource)
         if not statement.allow or name is None or resource.arn.kind not in ("topic", "topicfilter"):
             continue
@@ -174,8 +187,8 @@ def attribute(document: Policy) -> Iterator[Hit]:
     id="V05",
     title="Thing variable where it has no value",
     severity=Severity.MEDIUM,
-    why="Thing variables have a value over MQTT. Over HTTPS, where shadows and jobs are asked for by API, and for Greengrass' own actions"
-    " they have none, and the statement never holds.",
+    why="Thing variables have a value over MQTT. Over HTTPS, where shadows and jobs are asked for by API, and for Greengrass'"
+    " own actions they have none, and the statement never holds.",
     source=_THING,
     fails=policy(allow("iot:GetThingShadow", f"{ARN}:thing/{THING}")),
     passes=policy(CONNECT, allow("iot:Publish", f"{ARN}:topic/$aws/things/{THING}/shadow/get")),
@@ -183,12 +196,14 @@ def attribute(document: Policy) -> Iterator[Hit]:
 def over_https(document: Policy) -> Iterator[Hit]:
     """One hit a statement. A role alias is asked for over HTTPS, too, but with the thing's name in a header."""
     told = None
-    for statement, resource in document.view.variable:
+    for statement, resource, known in document.view.variable:
         kind = resource.arn.kind
-        if statement is told or kind == "rolealias" or not _has_thing_variable(resource):
+        if (kind in _MQTT_KINDS and not known.names.isdisjoint(_MQTT)) or statement is told or kind == "rolealias":
             continue
-        usable = [actions.ACTIONS[name] for name in view.known(statement).by_kind.get(kind, ())]
-        greengrass = [actions.ACTIONS[name] for name in view.known(statement).names if actions.ACTIONS[name].any_resource]
+        if Kind.THING not in view.kinds(resource.arn.variables):
+            continue
+        usable = [actions.ACTIONS[name] for name in known.by_kind.get(kind, ())]
+        greengrass = [actions.ACTIONS[name] for name in known.names if actions.ACTIONS[name].any_resource]
         if (usable or greengrass) and not any(action.mqtt for action in usable):
             told = statement
             action = (usable or greengrass)[0].name
@@ -196,16 +211,16 @@ def over_https(document: Policy) -> Iterator[Hit]:
             yield Hit(resource.pointer, f"{action} is asked for over HTTPS, where thing variables have no value", fix)
 
 
-def _has_thing_variable(resource: Resource) -> bool:
-    return any((found := _about(token)) is not None and found.kind is Kind.THING for token in resource.arn.whole.tokens)
+_MQTT = frozenset(name for name, action in actions.ACTIONS.items() if action.mqtt)
+_MQTT_KINDS = frozenset(kind for name in _MQTT for kind in actions.ACTIONS[name].resources)
 
 
 @rule(
     id="V06",
     title="A variable that is not a whole level",
     severity=Severity.HIGH,
-    why="plant/${thing}* is for dev1 and for dev10, too. And gw-${thing} gives the thing a the name of the thing gw-a, wherever both are"
-    " used. A variable keeps devices apart only as a level of its own.",
+    why="plant/${thing}* is for dev1 and for dev10, too. And gw-${thing} gives the thing a the name of the thing gw-a,"
+    " wherever both are used. A variable keeps devices apart only as a level of its own.",
     source=_PUB_SUB,
     fails=policy(CONNECT, allow("iot:Publish", f"{ARN}:topic/plant/{THING}*")),
     passes=policy(CONNECT, allow("iot:Publish", f"{ARN}:topic/plant/{THING}/*")),
@@ -218,7 +233,8 @@ def part_of_a_level(document: Policy) -> Iterator[Hit]:
     id="V07",
     title="A variable beside a wildcard",
     severity=Severity.HIGH,
-    why="A wildcard before a variable, or a ? in its level, makes the level end or begin like a device's name: 1 is then also dev1.",
+    why="A wildcard before a variable, or a ? in its level, makes the level end or begin like a device's name: 1 is then also"
+    " dev1.",
     source=_PUB_SUB,
     fails=policy(CONNECT, allow("iot:Publish", f"{ARN}:topic/plant/*{THING}/state")),
     passes=policy(CONNECT, _PUBLISH),
@@ -228,8 +244,10 @@ def beside_wildcard(document: Policy) -> Iterator[Hit]:
 
 
 def _beside(document: Policy, rule_id: str) -> Iterator[Hit]:
+    if document.view.whole_levels:
+        return
     told: set[str] = set()
-    for statement, resource in document.view.variable:
+    for statement, resource, _ in document.view.variable:
         name = view.name_of(resource)
         if not statement.allow or name is None or resource.text in told or resource.arn.kind == "rolealias":
             continue
@@ -276,8 +294,8 @@ def _keeps_apart(token: Variable) -> bool:
     id="V08",
     title="Thing variables, but a client id that need not be the thing's name",
     severity=Severity.MEDIUM,
-    why="Unless a certificate is attached to its thing exclusively, AWS finds the thing by the client id: connected under another one, a"
-    " device has no thing variables and none of its thing groups' policies.",
+    why="Unless a certificate is attached to its thing exclusively, AWS finds the thing by the client id: connected under"
+    " another one, a device has no thing variables and none of its thing groups' policies.",
     source=_THING,
     fails=policy(allow("iot:Connect", f"{ARN}:client/gw-{THING}"), _PUBLISH),
     passes=policy(CONNECT, _PUBLISH),
@@ -289,11 +307,12 @@ def another_client_id(bundle: Bundle) -> Iterator[Hit]:
     if not connects or any(_may_be_thing(grant) for grant in connects) or view.guarded(bundle.policies):
         return
     for index, document in enumerate(bundle.policies):
-        for statement, resource in document.view.variable:
-            names = view.known(statement).names
-            if names.isdisjoint(MESSAGING) or view.attached_only(statement) or not _has_thing_variable(resource):
+        for statement, resource, known in document.view.variable:
+            if known.names.isdisjoint(MESSAGING) or Kind.THING not in view.kinds(resource.arn.variables):
                 continue
-            fix = 'allow iot:Connect on client/${iot:Connection.Thing.ThingName}, with "Bool": {"iot:Connection.Thing.IsAttached": "true"}'
+            if view.attached_only(statement):
+                continue
+            fix = f"allow iot:Connect on client/{THING}, {view.IF_ATTACHED}"
             message = (
                 f"{resource.text:.200} needs the thing's name as client id, and {connects[0].resource.text:.200} is another one"
             )
@@ -320,8 +339,8 @@ def _may_be_thing(grant: Grant) -> bool:
     id="V09",
     title="A Deny that a missing variable switches off",
     severity=Severity.HIGH,
-    why="A certificate without a thing, or without that field, has no value for the variable, and a Deny that cannot be evaluated denies"
-    " nothing that one could rely on. What another statement allows then stays allowed.",
+    why="A certificate without a thing, or without that field, has no value for the variable, and a Deny that cannot be"
+    " evaluated denies nothing that one could rely on. What another statement allows then stays allowed.",
     source=_THING,
     fails=policy(
         allow("iot:Connect", f"{ARN}:client/press-7"),
@@ -377,7 +396,7 @@ def _is_open(bundle: Bundle, statement: Statement, missing: str) -> bool:
     if statement.negated_resources:
         return True
     for grant in allowed:
-        needs = {variables.canonical(name) for name in grant.resource.arn.whole.variables}
+        needs = {variables.canonical(name) for name in grant.resource.arn.variables}
         if missing in needs or view.attached_only(grant.statement):
             continue
         if any(view.overlap(grant.resource.arn.whole, resource.arn.whole) for resource in statement.resources):
@@ -389,19 +408,19 @@ def _is_open(bundle: Bundle, statement: Statement, missing: str) -> bool:
     id="V10",
     title="Variable of a role's session",
     severity=Severity.HIGH,
-    why="credentials-iot:ThingName and cognito-identity.amazonaws.com:sub are filled in for the IAM role behind a role alias or an"
-    " identity pool. An AWS IoT policy does not know them.",
+    why="credentials-iot:ThingName and cognito-identity.amazonaws.com:sub are filled in for the IAM role behind a role alias"
+    " or an identity pool. An AWS IoT policy does not know them.",
     source=_CREDENTIALS,
     fails=policy(CONNECT, allow("iot:Publish", f"{ARN}:topic/plant/${{credentials-iot:ThingName}}/state")),
     passes=policy(CONNECT, _PUBLISH),
 )
 def of_a_role(document: Policy) -> Iterator[Hit]:
-    """AWS lets a web client's own policy name its identity, so that is one only in a policy that also speaks of things or certificates."""
-    used = [(name, pointer) for _, name, pointer in _used(document)]
-    used += [(item.key, item.pointer) for statement in document.statements for item in statement.conditions]
-    foreign = [(name, pointer) for name, pointer in used if name.startswith(_OF_A_ROLE)]
-    if not foreign:
+    """AWS lets a web client's own policy name its identity: that is foreign only beside words of things or certificates."""
+    keys = [(item.key, item.pointer) for statement in document.view.conditioned for item in statement.conditions]
+    if not any(name.startswith(_OF_A_ROLE) for name in (*document.view.names, *(key for key, _ in keys))):
         return
+    used = [*((name, pointer) for _, name, pointer in _used(document)), *keys]
+    foreign = [(name, pointer) for name, pointer in used if name.startswith(_OF_A_ROLE)]
     about = [variables.known(variables.canonical(name)) for name, _ in used]
     of_device = any(found is not None and found.kind is not Kind.CONNECTION for found in about)
     fix = "write ${iot:Connection.Thing.ThingName}, or move the statement into the IAM role's policy"

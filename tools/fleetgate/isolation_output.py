@@ -1,0 +1,206 @@
+"""An isolation report for people and for programs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from fleetgate.iot_policy.evaluator import Outcome
+from fleetgate.iot_policy.grants import Scope
+from fleetgate.iot_policy.isolation import Gap, Member, Reach, Report, Verdict, Way
+from fleetgate.iot_policy.witness import Check
+
+#: What a cell of the matrix says, the worst first: its name, its sign, and the words of the legend.
+CELLS = {
+    "reached": ("!", "reached: there is a witness"),
+    "undecided": ("?", "undecided"),
+    "missing": ("x", "declared flow that the policy does not grant"),
+    "flow": (">", "declared flow, granted, and nothing else"),
+    "refused": ("s", "may subscribe to the other's topics, but proven to receive nothing"),
+    "isolated": (".", "isolated: proven"),
+}
+#: Wider matrices are left to the page and to JSON.
+MAXIMUM_COLUMNS = 40
+
+
+def cells(report: Report) -> dict[tuple[str, str], str]:
+    """For every ordered pair of types a key of CELLS."""
+    found: dict[tuple[str, str], set[str]] = {(one, other): {"isolated"} for one in report.members for other in report.victims}
+    for reach in report.reaches:
+        found[reach.attacker, reach.victim].add(reach.verdict.value)
+    for gap in report.gaps:
+        if gap.other:
+            found[gap.member, gap.other].add("missing")
+    for flow in report.flows:
+        found[flow].add("flow")
+    return {pair: next(name for name in CELLS if name in names) for pair, names in found.items()}
+
+
+def text(report: Report, members: Sequence[Member], scopes: Sequence[Scope]) -> str:
+    """The matrix, its legend and every finding with its witness."""
+    return "\n".join(_lines(report, members, scopes)) + "\n"
+
+
+def _lines(report: Report, members: Sequence[Member], scopes: Sequence[Scope]) -> Iterator[str]:
+    found = cells(report)
+    where = ", ".join(f"{scope.account} in {scope.region}" for scope in scopes)
+    yield f"Rows reach columns; {len(report.members)} x {len(report.victims)} ordered pairs, account {where}"
+    if len(report.victims) <= MAXIMUM_COLUMNS:
+        yield ""
+        yield from _matrix(report, found)
+        yield ""
+        used = {*found.values(), "isolated"}
+        yield from (f"  {sign}  {words}" for name, (sign, words) in CELLS.items() if name in used)
+    for reach in report.reaches:
+        if reach.verdict is not Verdict.REFUSED:
+            yield ""
+            yield from _told(reach, members)
+    for gap in report.gaps:
+        yield ""
+        yield f"{gap.rule} {gap.message}{' (undecided: ' + gap.text + ')' if gap.undecided else ''}"
+    yield ""
+    yield summary(report)
+
+
+def summary(report: Report) -> str:
+    """One sentence."""
+    found = list(cells(report).values())
+    bad = sum(1 for one in found if one in ("reached", "undecided"))
+    if report.isolated:
+        return f"isolated: {len(found)} pairs proven, {len(report.flows)} declared flows granted"
+    gaps = f", {len(report.gaps)} declared things do not work" if report.gaps else ""
+    return f"NOT isolated: {bad} of {len(found)} pairs reached or undecided{gaps}"
+
+
+def _matrix(report: Report, found: dict[tuple[str, str], str]) -> Iterator[str]:
+    width = max(map(len, report.members))
+    numbers = [str(number) for number in range(1, len(report.victims) + 1)]
+    size = len(numbers[-1]) + 1
+    label = dict(zip(report.victims, numbers, strict=True))
+    yield " " * (width + size) + "".join(number.rjust(size) for number in numbers)
+    for attacker in report.members:
+        signs = "".join(CELLS[found[attacker, victim]][0].rjust(size) for victim in report.victims)
+        yield f"{attacker.ljust(width)}{label.get(attacker, '').rjust(size)}{signs}"
+
+
+def _told(reach: Reach, members: Sequence[Member]) -> Iterator[str]:
+    whom = "another device of its type" if reach.attacker == reach.victim else f"a device of {reach.victim}"
+    state = "" if reach.verdict is Verdict.REACHED else ", undecided"
+    yield f"{reach.rule} {reach.attacker} -> {reach.victim}, {reach.way}{state}: {reach.message}"
+    if not reach.checks:
+        if reach.text:
+            yield f"    not confirmed: {reach.action} {reach.text}" + (f", filter {reach.filter}" if reach.filter else "")
+        return
+    yield f"    with {_named(reach)}, {reach.names[0] or 'the claim'} can do to {whom}:"
+    for check in reach.checks:
+        yield f"    {_asked(check)}: {check.outcome.decision} by {_by(check.outcome, members)}"
+
+
+def _named(reach: Reach) -> str:
+    return f"names {reach.names[0]} and {reach.names[1]}" if reach.names[0] else f"the name {reach.names[1]}"
+
+
+def _asked(check: Check) -> str:
+    identity = check.identity
+    name = identity.thing_name or "the claim"
+    name += (
+        f" as client {identity.client_id}" if identity.client_id != identity.thing_name and identity.protocol == "mqtt" else ""
+    )
+    name += "".join(f" with {key}={value}" for key, value in extras(check).items())
+    how = " over HTTPS" if identity.protocol == "https" else ""
+    return f"{name}: {check.request.action} {short(check)}{how}"
+
+
+def short(check: Check) -> str:
+    """The resource without the parts of the ARN that are the same everywhere."""
+    return check.request.resource.split(":", 5)[-1]
+
+
+def extras(check: Check) -> dict[str, str]:
+    """What else must be true of the device for the decision."""
+    identity = check.identity
+    found = {f"attribute {name}": value for name, value in identity.attributes.items()}
+    found |= {f"certificate {name}": str(value) for name, value in identity.certificate.items()}
+    found |= {name: str(value) for name, value in identity.context.items()}
+    if identity.source_ip:
+        found["address"] = identity.source_ip
+    return found
+
+
+def _by(outcome: Outcome, members: Sequence[Member]) -> str:
+    return ", ".join(statement_name(one, members) for one in outcome.allowed_by)
+
+
+def statement_name(decided: tuple[str, int], members: Sequence[Member]) -> str:
+    """`gateway statement 5 (PublishOnBehalfOfSensors)`."""
+    policy_name, index = decided
+    for member in members:
+        for policy in member.policies:
+            if policy.name == policy_name:
+                sids = [statement.sid for statement in policy.statements if statement.index == index]
+                return f"{policy_name} statement {index + 1}" + (f" ({sids[0]})" if sids and sids[0] else "")
+    return f"{policy_name} statement {index + 1}"
+
+
+def as_json(report: Report, members: Sequence[Member], scopes: Sequence[Scope]) -> dict[str, Any]:
+    """Every pair with its verdict; ways only where there is something to say."""
+    reaches: dict[tuple[str, str], list[Reach]] = {}
+    for reach in report.reaches:
+        reaches.setdefault((reach.attacker, reach.victim), []).append(reach)
+    return {
+        "isolated": report.isolated,
+        "summary": summary(report),
+        "scopes": [{"partition": one.partition, "region": one.region, "account": one.account} for one in scopes],
+        "types": list(report.members),
+        "victims": list(report.victims),
+        "ways": [way.value for way in Way],
+        "pairs": [
+            {
+                "attacker": attacker,
+                "victim": victim,
+                "verdict": verdict,
+                "found": [_reach_as_json(reach, members) for reach in reaches.get((attacker, victim), ())],
+            }
+            for (attacker, victim), verdict in cells(report).items()
+        ],
+        "gaps": [_gap_as_json(gap) for gap in report.gaps],
+        "flows": [{"from": one, "to": other} for one, other in report.flows],
+    }
+
+
+def _gap_as_json(gap: Gap) -> dict[str, Any]:
+    return {
+        "rule": gap.rule,
+        "type": gap.member,
+        "to": gap.other,
+        "action": gap.action,
+        "witness": gap.text,
+        "message": gap.message,
+        "undecided": gap.undecided,
+    }
+
+
+def _reach_as_json(reach: Reach, members: Sequence[Member]) -> dict[str, Any]:
+    return {
+        "rule": reach.rule,
+        "way": reach.way.value,
+        "verdict": reach.verdict.value,
+        "message": reach.message,
+        "action": reach.action,
+        "witness": reach.text,
+        "filter": reach.filter,
+        "names": list(reach.names),
+        "checks": [
+            {
+                "thing": check.identity.thing_name,
+                "client_id": check.identity.client_id,
+                "protocol": check.identity.protocol,
+                "with": extras(check),
+                "action": check.request.action,
+                "resource": check.request.resource,
+                "decision": check.outcome.decision.value,
+                "statements": [statement_name(one, members) for one in check.outcome.allowed_by],
+            }
+            for check in reach.checks
+        ],
+    }
