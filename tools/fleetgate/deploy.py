@@ -35,10 +35,11 @@ class Applied:
 
 def plan(fleet: Fleet, say: Say, *, verbose: bool = False, json_file: Path | None = None) -> bool:
     """Compiles, packages, and saves a plan. Returns whether it holds changes. json_file: where it goes as JSON as well."""
-    from fleetgate import aws
+    from fleetgate import aws, policy_gate
 
     environment = fleet.environment
     cloud.require(environment)
+    policy_gate.require(fleet)
     aws.client("iot")  # without credentials, or with another account's, nothing is written either
     _make_missing_claims(environment, say)
     if written := build.write(fleet):

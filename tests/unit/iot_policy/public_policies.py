@@ -1,7 +1,7 @@
-"""What public documentation and public repositories put into AWS IoT policies, in our own words and names, and what lint says of it.
+"""What public documentation and repositories put into AWS IoT policies, in our own words and names, and what lint says of it.
 
-Each case: what it is modelled on, the policy, and the ids of the findings at medium and above. A policy of a documentation is not wrong
-for being short: those without Connect, or without Receive and Connect, are parts of a whole.
+Each case: what it is modelled on, the policy, and the ids of the findings at medium and above. A policy of a documentation is not
+wrong for being short: those without Connect are parts of a whole.
 """
 
 from __future__ import annotations

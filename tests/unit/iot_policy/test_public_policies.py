@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from public_policies import CASES, Case
 
 from fleetgate.iot_policy import lint, source
 from fleetgate.iot_policy.lint import Finding
 from fleetgate.iot_policy.rule import Severity
-
-from public_policies import CASES, Case
 
 _DEFENDER = json.loads((Path(__file__).parent / "defender_cases.json").read_text())
 _LABELLED = [*_DEFENDER["overly_permissive"], *_DEFENDER["potential_misconfiguration"]]

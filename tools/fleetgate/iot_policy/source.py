@@ -43,11 +43,11 @@ class Source:
 
     @cached_property
     def _places(self) -> _Places:
-        return _scan(self.text)
+        return _Places(self.text)
 
     @property
     def duplicates(self) -> list[Pointer]:
-        return self._places.duplicates if self.has_duplicates else []
+        return self._places.duplicates() if self.has_duplicates else []
 
     def position(self, pointer: Pointer) -> Position:
         """Where the value of `pointer` starts, or the nearest part around it that is written in the text."""
@@ -55,10 +55,7 @@ class Source:
 
     def offset(self, pointer: Pointer) -> int:
         """The same place as a character offset."""
-        starts = self._places.starts
-        while pointer and pointer not in starts:
-            pointer = pointer.rpartition("/")[0]
-        return starts.get(pointer, 0)
+        return self._places.offset(pointer)
 
 
 def parse(data: str | bytes) -> Source:
@@ -154,8 +151,6 @@ def _described(error: json.JSONDecodeError) -> str:
 
 
 _BRACKETS_AND_STRINGS = re.compile(r'"(?:[^"\\]|\\.)*"?|[][{}]', re.DOTALL)
-#: The parts of JSON that is known to be well formed: a string, what opens, what closes, any other value.
-_TOKEN = re.compile(r'"([^"\\]*(?:\\.[^"\\]*)*)"|([\[{])|([]}])|[^][{}:, \t\r\n"]+', re.DOTALL)
 
 
 def _depth(text: str) -> int:
@@ -183,46 +178,67 @@ def _walk_depth(text: str) -> tuple[int, int]:
     return deepest, offset
 
 
-@dataclass(slots=True)
 class _Places:
-    starts: dict[Pointer, int]
-    duplicates: list[Pointer]
+    """The offsets of the values of a text that has been parsed already, so that it needs no checks of its own.
+
+    A finding asks for one place, so only the objects and lists on the way to it are taken apart; the rest is skipped in C.
+    """
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._starts = {"": _blank(text, 0)}
+        self._duplicates: list[Pointer] = []
+        self._open: set[Pointer] = set()
+
+    def offset(self, pointer: Pointer) -> int:
+        """Of the value, or of the nearest part around it that is written in the text."""
+        found = ""
+        for part in pointer.split("/")[1:]:
+            self._take_apart(found)
+            child = f"{found}/{part}"
+            if child not in self._starts:
+                break
+            found = child
+        return self._starts[found]
+
+    def duplicates(self) -> list[Pointer]:
+        """The keys that stand twice in one object, in the order of the text; of two values, what stands in the last counts."""
+        left = [""]
+        while left:
+            left += reversed(self._take_apart(left.pop()))
+        return self._duplicates
+
+    def _take_apart(self, pointer: Pointer) -> list[Pointer]:
+        """Notes where the parts of an object or list stand; returns their pointers, each once."""
+        text, at = self._text, self._starts[pointer]
+        kind = text[at]
+        if pointer in self._open or kind not in "{[":
+            return []
+        self._open.add(pointer)
+        children: list[Pointer] = []
+        at = _blank(text, at + 1)
+        while text[at] not in "}]":
+            name: Any = len(children)
+            if kind == "{":
+                name, at = _DECODER.raw_decode(text, at)
+                at = _blank(text, _blank(text, at) + 1)  # past the colon
+            child = f"{pointer}/{escape(name)}"
+            if kind == "{" and child in self._starts:
+                self._duplicates.append(child)
+            else:
+                children.append(child)
+            self._starts[child] = at
+            at = _blank(text, _DECODER.raw_decode(text, at)[1])
+            if text[at] == ",":
+                at = _blank(text, at + 1)
+        return children
 
 
-def _scan(text: str) -> _Places:
-    """The offset of every value in text that has been parsed already, so it needs no checks of its own."""
-    starts: dict[Pointer, int] = {}
-    duplicates: list[Pointer] = []
-    # Of the object or list around the next token: its pointer and a slash; a list's next index, or -1; an object's key, if read.
-    prefix, index, key = "", -2, None
-    around: list[tuple[str, int]] = []
-    for token in _TOKEN.finditer(text):
-        kind = token.lastindex
-        if kind == 3:
-            prefix, index = around.pop()
-            key = None
-            continue
-        if index == -1 and key is None:
-            key = token[1]
-            if "\\" in key:
-                key = json.loads(f'"{key}"')
-            if "/" in key or "~" in key:
-                key = escape(key)
-            continue
-        if index == -2:
-            pointer = ""
-        elif index == -1:
-            pointer = f"{prefix}{key}"
-            key = None
-            if pointer in starts:
-                duplicates.append(pointer)
-                # The last one counts; of the first nothing may be left that would look like a duplicate below it.
-                starts = {known: at for known, at in starts.items() if not known.startswith(f"{pointer}/")}
-        else:
-            pointer = f"{prefix}{index}"
-            index += 1
-        starts[pointer] = token.start()
-        if kind == 2:
-            around.append((prefix, index))
-            prefix, index = f"{pointer}/", -1 if token[2] == "{" else 0
-    return _Places(starts, duplicates)
+_DECODER = json.JSONDecoder()
+_BLANKS = re.compile(r"[ \t\n\r]*")
+
+
+def _blank(text: str, at: int) -> int:
+    """The next character that is no white space."""
+    found = _BLANKS.match(text, at)
+    return found.end() if found else at

@@ -79,10 +79,11 @@ def _actions(texts: tuple[str, ...], negated: bool) -> Actions:
 class View:
     """What a policy says, sorted by what rules look for, so that most of them see at once that there is nothing.
 
-    statements: each with its actions. allow, deny: grants by action, in small letters. complements: statements with NotResource.
-    conditioned: those with a condition. text: all resources, a line each. resources: of every statement. starred, variable, mqtt,
-    reserved: those with a wildcard, a variable, `+` or `#`, `$` at the start of the name. broken: those that are no ARN, or of
-    nothing. unusable: of a type that no action beside it can use. places: the first of each partition, service, Region, account.
+    statements: each with its actions. odd: those with an action that is none of the data plane. conditioned: those with a
+    condition. complements: those with NotResource. denies. allow, deny: grants by action, in small letters.
+    resources: of every statement. text: all of them, a line each. starred, variable, mqtt, reserved: those with a wildcard,
+    with a variable, with `+` or `#`, with `$` at the start of the name. broken: those that are no ARN, or of nothing. unusable:
+    of a type that no action beside it can use. places: the first of each partition, service, Region and account.
     """
 
     __slots__ = (
@@ -95,6 +96,7 @@ class View:
         "denies",
         "deny",
         "mqtt",
+        "odd",
         "places",
         "reserved",
         "resources",
@@ -109,6 +111,7 @@ class View:
         self.statements = [
             (one, _actions(tuple([text.text for text in one.actions]), one.negated_actions)) for one in policy.statements
         ]
+        self.odd = [(one, known) for one, known in self.statements if known.odd]
         self.resources = [Grant(one, item, known) for one, known in self.statements for item in one.resources]
         self.text = "\n".join([grant.resource.text for grant in self.resources])
         self.complements = [one for one, _ in self.statements if one.negated_resources]
@@ -136,7 +139,7 @@ class View:
         if arn.problem is not None or (arn.name is not None and not arn.name.text):
             self.broken.append(grant)
         else:
-            self.places.setdefault((arn.partition, arn.service, arn.region, arn.account), grant)
+            self.places.setdefault(arn[2:6], grant)  # partition, service, region, account
         names = known.by_kind.get(arn.kind)
         if names is None:
             self.unusable.append(grant)

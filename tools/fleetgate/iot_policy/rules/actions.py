@@ -19,7 +19,7 @@ _PUBLISH = allow("iot:Publish", f"{ARN}:topic/plant/{THING}/state")
 
 def _odd(document: Policy) -> Iterator[tuple[Statement, Text, str]]:
     """Every action that is none of the data plane, with its service in small letters. A variable is V02's."""
-    for statement, known in document.view.statements:
+    for statement, known in document.view.odd:
         for index in known.odd:
             text = statement.actions[index]
             if "${" not in text.text:

@@ -223,7 +223,7 @@ def everything(document: Policy) -> Iterator[Hit]:
 def receives_everything(document: Policy) -> Iterator[Hit]:
     subscribed = document.view.allow.get(SUBSCRIBE, ())
     for _, resource, _ in document.view.allow.get(RECEIVE, ()) if subscribed and document.view.starred else ():
-        if resource.text.endswith(("*", "*/")) and _is_bare(resource, "topic"):
+        if (resource.arn.kind == "*" or resource.text.endswith("topic/*")) and _is_bare(resource, "topic"):
             if any(_is_bare(grant.resource, "topicfilter") for grant in subscribed):
                 return
             yield Hit(

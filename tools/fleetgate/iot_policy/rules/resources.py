@@ -128,7 +128,7 @@ def _iot(resource: Resource) -> bool:
 )
 def unusable_action(document: Policy) -> Iterator[Hit]:
     """One hit for a statement and resource type."""
-    if all(known.needed <= {item.arn.kind for item in statement.resources} for statement, known in document.view.statements):
+    if not document.view.unusable and all(len(known.needed) < 2 for _, known in document.view.statements):
         return
     for statement, known, resources in _judged(document):
         dead: dict[str, list[str]] = {}
@@ -212,7 +212,7 @@ def _meant(resource: Resource, known: view.Actions) -> str:
 def place(bundle: Bundle) -> Iterator[Hit]:
     """One hit a statement. If nobody knows the account, the bundle's first ARN says which one is meant."""
     account = bundle.account
-    if bundle.region is None and all(_one_place(document, account) for document in bundle.policies):
+    if bundle.region is None and _one_place(bundle):
         return
     for index, document in enumerate(bundle.policies):
         told = None
@@ -231,12 +231,13 @@ def place(bundle: Bundle) -> Iterator[Hit]:
                 yield Hit(resource.pointer, f"{resource.text:.200} {problem}", fix, policy=index)
 
 
-def _one_place(document: Policy, account: str | None) -> bool:
-    """Whether all ARNs are of one place that holds no wildcard, and of this account if it is known."""
-    places = [place for place in document.view.places if place != ("*", "*", "*", "*")]
-    if document.view.broken or len(places) > 1:
+def _one_place(bundle: Bundle) -> bool:
+    """Whether all ARNs are of one account, the one that is known if one is, and without wildcards; certain if True."""
+    places = {place for document in bundle.policies for place in document.view.places} - {("*", "*", "*", "*")}
+    broken = any(document.view.broken for document in bundle.policies)
+    if broken or len(places) > 1:
         return False
-    return not places or not (any(_wild(part) for part in places[0]) or account not in (None, places[0][3]))
+    return all(not any(map(_wild, place)) and bundle.account in (None, place[3]) for place in places)
 
 
 def _elsewhere(arn: Arn, region: str | None, account: str | None) -> str | None:
@@ -312,7 +313,7 @@ def shape(document: Policy) -> Iterator[Hit]:
     for statement, resource, _ in document.view.resources:
         whole = resource.text
         # The resource type's own slash counts here, and a slash at the start of the topic is a second one.
-        if whole.count("/") <= _SLASHES + 1 and len(whole) <= _BYTES and "//" not in whole:
+        if whole.count("/") <= _SLASHES + 1 and len(whole) <= _BYTES and whole.isascii() and "//" not in whole:
             continue
         name = resource.arn.name
         if resource.arn.kind in ("topic", "topicfilter") and name is not None and statement.allow:

@@ -187,16 +187,19 @@ def _includes(wide: str, narrow: str) -> bool:
 
 
 #: What a tool should have replaced, or replaced too much: templates of Jinja, CloudFormation and HCL, and blanks of a tutorial.
+#: The first alternative is no placeholder: a variable, whose name may hold brackets.
 _LEFT_OVER = re.compile(
-    r"\{\{.*?\}\}|&\{[^}]*\}|\{%.*?%\}|<[A-Za-z][\w .:-]*>|\[(?:YOUR|REGION|ACCOUNT)[\w -]*\]|%\([\w]+\)s|%s"
-    r"|(?<!\$)\{[A-Za-z][\w.-]*\}|\$\$\{[^}]*\}|\$\{!?(?:AWS::|var\.|local\.|data\.|module\.|self\.|aws_)[^}]*\}|\$\{![^}]*\}|YOUR[_-]\w+|your[_-](?:account|region)[\w-]*"
+    r"(?<!\$)\$\{(?:iot|aws):[^}]*\}"
+    r"|\{\{.*?\}\}|\{%.*?%\}|&\{[^}]*\}|\$\$\{[^}]*\}|\$\{![^}]*\}"
+    r"|\$\{(?:AWS::|var\.|local\.|data\.|module\.|self\.|aws_)[^}]*\}|(?<!\$)\{[A-Za-z][\w.-]*\}"
+    r"|<[A-Za-z][\w .:-]*>|\[(?:YOUR|REGION|ACCOUNT)[\w -]*\]|%\(\w+\)s|%s|YOUR[_-]\w+|your[_-](?:account|region)[\w-]*"
 )
 
 
 @lru_cache(maxsize=4096)
 def left_over(text: str) -> tuple[str, ...]:
-    """The placeholders in a text of a policy. `${iot:Connection.Thing.Attributes[site]}` is none."""
-    return tuple(_LEFT_OVER.findall(text))
+    """The placeholders in a text of a policy."""
+    return tuple(found for found in _LEFT_OVER.findall(text) if not found.startswith(("${iot:", "${aws:")))
 
 
 @rule(

@@ -95,8 +95,8 @@ def misplaced(document: Policy) -> Iterator[Hit]:
             yield Hit(flaw.pointer, flaw.message, flaw.fix)
     if document.version is not None and "${" in document.version:
         yield Hit("/Version", f"Version is the variable {document.version:.60}", 'write "Version": "2012-10-17"')
-    for statement, known in document.view.statements:
-        for text in statement.actions if known.odd else ():
+    for statement, _ in document.view.odd:
+        for text in statement.actions:
             if "${" in text.text:
                 yield Hit(text.pointer, f"a variable in an action is not filled in: {text.text:.100}", "write the action's name")
 
