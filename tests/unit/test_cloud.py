@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import http.server
 import os
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -39,14 +41,43 @@ def test_an_environment_on_aws_has_no_cloud_to_ask_for(checkout):
 
 def test_a_server_for_every_interface_gets_the_loopback_interface_only():
     code = """
-import asyncio
+import asyncio, io
 from fleetgate.embedded_cloud import hold_to_loopback
-hold_to_loopback()
+lock = io.StringIO()
+hold_to_loopback(lock)
 async def serve():
     server = await asyncio.get_running_loop().create_server(asyncio.Protocol, "0.0.0.0", 0)
-    print(server.sockets[0].getsockname()[0])
+    host, port = server.sockets[0].getsockname()
+    print(host, lock.getvalue() == f"{port}\\n")
 asyncio.run(serve())
 """
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert shown.strip() == embedded_cloud.LOOPBACK
+    assert shown.split() == [embedded_cloud.LOOPBACK, "True"]
     assert "create_loopback_server" not in asyncio.base_events.BaseEventLoop.create_server.__name__  # not in this process
+
+
+def test_another_cloud_that_answers_on_the_port_is_not_taken_for_ours(checkout):
+    """Two checkouts that start at once on one port: the one whose process cannot have it must not use the other's cloud."""
+
+    class Ready(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b'{"iot_mtls": "listening"}')
+
+        def log_message(self, *_):
+            pass
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Ready) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        path = checkout / "terraform/envs/local.yaml"
+        path.write_text(path.read_text().replace("4566", str(server.server_port)))
+        local = environment.load(checkout, "local")
+        lock = local.build / "cloud" / "lock"
+        lock.parent.mkdir(parents=True)
+        with embedded_cloud.hold_lock(lock) as held:
+            assert not cloud.status(local).ready
+            held.write(f"{server.server_port}\n8883\n")
+            held.flush()
+            assert cloud.status(local).ready
+        server.shutdown()

@@ -166,7 +166,7 @@ def _running_pid(environment: Environment) -> int | None:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                return int(file.read() or 0)
+                return int(file.readline() or 0)
     except FileNotFoundError:
         pass
     return None
@@ -183,6 +183,14 @@ def _is_taken(port: int) -> bool:
 
 
 def _is_ready(environment: Environment) -> bool:
+    """Whether the environment's own cloud serves both of its ports. Another checkout's could answer there while ours starts."""
+    cloud = _settings(environment)
+    try:
+        served = _lock_file(environment).read_text(encoding="ascii").split()[1:]
+    except FileNotFoundError:
+        return False
+    if not {str(cloud.gateway_port), str(cloud.mqtt_port)} <= set(served):
+        return False
     try:
         with urllib.request.urlopen(f"{environment.endpoint_url}/_ministack/ready", timeout=5) as answer:  # noqa: S310
             return bool(json.load(answer).get("iot_mtls") == "listening")

@@ -1,7 +1,8 @@
 """The process of the embedded cloud: MiniStack, held to the loopback interface.
 
 Run as `python -m fleetgate.embedded_cloud LOCK_FILE` by `fleetgate cloud up`; the settings come in environment variables (see
-cloud.py). While it lives it holds a lock on LOCK_FILE, which has its process id: whoever can take the lock knows that it is gone.
+cloud.py). While it lives it holds a lock on LOCK_FILE, which has its process id and below it, a line each, the ports it serves:
+whoever can take the lock knows that it is gone, and whoever finds a port there knows that it is this cloud that answers on it.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ from typing import IO, Any
 LOOPBACK = "127.0.0.1"
 
 
-def hold_to_loopback() -> None:
-    """Makes every server of this process listen on 127.0.0.1.
+def hold_to_loopback(lock: IO[str]) -> None:
+    """Makes every server of this process listen on 127.0.0.1, and notes its port in the lock file.
 
     MiniStack binds its HTTP gateway where BIND_HOST says, but its MQTT listener (and some others) on every interface. A rehearsal
     with well-known credentials must not be reachable from the network, so the choice is taken away from it at the one place
@@ -30,8 +31,13 @@ def hold_to_loopback() -> None:
         self: Any, protocol_factory: Any, host: Any = None, port: Any = None, *, sock: Any = None, **options: Any
     ) -> Any:
         if sock is None:
-            return await create_server(self, protocol_factory, LOOPBACK, port, **options)
-        return await create_server(self, protocol_factory, sock=sock, **options)
+            server = await create_server(self, protocol_factory, LOOPBACK, port, **options)
+        else:
+            server = await create_server(self, protocol_factory, sock=sock, **options)
+        for served in server.sockets:
+            lock.write(f"{served.getsockname()[1]}\n")
+        lock.flush()
+        return server
 
     loop.create_server = create_loopback_server
 
@@ -48,7 +54,7 @@ def hold_lock(path: Path) -> IO[str]:
 
 if __name__ == "__main__":
     _lock = hold_lock(Path(sys.argv.pop(1)))
-    hold_to_loopback()
+    hold_to_loopback(_lock)
     from ministack.app import main
 
     main()
