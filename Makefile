@@ -6,6 +6,7 @@ override ENV := $(or $(strip $(ENV)),local)
 PYTHON ?= python3
 PLATFORMS ?= linux_amd64 linux_arm64 darwin_arm64
 VENV := .venv
+IAM := .venv-iam
 BIN := $(VENV)/bin
 FLEETGATE := $(BIN)/fleetgate
 # No index address, no path: the files say what to install, the machine says from where.
@@ -25,6 +26,11 @@ $(VENV)/development: $(VENV)/runtime requirements/development.txt
 	@echo "installing the packages of the tests into $(VENV)"
 	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/development.txt && touch $@
 
+# checkov and parliament: what they pin is not what fleetgate pins, so they get an environment of their own.
+$(IAM)/ready: requirements/iam.txt
+	@echo "installing checkov and parliament into $(IAM)"
+	$(PYTHON) -m venv $(IAM) && $(IAM)/bin/python -m pip install --quiet --require-hashes -r requirements/iam.txt && touch $@
+
 apply: $(VENV)/runtime ## Build, plan, apply that plan, and prove it by the smoke checks
 	$(FLEETGATE) package --check --env $(ENV)
 	$(FLEETGATE) cloud up --if-embedded --env $(ENV) && $(FLEETGATE) plan --env $(ENV)
@@ -43,24 +49,33 @@ destroy: $(VENV)/runtime ## Remove all devices and all resources of the environm
 down: $(VENV)/runtime ## Stop the embedded cloud, keep its state
 	$(FLEETGATE) cloud down --env $(ENV)
 
-test: $(VENV)/development ## Every test: unit, contract, integration, end to end, and terraform test of every module
+lint: $(VENV)/runtime $(IAM)/ready ## Lint and isolation of the IoT policies, then the plan with checkov and parliament
+	$(FLEETGATE) catalogue check && $(FLEETGATE) lint --env $(ENV) && $(FLEETGATE) isolation --env $(ENV)
+	$(FLEETGATE) cloud up --if-embedded --env $(ENV) && $(FLEETGATE) plan --env $(ENV) --json build/$(ENV)/fleet.tfplan.json
+	$(FLEETGATE) lint build/$(ENV)/fleet.tfplan.json && PYTHONPATH=tools $(IAM)/bin/python -m fleetgate.iam_checks build/$(ENV)/fleet.tfplan.json
+
+test: $(VENV)/development $(IAM)/ready ## Every test: unit, contract, integration, end to end, and terraform test of every module
 	$(BIN)/python -m pytest
 
 check: $(VENV)/development ## The fast part of the tests: formatting, lint, types, unit and contract tests
 	$(BIN)/python -m pytest -q tests/unit tests/contract
 
-bench: $(VENV)/development ## Measure speed as ratios; writes benchmarks/results.json
+test-deep: $(VENV)/development ## The random tests of the policy engine with very many cases; minutes
+	FLEETGATE_CASES=75000 $(BIN)/python -m pytest -q tests/unit/iot_policy
+
+bench: $(VENV)/development $(IAM)/ready ## Measure speed as ratios; writes benchmarks/results.json
 	$(BIN)/python -m benchmarks
 
 requirements: $(VENV)/development ## Pin the newest allowed versions again, with hashes
 	cd requirements && ../$(BIN)/uv pip compile $(PIN) runtime.in -o runtime.txt
 	cd requirements && ../$(BIN)/uv pip compile $(PIN) development.in -c runtime.txt -o development.txt
+	cd requirements && ../$(BIN)/uv pip compile $(PIN) iam.in -o iam.txt
 
 lock: ## Write provider hashes for PLATFORMS; a team that wants the lock file adds it with git add --force
 	terraform -chdir=terraform providers lock $(PLATFORMS:%=-platform=%)
 
 clean: ## Remove caches and the virtual environment; build/ stays, it holds state and keys
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info tools/*.egg-info
+	rm -rf $(VENV) $(IAM) .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info tools/*.egg-info
 	find lambda_src tests tools benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help apply plan smoke destroy down test check bench requirements lock clean
+.PHONY: help apply plan smoke destroy down lint test test-deep check bench requirements lock clean

@@ -1,0 +1,121 @@
+"""The policy toolchain beside checkov and parliament, on the same generated policies and in the same run; ratios only."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+#: [issue: what the linter must reach]
+COLD_CPU_SECONDS, TIMES_FASTER_THAN_CHECKOV, WARM_MILLISECONDS, ISOLATION_SECONDS = 0.3, 10.0, 0.25, 0.5
+ROUNDS = 5
+
+
+def generate(number: int) -> dict[str, Any]:
+    """A policy like those of this repository: six statements, every name of its own."""
+    arn = "arn:aws:iot:eu-central-1:123456789012"
+    thing = "${iot:Connection.Thing.ThingName}"
+    own = [f"$aws/things/{thing}/shadow/*", f"$aws/things/{thing}/jobs/*"]
+    config = f"config/kind{number}/{thing}/*"
+    return {
+        "Version": "2012-10-17",
+        "Statement": [
+            {
+                "Sid": "Connect",
+                "Effect": "Allow",
+                "Action": "iot:Connect",
+                "Resource": f"{arn}:client/{thing}",
+                "Condition": {"Bool": {"iot:Connection.Thing.IsAttached": "true"}},
+            },
+            _allow("Own", ["iot:Publish", "iot:Receive"], [f"{arn}:topic/{topic}" for topic in own]),
+            _allow("Config", "iot:Receive", [f"{arn}:topic/{config}"]),
+            _allow("Subscribe", "iot:Subscribe", [f"{arn}:topicfilter/{topic}" for topic in (*own, config)]),
+            _allow("Telemetry", "iot:Publish", [f"{arn}:topic/sensors/kind{number}/{thing}/*"]),
+            _allow("Alarms", "iot:Publish", [f"{arn}:topic/alarms/kind{number}/{thing}"]),
+        ],
+    }
+
+
+def measure(folder: Path, policies: int = 200, types: int = 100) -> dict[str, Any]:
+    """Cold and warm lint, checkov and parliament on the same files, and the isolation of all pairs of `types` policies."""
+    for number in range(policies):
+        (folder / f"kind{number}.json").write_text(json.dumps(generate(number), indent=2), encoding="utf-8")
+    lint = [_child([sys.executable, "-m", "fleetgate", "lint", str(folder)]) for _ in range(ROUNDS)]
+    cold = statistics.median(cpu for cpu, _ in lint)
+    warm = _warm(folder)
+    isolation = _isolation(types)
+    results: dict[str, Any] = {
+        "policies": policies,
+        "cold_lint_cpu_seconds": round(cold, 3),
+        "cold_lint_memory_mebibytes": round(max(memory for _, memory in lint) / 1024, 1),
+        "warm_lint_milliseconds_a_policy": round(warm, 3),
+        "isolation_ordered_pairs": types * types,
+        "isolation_seconds": round(isolation, 3),
+    }
+    within = cold <= COLD_CPU_SECONDS and warm <= WARM_MILLISECONDS and isolation <= ISOLATION_SECONDS
+    other = Path(os.environ.get("FLEETGATE_IAM_PYTHON", ".venv-iam/bin/python"))
+    if other.is_file():
+        options = ("--framework", "json", "--skip-download", "--quiet", "--compact", "--directory")
+        checkov, _ = _child([str(other.parent / "checkov"), *options, str(folder)])
+        parliament, _ = _child([str(other), "-c", _PARLIAMENT, str(folder)])
+        results |= {"checkov_times_as_long": round(checkov / cold, 1), "parliament_times_as_long": round(parliament / cold, 1)}
+        within = within and checkov / cold >= TIMES_FASTER_THAN_CHECKOV
+    return {**results, "within_limits": within}
+
+
+_PARLIAMENT = """
+import pathlib, sys, parliament
+for path in sorted(pathlib.Path(sys.argv[1]).glob("*.json")):
+    try:
+        parliament.analyze_policy_string(path.read_text()).findings
+    except Exception:
+        pass
+"""
+
+
+def _allow(sid: str, action: str | list[str], resources: list[str]) -> dict[str, Any]:
+    return {"Sid": sid, "Effect": "Allow", "Action": action, "Resource": resources}
+
+
+def _child(command: list[str]) -> tuple[float, int]:
+    """Processor seconds and the largest memory in KiB of a process of its own. checkov and lint may find something: 1 is fine."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = subprocess.run(command, capture_output=True, check=False)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    if done.returncode not in (0, 1):
+        raise RuntimeError(f"{command[:4]} ended with {done.returncode}: {done.stderr.decode()[-500:]}")
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return cpu, after.ru_maxrss
+
+
+def _warm(folder: Path) -> float:
+    """Milliseconds of processor time a policy, reading included, in a process that has linted before."""
+    from fleetgate import lint_files
+
+    paths = sorted(folder.glob("*.json"))
+    half = [str(path) for path in paths[: len(paths) // 2]]
+    rest = [str(path) for path in paths[len(paths) // 2 :]]
+    lint_files.lint_paths(half, "local")
+    start = time.process_time()
+    lint_files.lint_paths(rest, "local")
+    return (time.process_time() - start) / len(rest) * 1000
+
+
+def _isolation(types: int) -> float:
+    """Processor seconds for every ordered pair of types, from policies that were just read."""
+    from fleetgate.iot_policy import grants, isolation, model
+    from fleetgate.iot_policy.isolation import Member
+
+    members = [Member(f"kind{n}", (model.read(generate(n), f"kind{n}"),), thing_type=f"kind{n}") for n in range(types)]
+    start = time.process_time()
+    report = isolation.check_all(members, grants.scopes([policy for member in members for policy in member.policies]))
+    seconds = time.process_time() - start
+    if not report.isolated:
+        raise RuntimeError("the generated policies are isolated, and isolation says that they are not")
+    return seconds
