@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -45,3 +47,22 @@ def test_a_labelled_example_breaks_the_rule_that_mirrors_the_check(labelled: dic
     mirrors = {"connect": "B01", "publish": "B02", "subscribe": "B02", "thing": "B03", "mqtt": "M01", "deny": "M02"}
     found = {finding.rule for finding in findings({"Version": "2012-10-17", "Statement": labelled["stmt"]})}
     assert found == (set() if labelled["compliant"] else {mirrors[labelled["id"].split("-")[0]]})
+
+
+def _remedies() -> Iterator[tuple[str, Any, Finding, str]]:
+    for case in CASES:
+        for finding in findings(case.policy, Severity.INFO):
+            written = re.fullmatch(r"write (arn:[^<, ]+)(, or .*)?", finding.fix)
+            if written and "/Resource" in finding.pointer:
+                yield f"{finding.rule}: {case.id}", case.policy, finding, written[1]
+
+
+@pytest.mark.parametrize(("document", "finding", "remedy"), [pytest.param(*one[1:], id=one[0]) for one in _remedies()])
+def test_a_resource_that_is_written_out_as_a_remedy_mends_what_was_found(document: Any, finding: Finding, remedy: str) -> None:
+    mended = json.loads(json.dumps(document))
+    *way, last = finding.pointer.strip("/").split("/")
+    holder = mended
+    for step in way:
+        holder = holder[int(step)] if isinstance(holder, list) else holder[step]
+    holder[int(last) if isinstance(holder, list) else last] = remedy
+    assert (finding.rule, finding.pointer) not in {(one.rule, one.pointer) for one in findings(mended, Severity.INFO)}

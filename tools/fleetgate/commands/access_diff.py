@@ -11,9 +11,9 @@ examples:
   fleetgate access-diff --base origin/main
   fleetgate access-diff --base v1.2.0 --format json --allow-growth
 
-Compiles the fleet of --base and the one of this working tree, and compares what the two let every device type and the claim do: by
-the languages of their policies, not by their texts. Each difference comes with an action and a topic that the one allows and the
-other refuses.
+Compiles the fleet of --base and the one of this working tree, and compares what the two let every device type and the claim do:
+by the languages of their policies, not by their texts. Each difference comes with an action and a topic that the one allows and
+the other refuses.
 
 exit status: 0 no access is gained, or --allow-growth; 1 access is gained, or it cannot be told; 2 wrong usage."""
 

@@ -11,15 +11,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 
-from fleetgate.iot_policy import actions, conditions, pattern, variables
+from fleetgate.iot_policy import actions, topics, variables
 from fleetgate.iot_policy.actions import Action
 from fleetgate.iot_policy.assumptions import DEFAULT, Assumptions
-from fleetgate.iot_policy.automaton import Grant, Requirement, Side, Tokens, Undecided, find
-from fleetgate.iot_policy.evaluator import Identity, Request, authorize, covers_action
+from fleetgate.iot_policy.automaton import Grant, Requirement, Side, Undecided, find
+from fleetgate.iot_policy.evaluator import Request, authorize, covers_action
 from fleetgate.iot_policy.grants import ANY_KIND, SOME_CLIENT_ID, Holder, Scope
 from fleetgate.iot_policy.isolation import CONNECT, Fleet, Member
 from fleetgate.iot_policy.model import Policy, Statement
-from fleetgate.iot_policy.pattern import Variable
 from fleetgate.iot_policy.thing_names import choose, shape
 from fleetgate.iot_policy.witness import confirm
 
@@ -80,7 +79,7 @@ def compare(
         second = new.get(name) or replace(old[name], policies=())
         if first.policies == second.policies and before_scope == after_scope:
             continue
-        changes += _Comparison(Fleet([first], before_scope, assumptions), Fleet([second], after_scope, assumptions)).changes()
+        changes += _Comparison(first, before_scope, second, after_scope, assumptions).changes()
     return Changes(
         tuple(changes),
         tuple(name for name in new if name not in old),
@@ -101,23 +100,42 @@ class _Situation:
 class _Comparison:
     """One type before and after."""
 
-    def __init__(self, before: Fleet, after: Fleet) -> None:
-        self.fleets = (before, after)
-        self.before, self.after = before.members[0], after.members[0]
+    def __init__(self, before: Member, before_scope: Scope, after: Member, after_scope: Scope, assumptions: Assumptions) -> None:
+        self.before, self.after = before, after
+        # What is not known of a device is the same before and after: a text that stands for any other.
+        attributes, certificate = _unknown([*before.policies, *after.policies])
+        sides = ((before, before_scope), (after, after_scope))
+        self.fleets = tuple(Fleet([one], scope, assumptions, attributes, certificate) for one, scope in sides)
+        self.bounds = tuple(Fleet([one], scope, assumptions) for one, scope in sides) if attributes or certificate else ()
 
     def changes(self) -> Iterator[Change]:
         names, complete = self._names()
         for action in actions.ACTIONS.values():
             if action.name in actions.OLD_JOB_ACTIONS:
                 continue  # the same request under its former name
-            rows: dict[tuple[bool, str, str], Change] = {}
-            for name, (gained, kind) in product(names, product((True, False), action.resources or (ANY_KIND,))):
+            if not self._differs(action):
+                continue
+            rows: dict[tuple[object, ...], Change] = {}
+            for name, gained, kind in product(names, (True, False), action.resources or (ANY_KIND,)):
                 for change in self._differences(name, action, kind, gained):
                     rows.setdefault((gained, change.resource or change.text, change.kind), change)
-            if not complete and not any(gained for gained, _, _ in rows) and self._differs(action):
-                why = "a variable that does not fill a level of its own"
-                yield Change(self.after.name, True, action.name, "", "", decided=False, why=why)
+            if not any(change.gained for change in rows.values()):
+                why = "" if complete else "a variable does not fill a level of its own"
+                if not why and self.bounds and any(self._may_gain(name, action) for name in names):
+                    why = "it depends on attributes or on the certificate"
+                if why:
+                    yield Change(self.after.name, True, action.name, "", "", decided=False, why=why)
             yield from list(rows.values())[:MAXIMUM_ROWS]
+
+    def _may_gain(self, name: str | None, action: Action) -> bool:
+        """Whether something is gained for some values of what is not known, and for others on the other side."""
+        for situation in self._situations(name, action, self.bounds):
+            for kind in action.resources or (ANY_KIND,):
+                more = situation.after.grant(action.name, kind)
+                less = replace(situation.before, lower=True).grant(action.name, kind)
+                if find([Requirement(more), Requirement(less, False)]) is not None:
+                    return True
+        return False
 
     def _names(self) -> tuple[list[str | None], bool]:
         if self.after.claim:
@@ -128,8 +146,8 @@ class _Comparison:
         names = dict.fromkeys(name for name, _ in chosen.pairs if self.after.names.holds(name))
         return list(names) or [self.after.names.first], chosen.complete
 
-    def _situations(self, name: str | None, action: Action) -> Iterator[_Situation]:
-        before, after = self.fleets
+    def _situations(self, name: str | None, action: Action, fleets: tuple[Fleet, ...] = ()) -> Iterator[_Situation]:
+        before, after = fleets or self.fleets
         if name is not None and action.mqtt:
             yield _Situation(before.own(self.before, name), after.own(self.after, name), "")
         if action.mqtt and after.is_loose(self.after):
@@ -169,17 +187,22 @@ class _Comparison:
                         undecided = undecided or change
             except Undecided as error:
                 undecided = Change(self.after.name, gained, action.name, kind, "", decided=False, why=str(error))
-            if undecided is not None and not found and self._differs(action):
+            if undecided is not None and not found:
                 yield replace(undecided, how=situation.how, name=name or "")
 
     def _rows(
         self, situation: _Situation, more: Holder, less: Holder, action: Action, kind: str, gained: bool
     ) -> Iterator[Change]:
         seen: set[str] = set()
+        client = more.identity.client_id
+        if action.name == CONNECT and client != SOME_CLIENT_ID:
+            asked = [Grant(Side(((client,),)))]  # a connection is asked for under its own id
+        else:
+            asked = []
         for resource, extra in _pieces(more, action, kind):
             for one, other in _settled(more, less, action, kind):
-                required = [Requirement(one), Requirement(other, False), *map(Requirement, extra)]
-                text = find(required, never="+#\0" if kind == "topic" else "\0", never_first="$" if kind == "client" else "")
+                required = [Requirement(one), Requirement(other, False), *map(Requirement, [*asked, *extra])]
+                text = _find(required, kind)
                 if text is None or (resource == "" and seen):
                     continue
                 change = self._judged(situation, more, less, action, kind, gained, text)
@@ -211,8 +234,24 @@ class _Comparison:
 
     def _differs(self, action: Action) -> bool:
         """Whether a statement about the action was added, removed or changed; moving it is no change."""
-        one, two = ({_content(s) for s in _about(member.policies, action)} for member in (self.before, self.after))
+        if self.before.thing_type != self.after.thing_type or self.fleets[0].scope != self.fleets[1].scope:
+            return True
+        one, two = (
+            {(policy.version, *_content(s)) for policy in member.policies for s in _about((policy,), action)}
+            for member in (self.before, self.after)
+        )
         return one != two
+
+
+def _find(required: list[Requirement], kind: str) -> str | None:
+    """A name of a resource; of a filter first one without wildcards, which says more."""
+    found = find(
+        required, never="+#\0" if kind in ("topic", "topicfilter") else "\0", never_first="$" if kind == "client" else ""
+    )
+    if found is None and kind == "topicfilter":
+        found = find(required, never="\0")
+        return found if found is not None and topics.is_filter(found) else None
+    return found
 
 
 def _about(policies: Sequence[Policy], action: Action) -> Iterator[Statement]:
@@ -245,4 +284,23 @@ def _settled(more: Holder, less: Holder, action: Action, kind: str) -> Iterator[
         raise Undecided(f"more than {MAXIMUM_CONDITIONS} conditions depend on values that are not known")
     for answers in product((True, False), repeat=len(open_conditions)):
         settled = tuple(zip(open_conditions, answers, strict=True))
-        yield more.settle(settled).grant(action.name, kind), less.settle(settled).lower(action.name, kind)
+        most, least = replace(more, settled=settled), replace(less, settled=settled, lower=True)
+        yield most.grant(action.name, kind), least.grant(action.name, kind)
+
+
+def _unknown(policies: Sequence[Policy]) -> tuple[dict[str, str], dict[str, str]]:
+    """A value for every attribute and certificate field that a resource names."""
+    attributes: dict[str, str] = {}
+    certificate: dict[str, str] = {}
+    for policy in policies:
+        for statement in policy.statements:
+            for resource in statement.resources:
+                for name in resource.arn.whole.variables:
+                    known = variables.known(name)
+                    attribute = variables.attribute_name(name)
+                    if attribute is not None:
+                        attributes[attribute] = "value-of-" + re.sub("[^a-zA-Z0-9]", "-", attribute)
+                    elif known is not None and known.kind is variables.Kind.CERTIFICATE:
+                        field, _ = variables.split_certificate(name)
+                        certificate[field] = "value-of-" + field.replace(".", "-")
+    return attributes, certificate

@@ -15,7 +15,7 @@ from fleetgate.iot_policy.assumptions import DEFAULT, Assumptions
 from fleetgate.iot_policy.automaton import Grant, Side, Tokens, residues
 from fleetgate.iot_policy.conditions import Unresolved
 from fleetgate.iot_policy.evaluator import Context, Identity, Request
-from fleetgate.iot_policy.model import VERSION, Condition, Policy, Resource, Statement
+from fleetgate.iot_policy.model import VERSION, Condition, Policy, Resource, Statement, Text
 from fleetgate.iot_policy.pattern import Pattern, Variable, Wildcard
 from fleetgate.iot_policy.variables import Kind
 
@@ -48,8 +48,8 @@ class Scope:
 class Holder:
     """Whoever holds a certificate with these policies, in one situation. identity.client_id may be SOME_CLIENT_ID.
 
-    coarse: a name that does not fill a level of a resource counts as an unknown value. lower: languages are lower bounds: an Allow
-    that depends on what is not known does not count, a Deny does. settled: answers given for conditions.
+    coarse: a name that does not fill a level of a resource counts as an unknown value. lower: languages are lower bounds: an
+    Allow that depends on what is not known does not count, a Deny does. settled: answers given for conditions.
     """
 
     policies: tuple[Policy, ...]
@@ -59,7 +59,7 @@ class Holder:
     coarse: bool = False
     lower: bool = False
     settled: tuple[tuple[Condition, bool], ...] = ()
-    _known: dict[tuple[str, str, bool], Grant] = field(default_factory=dict, compare=False, repr=False)
+    _known: dict[tuple[str, str, bool], Grant] = field(init=False, default_factory=dict, compare=False, repr=False)
 
     def grant(self, action: str, kind: str, *, naming: bool = False) -> Grant:
         """The names of resources of type `kind` that `action` is allowed on.
@@ -89,7 +89,7 @@ class Holder:
         unknown = replace(self, identity=replace(self.identity, attributes={}, certificate={}))
         context = _OpenContext(unknown, Request(action, ""))
         return [
-            replace(condition, pointer="")
+            _without_places(condition)
             for policy in self.policies
             for statement in policy.statements
             if evaluator.covers_action(statement, context.actions)
@@ -124,7 +124,7 @@ def _meets(statement: Statement, context: _OpenContext, known: bool) -> bool | N
     """None if a condition depends on what is not known."""
     open_question = False
     for condition in statement.conditions:
-        answer = context.settled.get(replace(condition, pointer="")) if context.settled else None
+        answer = context.settled.get(_without_places(condition)) if context.settled else None
         if answer is not None:
             if answer is False:
                 return False
@@ -153,8 +153,9 @@ def _side(statement: Statement, context: _OpenContext, known: bool, prefix: str,
     widest = statement.allow is not context.lower  # whether the bound is to hold everything that may be covered
     for resource in statement.resources:
         tokens = _tokens(resource, known)
-        opened = [index for index in range(len(tokens)) if context.is_open(tokens, index)]
-        values = [token.name for index, token in enumerate(tokens) if isinstance(token, Variable) and index not in opened]
+        every = [index for index in range(len(tokens)) if context.is_open(tokens, index)]
+        opened = [index for index in every if not context.is_client_id_itself(tokens, index)]
+        values = [token.name for index, token in enumerate(tokens) if isinstance(token, Variable) and index not in every]
         if any(context.tokens(name) is None for name in values):
             if not statement.allow and context.assumptions.deny_unresolved:
                 if not statement.negated_resources:
@@ -177,13 +178,13 @@ def _side(statement: Statement, context: _OpenContext, known: bool, prefix: str,
 
 
 #: Any value: an empty one counts as none.
-_ANY_VALUE: Tokens = (Wildcard.ONE, Wildcard.ANY)
+ANY_VALUE: Tokens = (Wildcard.ONE, Wildcard.ANY)
 
 
 def _bound(tokens: Tokens, context: _OpenContext) -> Tokens:
     """With any value in the place of every variable without a known one."""
     marked = tuple(_OPEN if context.is_open(tokens, index) else token for index, token in enumerate(tokens))
-    bound = Pattern("", marked).bind(lambda name: context.tokens(name) or (Wildcard.ANY,) if name else _ANY_VALUE)
+    bound = Pattern("", marked).bind(lambda name: context.tokens(name) or (Wildcard.ANY,) if name else ANY_VALUE)
     return bound.tokens if bound is not None else ()
 
 
@@ -244,6 +245,11 @@ class _OpenContext(Context):
         unknown = self.unknown(token.name) and not (known is not None and known.is_list)
         return unknown or (self.coarse and token.name in NAME_VARIABLES and not fills_level(tokens, index))
 
+    def is_client_id_itself(self, tokens: Tokens, index: int) -> bool:
+        """Whether it is `client/${iot:ClientId}`, asked of Connect: whatever the id is, it is the one that is asked for."""
+        last = index == len(tokens) - 1 and index > 0 and tokens[index] == Variable(variables.CLIENT_ID)
+        return last and self._connects and str(tokens[index - 1]).endswith("client/")
+
     def depends(self, condition: Condition, known: bool) -> bool:
         """Whether the answer of a condition depends on what is not known."""
         if conditions.operator(condition.operator) is None:
@@ -254,6 +260,10 @@ class _OpenContext(Context):
         if self.unknown_key(condition.key):
             return True
         return known and any(self.unknown(name) for name in names)
+
+
+def _without_places(condition: Condition) -> Condition:
+    return replace(condition, pointer="", values=tuple(Text(value.text, "") for value in condition.values))
 
 
 def _knows_variables(policy: Policy, assumptions: Assumptions) -> bool:

@@ -8,7 +8,7 @@ everything that cannot be searched. docs/isolation.md says what exactly is asked
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cached_property
@@ -143,11 +143,13 @@ class _Candidate:
 
 @dataclass
 class Fleet:
-    """All types of a fleet in one account and Region."""
+    """All types of a fleet in one account and Region. attributes, certificate: every device's; empty if they are not known."""
 
     members: Sequence[Member]
     scope: Scope
     assumptions: Assumptions = DEFAULT
+    attributes: Mapping[str, str] = field(default_factory=dict)
+    certificate: Mapping[str, str] = field(default_factory=dict)
     _holders: dict[tuple[object, ...], Holder] = field(default_factory=dict)
 
     def own(self, member: Member, name: str, *, coarse: bool = False) -> Holder:
@@ -170,6 +172,8 @@ class Fleet:
                 name,
                 attached=name is not None,
                 thing_type=member.thing_type,
+                attributes=self.attributes,
+                certificate=self.certificate,
                 exclusive=exclusive,
                 protocol="https" if protocol == "https" else "mqtt",
             )

@@ -17,7 +17,7 @@ from functools import cached_property, lru_cache
 from fleetgate.iot_policy import conditions, pattern, variables
 from fleetgate.iot_policy.assumptions import Assumptions
 from fleetgate.iot_policy.automaton import Nfa, Tokens, residues
-from fleetgate.iot_policy.grants import NAME_VARIABLES, Scope, resources
+from fleetgate.iot_policy.grants import ANY_VALUE, NAME_VARIABLES, Scope, resources
 from fleetgate.iot_policy.model import Policy
 from fleetgate.iot_policy.pattern import Token, Variable, Wildcard
 
@@ -188,7 +188,7 @@ def _components(kind: str, tokens: Tokens, coarse: bool) -> Iterator[Component]:
     for token in (*tokens, "/"):
         if not isinstance(token, str):
             named = isinstance(token, Variable) and token.name in NAME_VARIABLES
-            current.append(token if named or not isinstance(token, Variable) else Wildcard.ANY)
+            current += (token,) if named or not isinstance(token, Variable) else ANY_VALUE
             continue
         *complete, rest = token.split("/")
         for text in complete:
@@ -213,7 +213,8 @@ def _cut(tokens: Tokens, kind: str, levels: tuple[str | None, ...], loose: bool,
     """The component, and the parts of it that a level can be compared with after a wildcard has swallowed a `/`."""
     named = any(isinstance(token, Variable) for token in tokens)
     if named and coarse and len(tokens) > 1:
-        tokens, named = tuple(Wildcard.ANY if isinstance(token, Variable) else token for token in tokens), False
+        tokens = tuple(part for token in tokens for part in (ANY_VALUE if isinstance(token, Variable) else (token,)))
+        named = False
     wild = any(isinstance(token, Wildcard) for token in tokens)
     if named or not wild:
         if tokens:
@@ -429,6 +430,8 @@ def representatives(names: NameSpace, globs: Sequence[Tokens]) -> tuple[tuple[st
 
 def _same_for_all(names: NameSpace, glob: Tokens) -> bool:
     """Whether it shows at once that the pattern matches every name, or none."""
+    if glob == ANY_VALUE:
+        return True
     first = glob[0] if isinstance(glob[0], str) else ""
     if glob == (first,):
         return not names.holds(first)

@@ -423,3 +423,11 @@ def greengrass(policy: Policy) -> bool:
     return any(text.startswith("greengrass:") for text in listed) or any(
         "/greengrass" in grant.resource.text for grant in policy.view.reserved
     )
+
+
+def place(resource: Resource) -> str:
+    """`arn:aws:iot:<region>:<account>` of a resource, for a remedy."""
+    arn = resource.arn
+    return (
+        f"arn:{arn.partition}:iot:{arn.region}:{arn.account}" if arn.kind not in (None, "*") else "arn:aws:iot:<region>:<account>"
+    )

@@ -224,8 +224,9 @@ def _without_other(bundle: Bundle, first: str, second: str, why: str, missing: s
             if name is None or name.text in texts or grant.statement is told or _paired(grant, others):
                 continue
             told = grant.statement
-            kind = "topic" if grant.resource.arn.kind == "*" else f"topic/{view.as_topics(name).text}"
-            yield Hit(grant.resource.pointer, f"{grant.resource.text}: {why}", f"allow {missing} on {kind}", name.text, index)
+            topic = "..." if grant.resource.arn.kind == "*" else view.as_topics(name).text
+            fix = f"allow {missing} on {view.place(grant.resource)}:topic/{topic}"
+            yield Hit(grant.resource.pointer, f"{grant.resource.text}: {why}", fix, name.text, index)
 
 
 def _paired(grant: Grant, others: list[Grant]) -> bool:

@@ -19,14 +19,6 @@ _PUBLISH = allow("iot:Publish", f"{ARN}:topic/plant/{THING}/state")
 _THINGS = "$aws/things/"
 
 
-def _prefix(resource: Resource) -> str:
-    """`arn:aws:iot:<region>:<account>` of an ARN, to write another one."""
-    arn = resource.arn
-    return (
-        f"arn:{arn.partition}:iot:{arn.region}:{arn.account}" if arn.kind not in (None, "*") else "arn:aws:iot:<region>:<account>"
-    )
-
-
 @rule(
     id="B01",
     title="Connects under any client id",
@@ -44,7 +36,7 @@ def any_client(document: Policy) -> Iterator[Hit]:
         if statement is told or view.pinned(statement, resource) or not view.any_client(resource) or view.guarded((document,)):
             continue
         told = statement
-        fix = f"write {_prefix(resource)}:client/{THING}, {view.IF_ATTACHED}"
+        fix = f"write {view.place(resource)}:client/{THING}, {view.IF_ATTACHED}"
         yield Hit(resource.pointer, f"{resource.text:.200} lets a device connect as any other", fix, STRANGERS[0])
 
 
@@ -68,7 +60,7 @@ def other_things(document: Policy) -> Iterator[Hit]:
         if witness is not None:
             told.add(statement.index)
             action = actions.ACTIONS[name].name
-            fix = f"write {_prefix(resource)}:{_kind(name)}/$aws/things/{THING}/shadow/*, and jobs/* if it has jobs"
+            fix = f"write {view.place(resource)}:{_kind(name)}/{_own_branch(resource)}"
             yield Hit(resource.pointer, f"{action} on {resource.text:.200} reaches every thing's", fix, witness)
     for statement in document.view.complements:
         witness = f"{_THINGS}{STRANGERS[0]}/shadow/update"
@@ -145,6 +137,16 @@ def _of_another_thing(resource: Resource, kind: str) -> str | None:
     return None
 
 
+def _own_branch(resource: Resource) -> str:
+    """The same below the device's own name, where that can be told."""
+    name = view.name_of(resource)
+    for wildcard in ("*", "+", "#"):
+        if name is not None and name.text.startswith(f"{_THINGS}{wildcard}"):
+            end = name.text[len(_THINGS) + 1 :]
+            return f"{_THINGS}{THING}{end}" if end.startswith("/") else f"{_THINGS}{THING}/*"
+    return f"{_THINGS}{THING}/shadow/*, and what else of its own it needs"
+
+
 def _names_a_thing(name: Pattern) -> bool:
     """Whether it stands below one thing, or below those of a prefix, of which B06 tells."""
     first = name.tokens[0]
@@ -169,7 +171,7 @@ def any_thing(document: Policy) -> Iterator[Hit]:
         if statement is told or not all(view.reaches(resource, "thing", stranger, view.identity(SELF)) for stranger in STRANGERS):
             continue
         told = statement
-        fix = f"write {_prefix(resource)}:thing/ and the thing's name; over HTTPS thing variables have no value"
+        fix = f"write {view.place(resource)}:thing/ and the thing's name; over HTTPS thing variables have no value"
         message = f"{actions.ACTIONS[name].name} on {resource.text:.200} is allowed for every thing"
         yield Hit(resource.pointer, message, fix, f"thing/{STRANGERS[0]}")
 
@@ -177,12 +179,15 @@ def any_thing(document: Policy) -> Iterator[Hit]:
 _THING_ACTIONS = tuple(name.lower() for name in (*actions.SHADOW_ACTIONS, *actions.JOB_ACTIONS, *actions.OLD_JOB_ACTIONS))
 
 
+_ALL_FILTERS = ("#", "+/#")
+
+
 def _is_bare(resource: Resource, kind: str) -> bool:
     """Whether it describes every topic, or every filter, or, as `#`, is the filter of every topic."""
     if resource.arn.kind == "*":
         return all(view.reaches(resource, kind, name, view.identity(SELF)) for name in STRANGERS)
     name = resource.arn.name
-    return name is not None and (name.tokens == (Wildcard.ANY,) or (kind == "topicfilter" and name.text in ("#", "+/#")))
+    return name is not None and (name.tokens == (Wildcard.ANY,) or (kind == "topicfilter" and name.text in _ALL_FILTERS))
 
 
 @rule(
@@ -201,8 +206,10 @@ def everything(document: Policy) -> Iterator[Hit]:
         if statement.index not in told and _is_bare(resource, _kind(name)):
             told.add(statement.index)
             action = actions.ACTIONS[name].name
-            fix = f"write {_prefix(resource)}:{_kind(name)}/ and the device's own branch, with {THING} as a level"
-            witness = "$aws/rules/any_rule" if name != SUBSCRIBE else "#"
+            fix = f"write {view.place(resource)}:{_kind(name)}/ and the device's own branch, with {THING} as a level"
+            written = view.name_of(resource)
+            literal = written.text if written is not None and written.text in _ALL_FILTERS else "#"
+            witness = "$aws/rules/any_rule" if name != SUBSCRIBE else literal
             yield Hit(resource.pointer, f"{action} on {resource.text:.200} is allowed everywhere", fix, witness)
 
 
@@ -336,7 +343,7 @@ def system_topics(document: Policy) -> Iterator[Hit]:
             witness = f"$aws/events/presence/connected/{STRANGERS[0]}"
             yield Hit(resource.pointer, f"{name.text:.200} is where AWS alone publishes", fix, witness)
         elif name.text.startswith("$aws/rules") and "*" in "".join(levels[1:3]):
-            fix = f"name the rule: {_prefix(resource)}:topic/$aws/rules/<rule>/{THING}"
+            fix = f"name the rule: {view.place(resource)}:topic/$aws/rules/<rule>/{THING}"
             yield Hit(resource.pointer, f"{name.text:.200} runs rules that are not this device's", fix, "$aws/rules/any_rule")
 
 
@@ -352,7 +359,7 @@ def system_topics(document: Policy) -> Iterator[Hit]:
 def any_role(document: Policy) -> Iterator[Hit]:
     for _, resource, _ in document.view.allow.get("iot:assumerolewithcertificate", ()):
         if all(view.reaches(resource, "rolealias", name, view.identity(SELF)) for name in STRANGERS):
-            fix = f"write {_prefix(resource)}:rolealias/ and the name of the one alias"
+            fix = f"write {view.place(resource)}:rolealias/ and the name of the one alias"
             yield Hit(resource.pointer, f"{resource.text:.200} is every role alias", fix, f"rolealias/{STRANGERS[0]}")
 
 

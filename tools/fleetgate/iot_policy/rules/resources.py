@@ -69,7 +69,8 @@ def _malformed(resource: Resource) -> tuple[str, str] | None:
             return None  # a wildcard stands for the missing parts
         if len(parts) > 2 and parts[0] == "arn" and "iot" not in parts[:3] and "/" in parts[-1]:
             return "the service iot is missing", f"write {':'.join([*parts[:2], 'iot', *parts[2:]])}"
-        return arn.problem, f"write {_form(arn.kind)}"
+        slash = text.replace(":/", ":", 1) if len(parts) > 5 and parts[5].startswith("/") else ""
+        return arn.problem, f"write {slash or _form(arn.kind)}"
     if text == "*":
         return None
     if not _wild(arn.partition) and not _PARTITION.fullmatch(arn.partition) and not _blank(arn.partition):
@@ -227,8 +228,13 @@ def place(bundle: Bundle) -> Iterator[Hit]:
                 problem = _elsewhere(arn, bundle.region, account)
             if problem is not None:
                 told = statement
-                fix = f"write arn:aws:iot:{bundle.region or '<region>'}:{account or '<account>'}:{arn.kind}/..."
+                rest = resource.text.split(":", 5)[5] if resource.text.count(":") > 4 else "..."
+                fix = f"write arn:aws:iot:{bundle.region or _plain(arn.region)}:{account or '<account>'}:{rest}"
                 yield Hit(resource.pointer, f"{resource.text:.200} {problem}", fix, policy=index)
+
+
+def _plain(region: str) -> str:
+    return region if _REGION.fullmatch(region) else "<region>"
 
 
 def _one_place(bundle: Bundle) -> bool:
@@ -330,7 +336,7 @@ def _problem(text: str) -> tuple[str, str] | None:
         plain = plain.split("/", 3)[-1]
     if plain.count("/") > _SLASHES:
         return f"has {plain.count('/')} slashes, AWS IoT takes {_SLASHES}", "put levels together"
-    if len(plain.encode()) > _BYTES:
+    if len(plain.encode(errors="surrogatepass")) > _BYTES:
         return f"has over {_BYTES} bytes", "shorten it"
     if plain.startswith("/") or "//" in plain:
         return "has a level without a name", f"write {re.sub('/{2,}', '/', text).removeprefix('/')}"

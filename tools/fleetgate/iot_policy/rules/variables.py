@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
@@ -77,7 +78,7 @@ def _all_known(names: frozenset[str]) -> bool:
 
 def _is_known(name: str) -> bool:
     right = variables.canonical(name)
-    return variables.known(right) is not None or right == _CERTIFICATE_ID or variables.known(right.removesuffix(".0")) is not None
+    return right == _CERTIFICATE_ID or variables.known(right.removesuffix(".0")) is not None
 
 
 @rule(
@@ -143,13 +144,17 @@ def chosen_client_id(bundle: Bundle) -> Iterator[Hit]:
         told.add((index, statement.index))
         client_id = _client_id(free, injected=name == SUBSCRIBE)
         reached = view.example(resource.arn.name, view.identity(SELF, client_id))
-        fix = "write ${iot:Connection.Thing.ThingName} instead, or allow iot:Connect on the very client ids only"
+        fix = f"write {_by_thing(resource.text)}, or allow iot:Connect on the very client ids only"
         yield Hit(resource.pointer, f"the client id {client_id!r} makes it {reached}", fix, client_id, index)
 
 
 @lru_cache(maxsize=1024)
 def _canonical(names: tuple[str, ...] | frozenset[str]) -> frozenset[str]:
     return frozenset(variables.canonical(name) for name in names)
+
+
+def _by_thing(text: str) -> str:
+    return re.sub(r"\$\{iot:clientid\}", lambda _: THING, text, flags=re.IGNORECASE)
 
 
 def _client_id(free: Resource, *, injected: bool) -> str:
@@ -258,6 +263,8 @@ def _beside(document: Policy, rule_id: str) -> Iterator[Hit]:
             told.add(resource.text)
             _, mine, other, reached, variable = found
             fix = f"give ${{{variable}}} a level of its own, between slashes"
+            if f"${{{variable}}}*" in resource.text:
+                fix = f"write {resource.text.replace(f'${{{variable}}}*', f'${{{variable}}}/*')}"
             yield Hit(resource.pointer, f"{name.text:.200}: {mine} reaches {reached}, which is {other}'s", fix, reached)
 
 
@@ -392,7 +399,7 @@ def _is_open(bundle: Bundle, statement: Statement, missing: str) -> bool:
     names = view.known(statement).names
     allowed = [grant for _, _, grant in view.allowed(bundle.policies, *names)]
     if not allowed:
-        return not (_connects(bundle) and bundle.complete)
+        return not bundle.complete
     if statement.negated_resources:
         return True
     for grant in allowed:
