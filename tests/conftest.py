@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,11 @@ import pytest
 from checkouts import copy_checkout
 from fleetgate import build, claims, environment
 from fleetgate.build import Fleet
+
+
+def pytest_sessionstart() -> None:
+    # Started in a shell's background, this process and its children would ignore Ctrl-C, which some tests press.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture

@@ -30,5 +30,6 @@ def handler(event: object, context: object) -> dict[str, object]:
 
     verdict = decision.decide(event, SETTINGS.rules, lease, now_ms)
     request_id = getattr(context, "aws_request_id", None)
-    print(report.line(event, verdict, SETTINGS.rules, now_ms, request_id), flush=True)
+    record = report.line(event, verdict, SETTINGS.rules, now_ms, request_id)
+    print(f"{record}\n", end="", flush=True)  # in one piece: no other writer's line can come between record and newline
     return verdict.answer()
