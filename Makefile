@@ -61,7 +61,7 @@ check: $(VENV)/development ## The fast part of the tests: formatting, lint, type
 	$(BIN)/python -m pytest -q tests/unit tests/contract
 
 test-deep: $(VENV)/development ## The random tests of the policy engine with very many cases; minutes
-	FLEETGATE_CASES=75000 $(BIN)/python -m pytest -q tests/unit/iot_policy
+	FLEETGATE_CASES=75000 FLEETGATE_DEEP_TESTS=1 $(BIN)/python -m pytest -q tests/unit/iot_policy
 
 bench: $(VENV)/development $(IAM)/ready ## Measure speed as ratios; writes benchmarks/results.json
 	$(BIN)/python -m benchmarks

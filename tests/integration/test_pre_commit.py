@@ -112,7 +112,7 @@ def test_a_fleet_of_somebody_elses_has_its_catalogue_and_templates_checked(pre_c
     assert "did you mean `shape`?" in pre_commit("fleetgate-check-catalogue")[1]
     catalogue.write_text(catalogue.read_text(encoding="utf-8").replace("shap: gateway", "shape: gateway"), encoding="utf-8")
     status, out = pre_commit("fleetgate-lint-policies")
-    assert status == 1 and "policy_templates/sensor.json.j2:11:17  CRITICAL A04" in out
+    assert status == 1 and "policy_templates/sensor.json.j2:10:17  CRITICAL A04" in out
 
 
 def test_this_repositorys_own_hooks_run(ours):

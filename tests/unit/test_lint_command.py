@@ -200,7 +200,7 @@ def test_a_named_file_that_is_not_json_is_a_finding(run, content, said):
 
 
 def test_a_character_that_the_terminal_has_not_does_not_end_in_a_traceback(run, monkeypatch):
-    wide = policy({**WIDE["Statement"][0], "Sid": "\u00e9", "Action": "iot:\ud800"})
+    wide = policy({**WIDE["Statement"][0], "Sid": "\u00e9", "Action": ["iot:\ud800", "iot:Publish\u00e9"]})
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), encoding="ascii"))
     assert run("lint", write("a.json", wide))[0] == 1
 

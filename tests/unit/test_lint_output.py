@@ -119,3 +119,10 @@ def test_github_gets_a_workflow_command_with_everything_escaped():
     assert head.startswith("error file=policies/a%2C b%25.json,line=4,col=17,title=B01 ")
     assert message == "any client id%0Awitness: client-1%0Afix: pin it"
     assert second.startswith("::notice file=b.json,line=1,col=1,")
+
+
+def test_a_file_name_cannot_end_a_github_command_early():
+    hostile = Finding("S07", Severity.INFO, "a::b\n::error::.json", 1, 1, "", "x\r\n::stop", "f")
+    [line] = lint_output.to_github([hostile]).split("\n")[:-1]
+    assert line.startswith("::notice file=a%3A%3Ab%0A%3A%3Aerror%3A%3A.json,line=1,")
+    assert line.endswith("::x%0D%0A::stop%0Afix: f")

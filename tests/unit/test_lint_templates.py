@@ -138,3 +138,17 @@ def test_the_provisioning_template_of_the_checkout_is_judged(lint, monkeypatch):
 def test_another_environment_is_another_account(lint):
     edit("terraform/envs/example.yaml", "123456789012", "210987654321")
     assert lint("--env", "example")[0] == 0
+
+
+def test_two_findings_of_one_rule_are_two(lint):
+    edit(SENSOR, '"Action": "iot:Publish"', '"Action": ["iot:PublishRetain", "iot:Publsh"]')
+    edit(PARTIAL, '"Action": "iot:Receive"', '"Action": "iot:Recieve"')
+    claim = "policy_templates/claim.json.j2"
+    edit(claim, '"Action": "iot:Subscribe"', '"Action": "iot:Subcribe"')
+    found = {(f["file"], f["pointer"].rpartition("/Action")[2]) for f in lint()[1] if f["rule"] == "A01"}
+    assert found == {(SENSOR, "/0"), (SENSOR, "/1"), (PARTIAL, ""), (claim, "")}
+
+
+def test_a_types_policy_is_all_that_its_devices_have(lint):
+    edit(PARTIAL, '"Action": "iot:Connect"', '"Action": "iot:GetRetainedMessage"')
+    assert "A06" in {f["rule"] for f in lint()[1]}

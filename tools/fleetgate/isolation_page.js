@@ -36,7 +36,7 @@
       const extra = Object.entries(check.with).map(([key, value]) => `${key}=${value}`);
       const under = check.client_id !== check.thing && check.protocol === "mqtt" ? [`client ${check.client_id}`] : [];
       entry(facts, "who", [who, ...under, ...extra, check.protocol === "https" ? "over HTTPS" : ""].filter(Boolean).join(", "));
-      entry(facts, "asks", `${check.action} ${check.resource}`);
+      entry(facts, "asks", `${check.action} ${check.resource.split(":").slice(5).join(":")}`);
       entry(facts, check.decision, check.statements.join(", "));
       box.append(facts);
     }

@@ -31,7 +31,7 @@ def resource(address: str, index: str | int | None = None, **values: Any) -> dic
     return found if index is None else {**found, "index": index}
 
 
-def a_plan(*resources: dict[str, Any], children: list[dict[str, Any]] | None = None, **more: Any) -> dict[str, Any]:
+def a_plan(*resources: dict[str, Any], children: list[Any] | None = None, **more: Any) -> dict[str, Any]:
     module = {"resources": list(resources), "child_modules": children or []}
     return {"format_version": "1.2", "planned_values": {"root_module": module}, **more}
 
@@ -47,7 +47,8 @@ def found(value: Any) -> set[str]:
 def test_a_finding_names_the_resource_and_points_into_its_policy():
     wide = json.dumps({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "iot:*", "Resource": "*"}]}, indent=2)
     child = {"address": "module.a", "resources": [resource("module.a.aws_iot_policy.this", "k", name="n", policy=wide)]}
-    value = a_plan(children=[{"address": "module.x"}, child])
+    # Whatever else stands in the lists, indexes stay those of the file.
+    value = a_plan(children=[None, child])
     text = json.dumps(value, indent=1)
     [finding] = [f for f in judged(value, indent=1)[0] if f.rule == "A04"]
     assert finding.message.startswith('module.a.aws_iot_policy.this["k"] /Statement/0/Action: ')
@@ -103,6 +104,13 @@ def test_policies_of_one_certificate_act_together():
 )
 def test_nothing_is_said_to_be_missing_where_not_all_policies_are_known(more):
     assert "A06" not in found(a_plan(*POLICIES, *more))
+
+
+def test_what_two_certificates_have_in_common_is_found_once():
+    other = [resource("aws_iot_policy_attachment.other", policy="publish", target=f"{ARN}:cert/other")]
+    findings = judged(a_plan(*POLICIES, *attached("publish"), *other))[0]
+    assert [f.rule for f in findings].count("A06") == 2
+    assert [f.rule for f in lint.tidy(findings)].count("A06") == 1
 
 
 def references(*names: str) -> dict[str, Any]:
@@ -195,6 +203,19 @@ def template(**values: Any) -> dict[str, Any]:
 )
 def test_a_plan_knows_more_about_a_template_than_the_template_does(values, expected):
     assert {r for r in found(a_plan(POLICIES[0], template(**values))) if r.startswith(("P", "S01"))} == expected
+
+
+def test_a_hook_that_is_known_only_after_apply_is_a_hook():
+    item = template(pre_provisioning_hook=None)
+    change = {"address": item["address"], "change": {"after_unknown": {"pre_provisioning_hook": True}}}
+    assert "P16" not in found(a_plan(POLICIES[0], item, resource_changes=[change]))
+
+
+def test_a_policy_that_nothing_attaches_is_judged_with_the_account_of_the_plan():
+    identity = {"type": "aws_caller_identity", "values": {"account_id": "999999999999"}}
+    prior = {"values": {"root_module": {"resources": [identity]}}}
+    assert "R04" not in found(a_plan(POLICIES[0]))
+    assert "R04" in found(a_plan(POLICIES[0], prior_state=prior))
 
 
 def role(**condition: Any) -> dict[str, Any]:

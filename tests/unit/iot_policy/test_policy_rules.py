@@ -72,6 +72,9 @@ def found(rule: str, *documents: Any, **known: Any) -> list[Finding]:
     return [one for one in findings(*documents, **known) if one.rule == rule]
 
 
+ODD_NAME = "${iot:Connection.Thing.Attributes[a#b]}/x"
+
+
 def publish(*topics: str) -> dict[str, Any]:
     return policy(allow("iot:Publish", *(f"{ARN}:topic/{topic}" for topic in topics)))
 
@@ -103,6 +106,11 @@ def test_version_is_right_or_does_no_harm(version: Any, topic: str, told: bool) 
 def test_a_version_without_variables_may_have_none_in_a_condition_either() -> None:
     statement = allow("iot:Publish", f"{ARN}:topic/plant", StringEquals={"iot:ClientId": THING})
     assert found("S02", {"Version": "2008-10-17", "Statement": [statement]})
+
+
+def test_a_document_that_is_no_policy_is_not_told_to_have_a_version() -> None:
+    assert found("S02", {"Statement": [], "Id": "x"}) == found("S02", {"Statement": [{}]}) == []
+    assert found("S02", {"Statement": [{}, *publish("plant")["Statement"]]})
 
 
 @pytest.mark.parametrize(
@@ -157,6 +165,7 @@ def test_statements_that_can_be_merged_are_named() -> None:
         ("plant/*/b/*/b", "plant/x/b", False),
         ("plant/?", "plant/1", False),
         ("${*}plant/*", "${*}plant/1", False),
+        ("a*b*c", "abc", True),
     ],
 )
 def test_a_resource_that_another_covers_is_named(wide: str, narrow: str, told: bool) -> None:
@@ -197,7 +206,16 @@ def test_placeholders_are_told_once_a_document_with_all_their_names() -> None:
     document = policy(*(allow("iot:Publish", f"arn:aws:iot:<region>:<account>:topic/{number}") for number in range(10)))
     [one] = found("S08", document)
     assert "<region>, <account>" in one.message
+    assert one.fix == "write the value in its place"
     assert {finding.rule for finding in findings(document)} - {"S07"} == {"S08"}
+
+
+def test_a_dollar_sign_too_many_is_told_how_to_write_it() -> None:
+    for text in ("$${iot:ClientId}", "${!iot:ClientId}"):
+        assert [one.fix for one in found("S08", publish(text))] == ["write ${...} with one dollar sign and no exclamation mark"]
+    many = publish(*(f"<p{number}>" for number in range(6)))
+    assert [one.message for one in found("S08", many)] == ["<p0>, <p1>, <p2>, <p3>, <p4>, ... is left in the policy"]
+    assert "..." not in found("S08", publish(*(f"<p{number}>" for number in range(5))))[0].message
 
 
 # --- A: actions
@@ -223,7 +241,10 @@ def test_an_unknown_action_is_named_with_the_nearest_known_one(action: str, fix:
 
 
 def test_an_action_that_is_near_to_none_is_unknown_all_the_same() -> None:
-    assert found("A01", policy(allow("iot:Dance", "*")))
+    [one] = found("A01", policy(allow("iot:Dance", "*")))
+    assert one.message.endswith("so it allows nothing")
+    assert one.fix == "remove it, or write one of iot:Connect, iot:Publish, iot:Receive, iot:RetainPublish, iot:Subscribe"
+    assert found("A01", policy(deny("iot:Dance", "*")))[0].message.endswith("so it denies nothing")
 
 
 @pytest.mark.parametrize(
@@ -270,6 +291,7 @@ def test_all_policies_of_a_device_together_must_let_it_connect() -> None:
     assert ids(publish(f"plant/{THING}"), policy(CONNECT), complete=True) == set()
     anybody = {"Effect": "Allow", "Action": "iot:Connect", "NotResource": f"{ARN}:client/x"}
     assert "A06" not in ids(publish(f"plant/{THING}"), policy(anybody), complete=True)
+    assert "A06" in ids(publish(f"plant/{THING}"), policy({**anybody, "Effect": "Deny"}), complete=True)
     assert ids(policy(allow("iot:AssumeRoleWithCertificate", f"{ARN}:rolealias/x")), complete=True) == set()
 
 
@@ -307,6 +329,8 @@ def test_what_is_subscribed_to_must_be_received_somewhere(filter: str, received:
 
 def test_a_half_may_stand_in_another_policy_of_the_same_device() -> None:
     half, other = listen("plant/x"), policy(allow("iot:Receive", f"{ARN}:topic/plant/x"))
+    two_halves = policy(CONNECT, *listen("plant/x", "plant/y")["Statement"])
+    assert len(found("A07", two_halves)) == 1
     assert "A07" in ids(half, policy(CONNECT), complete=True)
     assert ids(half, policy(CONNECT), other, complete=True) == set()
 
@@ -337,6 +361,8 @@ def test_a_last_will_needs_publish(condition: dict[str, Any]) -> None:
     assert found("A07", policy(connect, *listens))
     assert found("A07", policy(connect, *listens, allow("iot:Publish", f"{ARN}:topic/gone"))) == []
     assert found("A07", policy(connect)) == []
+    persistent = {"ForAnyValue:StringEquals": {"iot:ConnectAttributes": ["PersistentConnect"]}}
+    assert found("A07", policy(allow("iot:Connect", f"{ARN}:client/x", **persistent), *listens)) == []
 
 
 @pytest.mark.parametrize("element", ["NotAction", "NotResource"])
@@ -365,6 +391,7 @@ def test_only_an_allow_is_told_to_name_what_it_means(element: str) -> None:
         "arn:aws:iot:eu-central-1:1111222233334:topic/plant",
         "arn:aws:sqs:eu-central-1:111122223333:topic/plant",
         "plant/press-7",
+        "topic/*",
         "",
     ],
 )
@@ -384,15 +411,28 @@ def test_what_is_the_arn_of_nothing_is_told_so(resource: str) -> None:
         "arn:aws-us-gov:iot:us-gov-west-1:111122223333:topic/plant",
         "arn:aws:iot:region:account-id:topic/plant",
         "arn:partition:iot:region:account-id:topic/plant",
+        "arn:aws:*:eu-central-1:111122223333:topic/plant",
+        "arn:aws:<service>:eu-central-1:111122223333:topic/plant",
     ],
 )
 def test_a_wildcard_or_a_word_in_an_arn_is_no_malformed_arn(resource: str) -> None:
     assert found("R01", policy(allow("iot:Publish", resource))) == []
 
 
-def test_an_arn_without_its_service_is_mended_by_name() -> None:
-    [one] = found("R01", policy(allow("iot:Publish", "arn:aws:eu-central-1:111122223333:topic/plant")))
-    assert one.fix == "write arn:aws:iot:eu-central-1:111122223333:topic/plant"
+@pytest.mark.parametrize(
+    ("resource", "fix"),
+    [
+        ("arn:aws:eu-central-1:111122223333:topic/plant", f"write {ARN}:topic/plant"),
+        (f"{ARN}:/topic/plant", f"write {ARN}:topic/plant"),
+        ("arn:aws:iot:111122223333:topic/plant", "write arn:aws:iot:<region>:<account>:topic/..."),
+        ("aws:eu-central-1:111122223333:topic/plant", "write arn:aws:iot:<region>:<account>:topic/..."),
+        ("arn:aws:eu-central-1:111122223333:topic", "write arn:aws:iot:<region>:<account>:topic/..."),
+        ("arn:aws:sqs:eu-central-1:111122223333:client/x", "write arn:aws:iot:<region>:<account>:client/..."),
+        (f"{ARN}:client/", "write arn:aws:iot:<region>:<account>:client/..."),
+    ],
+)
+def test_an_arn_is_mended_as_far_as_it_can_be_told(resource: str, fix: str) -> None:
+    assert [one.fix for one in found("R01", policy(allow("iot:Connect", resource)))] == [fix]
 
 
 def test_the_resources_of_greengrass_are_not_judged() -> None:
@@ -424,6 +464,18 @@ def test_several_dead_actions_are_told_together() -> None:
     [one] = found("R02", policy(allow(["iot:GetThingShadow", "iot:UpdateThingShadow"], f"{ARN}:topic/$aws/things/press-7")))
     assert "iot:GetThingShadow, iot:UpdateThingShadow" in one.message
     assert one.fix == f"write {ARN}:thing/press-7"
+    [one] = found("R02", policy(allow(["iot:Publish", "iot:Subscribe"], f"{ARN}:topic/x")))
+    assert one.pointer == "/Statement/0/Action/1"
+
+
+def test_a_wildcard_for_actions_or_a_negation_needs_no_resource_for_each() -> None:
+    assert found("R02", policy(allow("iot:*", f"{ARN}:topic/x"))) == []
+    for statement in (
+        {"Effect": "Deny", "Action": "iot:Publish", "NotResource": f"{ARN}:topicfilter/x"},
+        {"Effect": "Deny", "NotAction": "iot:Publish", "Resource": f"{ARN}:topic/x"},
+        {"Effect": "Deny", "Action": "iot:ListRetainedMessages", "NotResource": f"{ARN}:topic/x"},
+    ):
+        assert {one.rule for one in findings(policy(statement))} & {"R02", "R03", "R05"} == set()
 
 
 @pytest.mark.parametrize("resource", ["*", f"{ARN}:*", f"{ARN}:topic*"])
@@ -436,6 +488,9 @@ def test_one_resource_for_each_action_is_enough_and_one_for_none_is_too_much() -
     assert ids(policy(allow(both, f"{ARN}:topic/x", f"{ARN}:topicfilter/x"))) == set()
     [one] = found("R03", policy(allow(both, f"{ARN}:topic/x", f"{ARN}:topicfilter/x", f"{ARN}:client/x")))
     assert one.pointer == "/Statement/0/Resource/2"
+    assert one.fix == f"remove it, or write {ARN}:topic/x"
+    lists = allow("iot:ListRetainedMessages", "*", f"{ARN}:topic/x")
+    assert [one.fix for one in found("R03", policy(lists))] == ['remove it, or write "*"']
 
 
 def test_beside_an_action_that_nobody_knows_a_resource_is_not_called_useless() -> None:
@@ -443,10 +498,20 @@ def test_beside_an_action_that_nobody_knows_a_resource_is_not_called_useless() -
     assert found("R03", policy(allow(["iot:Publish", "iot:Dance"], f"{ARN}:topic/x", f"{ARN}:thing/x"))) == []
 
 
-@pytest.mark.parametrize("place", ["*:111122223333", "eu-central-1:*", "eu-central-?:111122223333"])
-def test_an_allow_for_any_place_is_told_once_a_statement(place: str) -> None:
-    statement = ("iot:Publish", f"arn:aws:iot:{place}:topic/a", f"arn:aws:iot:{place}:topic/b")
-    assert len(found("R04", policy(allow(*statement)))) == 1
+@pytest.mark.parametrize(
+    ("place", "remedy"),
+    [
+        ("aws:iot:*:111122223333", "<region>:<account>"),
+        ("aws:iot:eu-central-1:*", "eu-central-1:<account>"),
+        ("aws:iot:eu-central-?:111122223333", "<region>:<account>"),
+        ("*:iot:eu-central-1:111122223333", "eu-central-1:<account>"),
+    ],
+)
+def test_an_allow_for_any_place_is_told_once_a_statement(place: str, remedy: str) -> None:
+    statement = ("iot:Publish", f"arn:{place}:topic/a", f"arn:{place}:topic/b")
+    assert [one.fix for one in found("R04", policy(allow(*statement)))] == [f"write arn:aws:iot:{remedy}:topic/a"]
+    [one] = found("R04", policy(allow(*statement)), account="111122223333", region="eu-west-1")
+    assert one.fix == "write arn:aws:iot:eu-west-1:111122223333:topic/a"
     assert found("R04", policy(deny(*statement))) == []
 
 
@@ -464,6 +529,9 @@ def test_an_arn_of_another_account_is_told() -> None:
 def test_two_regions_are_no_mistake_while_nobody_knows_which_one_is_meant() -> None:
     west = f"{ARN}:topic/a".replace("central", "west")
     assert found("R04", policy(allow("iot:Publish", f"{ARN}:topic/a", west))) == []
+    core = allow("greengrass:GetDeployment", "arn:aws:greengrass:*:*:/greengrass/groups/x")
+    assert found("R04", policy(core)) == []
+    assert found("R04", policy(allow("iot:Publish", "arn:aws:iot:*"))) != []
 
 
 @pytest.mark.parametrize("action", ["iot:ListRetainedMessages", "iot:ListNamedShadowsForThing"])
@@ -502,6 +570,7 @@ def test_named_shadows_are_asked_for_where_only_the_classic_one_is_covered() -> 
 def test_a_topic_has_seven_slashes_256_bytes_and_a_name_in_each_level(topic: str, told: bool) -> None:
     assert bool(found("R07", publish(topic))) is told
     assert found("R07", policy(deny("iot:Publish", f"{ARN}:topic/{topic}"))) == []
+    assert found("R07", policy(allow("iot:Connect", f"{ARN}:client/{topic}"))) == []
 
 
 @pytest.mark.parametrize(
@@ -549,6 +618,7 @@ def test_a_misspelt_reserved_topic_is_told_the_right_level(wrong: str, right: st
 )
 def test_a_reserved_topic_that_is_right_or_new_is_left_alone(topic: str) -> None:
     assert found("R08", publish(topic)) == []
+    assert found("R08", policy(allow("iot:Connect", f"{ARN}:client/$aws/thing"))) == []
 
 
 def test_both_halves_of_a_certificate_request_are_asked_for() -> None:
@@ -574,6 +644,23 @@ def test_both_halves_of_a_certificate_request_are_asked_for() -> None:
     assert third.fix == f"add {ARN}:topic/{base}/create-from-csr/*"
 
 
+@pytest.mark.parametrize(
+    ("place", "told"),
+    [
+        ("aws:iot:region:111122223333", True),
+        ("aws:iot:eu-central-1:account-id", True),
+        ("partition:iot:eu-central-1:111122223333", True),
+        ("aws:iot::111122223333", False),
+        ("aws:iot:eu-central-1:11112222333", False),
+        ("aws:iot:*:*", False),
+        ("aws:iot:<region>:{{ account }}", False),
+        ("aws:iot:us-gov-west-1:111122223333", False),
+    ],
+)
+def test_a_word_stands_where_a_place_should(place: str, told: bool) -> None:
+    assert bool(found("R09", policy(allow("iot:Publish", f"arn:{place}:topic/x")))) is told
+
+
 def test_words_of_the_documentation_are_told_once_and_low() -> None:
     document = policy(*(allow("iot:Publish", f"arn:aws:iot:region:57EXAMPLE833:topic/{number}") for number in range(9)))
     assert len(found("R09", document)) == 1
@@ -591,6 +678,9 @@ def test_an_mqtt_wildcard_in_a_deny_is_no_harm_where_another_deny_covers_it() ->
     [one] = found("M01", policy(halls, literal))
     assert one.fix == f"write {ARN}:topicfilter/hall/*/vault"
     assert found("M01", policy(halls, literal, real)) == []
+    assert found("M01", policy(halls, literal, deny("iot:Subscribe", f"{ARN}:topicfilter/office/*")))
+    assert found("M01", policy(halls, literal, deny("iot:Receive", f"{ARN}:topic/hall/*/vault")))
+    assert found("M01", policy(deny("iot:Connect", f"{ARN}:client/+"))) == []
     assert found("M01", policy(halls, deny("iot:Publish", f"{ARN}:topic/hall/#")))
     assert found("M01", policy(deny("iot:Publish", f"{ARN}:topic/${{iot:Connection.Thing.Attributes[a#b]}}"))) == []
 
@@ -634,6 +724,8 @@ def test_no_filter_gets_around_a_deny_of_everything_else() -> None:
         allow("iot:Subscribe", f"{ARN}:topicfilter/hall/*"), deny("iot:Subscribe", f"{ARN}:topicfilter/hall/2"), rest
     )
     assert found("M02", document) == []
+    other = {**rest, "Action": "iot:Publish"}
+    assert found("M02", policy(*document["Statement"][:2], other))
 
 
 def test_an_mqtt_wildcard_in_a_topic_is_told_for_what_uses_topics() -> None:
@@ -641,6 +733,7 @@ def test_an_mqtt_wildcard_in_a_topic_is_told_for_what_uses_topics() -> None:
     assert found("M03", policy(allow("iot:Receive", f"{ARN}:topic/plant/#")))
     assert found("M03", listen("plant/+/state", receive=("plant/*/state",))) == []
     assert found("M03", policy(allow("iot:Subscribe", f"{ARN}:topic/plant/#"))) == []
+    assert found("M03", policy(deny("iot:Publish", f"{ARN}:topic/plant/#"))) == []
     assert found("M03", publish("plant/${iot:Connection.Thing.Attributes[a#b]}")) == []
 
 
@@ -667,14 +760,20 @@ def test_a_filter_may_not_take_in_the_branch_of_another_device() -> None:
     assert found("M04", policy(*wide)) == []
     typed = allow("iot:Publish", f"{ARN}:topic/plant/${{iot:Connection.Thing.ThingTypeName}}/orders")
     assert found("M04", policy(typed, *wide)) == []
+    assert found("M04", policy(own, wide[1], deny("iot:Subscribe", f"{ARN}:topicfilter/plant/+/orders"))) == []
+    assert found("M04", listen("plant/${iot:Connection.Thing.Attributes[a#b]}", receive=("plant/x/*", "plant/*"))) == []
 
 
 @pytest.mark.parametrize("filter", ["plant/#/orders", "plant/orders#", "plant+/orders", "#/a", "a/+b", f"plant/{THING}#", "#/*"])
 def test_a_text_that_is_no_filter_is_told_so(filter: str) -> None:
     assert found("M05", listen(filter))
+    assert found("M05", policy(deny("iot:Subscribe", f"{ARN}:topicfilter/{filter}"))) == []
+    assert found("M05", publish(filter)) == []
 
 
-@pytest.mark.parametrize("filter", ["#", "+", "+/#", "plant/+/#", "$share/g/plant/#", "plant/*#", "plant+*", "*+", "plant/?#"])
+@pytest.mark.parametrize(
+    "filter", ["#", "+", "+/#", "plant/+/#", "$share/g/plant/#", "plant/*#", "plant+*", "*+", "plant/?#", ODD_NAME]
+)
 def test_a_filter_that_is_one_or_may_become_one_is_left_alone(filter: str) -> None:
     assert found("M05", listen(filter)) == []
 
@@ -1255,6 +1354,8 @@ def test_a_condition_that_is_never_met_is_told_what_would_be(operator: str, key:
         ("ArnLike", "iot:LastWillTopic", f"{ARN}:topic/*"),
         ("Null", "iot:LastWillTopic", "true"),
         ("ForAnyValue:StringEquals", "iot:ConnectAttributes", ["PersistentConnect", "LastWill", "Tomorrow"]),
+        ("ForAnyValue:StringEqualsIgnoreCase", "iot:ConnectAttributes", "lastwill"),
+        ("StringEquals", "iot:ClientId", "lastwill"),
         ("StringEquals", "iot:JobId", "x"),
         ("StringEquals", "iot:DomainName", "iot.example"),
     ],
@@ -1274,7 +1375,8 @@ def test_for_all_values_is_met_by_nothing_unless_something_must_be_there() -> No
     base = {"ForAllValues:StringEquals": {key: ["Plant"]}}
     for guard in ({"Null": {key: "false"}}, {"ForAnyValue:StringLike": {key.lower(): "*"}}):
         assert found("K02", policy(allow("iot:Publish", f"{ARN}:topic/x", **base, **guard))) == []
-    for no_guard in ({}, {"Null": {key: "true"}}, {"Null": {"iot:ClientId": "false"}}, {"StringEquals": {key: "x"}}):
+    others = ({"Null": {"iot:ClientId": "false"}}, {"StringEquals": {key: "x"}}, {"StringIs": {key: "x"}})
+    for no_guard in ({}, {"Null": {key: "true"}}, *others):
         assert found("K02", policy(allow("iot:Publish", f"{ARN}:topic/x", **base, **no_guard)))
     assert found("K02", policy(allow("iot:Publish", f"{ARN}:topic/x", **{"ForAllValues:StringEquals": {key: []}}))) == []
 
@@ -1289,9 +1391,11 @@ def test_for_all_values_is_met_by_nothing_unless_something_must_be_there() -> No
         ("Bool", "true", False),
         ("StringNotEquals", "false", False),
         ("Null", "false", False),
+        ("StringIs", "false", False),
     ],
 )
 def test_strangers_are_let_in_by_nobody(operator: str, value: Any, told: bool) -> None:
     condition = {operator: {"iot:Connection.Thing.IsAttached": value}}
     assert bool(found("K03", policy(allow("iot:Publish", f"{ARN}:topic/x", **condition)))) is told
     assert found("K03", policy(deny("iot:Publish", f"{ARN}:topic/x", **condition))) == []
+    assert found("K03", policy(allow("iot:Publish", f"{ARN}:topic/x", StringEquals={"iot:ClientId": "false"}))) == []

@@ -26,9 +26,7 @@ def applied(
 ) -> tuple[list[str], int]:
     """The rules that are left, those about the suppressions included, and the number of suppressed findings."""
     read, problems = suppression.parse(f"[[suppress]]\n{text}", FILE)
-    left, suppressed = suppression.apply(
-        findings, read, FILE, TODAY, looked_at, lambda name: name, lambda pattern: exists
-    )
+    left, suppressed = suppression.apply(findings, read, FILE, TODAY, looked_at, lambda name: name, lambda pattern: exists)
     return [f.rule for f in [*left, *problems]], suppressed
 
 

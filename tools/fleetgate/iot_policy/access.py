@@ -195,10 +195,8 @@ class _Comparison:
     ) -> Iterator[Change]:
         seen: set[str] = set()
         client = more.identity.client_id
-        if action.name == CONNECT and client != SOME_CLIENT_ID:
-            asked = [Grant(Side(((client,),)))]  # a connection is asked for under its own id
-        else:
-            asked = []
+        # A connection is asked for under its own id.
+        asked = [Grant(Side(((client,),)))] if action.name == CONNECT and client != SOME_CLIENT_ID else []
         for resource, extra in _pieces(more, action, kind):
             for one, other in _settled(more, less, action, kind):
                 required = [Requirement(one), Requirement(other, False), *map(Requirement, [*asked, *extra])]

@@ -178,7 +178,8 @@ def with_value(assumptions: Assumptions, name: str, text: str) -> Assumptions:
     if text not in possible:
         raise ValueError(f"{name} is {' or '.join(possible)}, not {text!r:.40}")
     default = getattr(DEFAULT, name)
-    return replace(assumptions, **{name: text == "true" if isinstance(default, bool) else type(default)(text)})
+    value: Any = text == "true" if isinstance(default, bool) else type(default)(text)
+    return replace(assumptions, **{name: value})
 
 
 def others(assumptions: Assumptions) -> Iterator[tuple[str, str, Assumptions]]:

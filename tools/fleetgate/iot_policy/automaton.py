@@ -2,7 +2,7 @@
 
 A pattern of literals, `*` and `?` is a chain of positions. A set of positions is a Python integer, one bit each, and all patterns
 of a statement list run side by side in one integer: reading a character is a mask, a shift and an or (the bit-parallel simulation
-of Baeza-Yates and Gonnet, 1992, with loops for `*`). A question is a breadth-first search over tuples of such integers, so the
+of Baeza-Yates and Gonnet, 1992, with loops for `*`). A question is a search over tuples of such integers, by length, so the
 first answer is a shortest one, and no answer after everything reachable was seen is a proof.
 
 Only characters that matter are tried: those that a pattern which is to match asks for next, and one that occurs nowhere. For
@@ -17,6 +17,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import cached_property, lru_cache
+from heapq import heappop, heappush
 
 from fleetgate.iot_policy.pattern import Token, Wildcard
 from fleetgate.iot_policy.topics import SHARE
@@ -37,13 +38,14 @@ class Undecided(Exception):
 class Nfa:
     """Several patterns, of which a text has to match one. Patterns hold no variables."""
 
-    __slots__ = ("_wanted", "accept", "ever", "initial", "literals", "loop", "masks", "one")
+    __slots__ = ("_runs", "_wanted", "accept", "ever", "initial", "literals", "loop", "masks", "one", "wild")
 
     def __init__(self, globs: Iterable[Tokens]) -> None:
         self.masks: dict[str, int] = {}
         self.literals: dict[int, str] = {}
         self.initial = self.accept = self.loop = self.one = 0
         self._wanted: dict[int, tuple[str, ...]] = {}
+        self._runs: dict[int, str] = {}
         bit = 1
         for glob in globs:
             self.initial |= bit
@@ -63,6 +65,8 @@ class Nfa:
             bit <<= 1
         if self.one:
             self.masks = {character: mask | self.one for character, mask in self.masks.items()}
+        #: Positions from which any character leads on.
+        self.wild = self.loop | self.one
         #: Positions from which every text is accepted.
         self.ever = self.accept & self.loop
 
@@ -70,9 +74,21 @@ class Nfa:
         return (state & self.masks.get(character, self.one)) << 1 | state & self.loop
 
     def after(self, state: int, text: str) -> int:
+        masks, one, loop = self.masks, self.one, self.loop
         for character in text:
-            state = self.step(state, character)
+            state = (state & masks.get(character, one)) << 1 | state & loop
         return state
+
+    def run(self, bit: int) -> str:
+        """The plain text that leads on from one position to the next wildcard or end; all that can follow there."""
+        found = self._runs.get(bit)
+        if found is None:
+            at, characters = bit, []
+            while at in self.literals and not at & self.loop:
+                characters.append(self.literals[at])
+                at <<= 1
+            found = self._runs[bit] = "".join(characters)
+        return found
 
     def wanted(self, state: int) -> tuple[str, ...]:
         """The characters that some pattern asks for by name."""
@@ -120,7 +136,9 @@ class Grant:
 
     @cached_property
     def nfas(self) -> tuple[Nfa, ...]:
-        """Of Allow's patterns, of Deny's, then of the exceptions of both."""
+        """Of Allow's patterns and of Deny's, then of the exceptions of both; of Allow's alone if there is nothing else."""
+        if not self.deny and not self.allow.excepted:
+            return (Nfa(self.allow.globs),)
         sides = (self.allow.globs, self.deny.globs, *self.allow.excepted, *self.deny.excepted)
         return tuple(Nfa(globs) for globs in sides)
 
@@ -135,8 +153,10 @@ class Grant:
     def holds(self, states: Sequence[int]) -> bool:
         """Whether the text read so far is allowed."""
         nfas = self.nfas
-        if len(nfas) == 2:
-            return bool(states[0] & nfas[0].accept) and not states[1] & nfas[1].accept
+        if not states[0] & nfas[0].accept and len(nfas) <= 2:
+            return False
+        if len(nfas) == 1:
+            return True
         accepted = [bool(state & nfa.accept) for state, nfa in zip(states, nfas, strict=True)]
         split = 2 + len(self.allow.excepted)
         allowed = accepted[0] or not all(accepted[2:split])
@@ -145,6 +165,8 @@ class Grant:
     def dead(self, states: Sequence[int]) -> bool:
         """Whether nothing that begins with the text read so far is allowed; False if that does not show at once."""
         nfas = self.nfas
+        if len(nfas) == 1:
+            return not states[0]
         if states[1] & nfas[1].ever:
             return True
         split = 2 + len(self.allow.excepted)
@@ -153,16 +175,15 @@ class Grant:
 
     def certain(self, states: Sequence[int]) -> bool:
         """Whether everything that begins with the text read so far is allowed; False if that does not show at once."""
-        return bool(states[0] & self.nfas[0].ever) and not states[1] and not self.deny.excepted
+        if not states[0] & self.nfas[0].ever:
+            return False
+        return len(states) == 1 or (not states[1] and not self.deny.excepted)
 
     def helpful(self, *, allowed: bool) -> tuple[int, ...]:
         """Which automata can bring the text nearer to being allowed, or, if `allowed` is False, to being refused."""
         split, end = 2 + len(self.allow.excepted), len(self.nfas)
-        indices = (0, *range(split, end)) if allowed else (1, *range(2, split))
+        indices = (0, *range(split, end)) if allowed else (1, *range(2, split)) if end > 1 else ()
         return tuple(index for index in indices if self.nfas[index].accept)
-
-
-NOTHING = Grant()
 
 
 @dataclass(frozen=True)
@@ -186,6 +207,7 @@ class _Product:
         self.nfas: tuple[Nfa, ...] = ()
         self.initial: tuple[int, ...] = ()
         self.parts: list[tuple[Requirement, slice]] = []
+        self._needed: list[tuple[int, Nfa]] = []
         helpful: list[int] = []
         for requirement in requirements:
             start = len(self.nfas)
@@ -193,6 +215,8 @@ class _Product:
             self.initial += requirement.grant.initial
             self.parts.append((requirement, slice(start, len(self.nfas))))
             helpful += (start + index for index in requirement.grant.helpful(allowed=requirement.allowed))
+            if requirement.allowed and not requirement.grant.allow.excepted:
+                self._needed.append((start, requirement.grant.nfas[0]))
         self._helpful = tuple((index, self.nfas[index]) for index in helpful)
 
     def step(self, states: tuple[int, ...], character: str) -> tuple[int, ...]:
@@ -203,11 +227,27 @@ class _Product:
             ]
         )
 
+    def after(self, states: tuple[int, ...], text: str) -> tuple[int, ...]:
+        if len(text) == 1:
+            return self.step(states, text)
+        return tuple([nfa.after(state, text) if state else 0 for state, nfa in zip(states, self.nfas, strict=True)])
+
     def holds(self, states: tuple[int, ...]) -> bool:
         return all(requirement.holds(states[part]) for requirement, part in self.parts)
 
     def dead(self, states: tuple[int, ...]) -> bool:
         return any(requirement.dead(states[part]) for requirement, part in self.parts)
+
+    def choices(self, states: tuple[int, ...]) -> Sequence[str]:
+        """The texts worth trying next: if an automaton that must go on stands before plain text only, that text."""
+        for index, nfa in self._needed:
+            state = states[index]
+            if not state & nfa.wild:
+                if state & (state - 1):
+                    return nfa.wanted(state)
+                text = nfa.run(state)
+                return (text,) if text else ()
+        return (OTHER, *sorted(self.wanted(states)))
 
     def wanted(self, states: tuple[int, ...]) -> set[str]:
         """The characters worth trying besides OTHER."""
@@ -227,33 +267,29 @@ def find(requirements: Sequence[Requirement], *, never: str = "", never_first: s
     forced = _beginning(requirements)
     if forced is None or (forced and forced[0] in never_first) or any(character in forced for character in never):
         return None
-    start = product.initial
-    for character in forced:
-        start = product.step(start, character)
+    start = product.after(product.initial, forced)
     if product.dead(start):
         return None
-    if forced and product.holds(start):
-        return forced
-    trail: list[tuple[int, str]] = [(-1, forced)]  # of every state found: where it was reached from, and by which character
-    seen: set[tuple[int, ...]] = set()
-    queue = deque([(0, start)])
-    forbidden = never if forced else never + never_first
+    trail: list[tuple[int, str]] = [(-1, forced)]  # of every state met: where it was reached from, and by which text
+    done: set[tuple[int, ...]] = set()
+    queue = [(len(forced), 0, start)]  # by length, so that the first answer is a shortest one
     while queue:
-        number, states = queue.popleft()
-        for character in (OTHER, *sorted(product.wanted(states))):
-            if character in forbidden:
-                continue
-            following = product.step(states, character)
-            if following in seen or product.dead(following):
-                continue
-            seen.add(following)
-            trail.append((number, character))
-            if product.holds(following):
-                return _readable(_back(trail), product.nfas)
-            if len(seen) > cap:
+        length, number, states = heappop(queue)
+        if states in done and length:
+            continue
+        if length:
+            if product.holds(states):
+                return _readable(_back(trail, number), product.nfas)
+            done.add(states)
+            if len(done) > cap:
                 raise Undecided(f"more than {cap} states")
-            queue.append((len(trail) - 1, following))
-        forbidden = never
+        for text in product.choices(states):
+            if any(character in text for character in never) or (not length and text[0] in never_first):
+                continue
+            following = product.after(states, text)
+            if following not in done and not product.dead(following):
+                trail.append((number, text))
+                heappush(queue, (length + len(text), len(trail) - 1, following))
     return None
 
 
@@ -300,8 +336,14 @@ def find_delivery(
     Filter and topic are read side by side, level by level, as MQTT matches them. shared: whether `$share/<group>/<filter>` is
     another way to the topics of `<filter>`, under a name that the policy sees as a whole.
     """
+    if not subscribe.allow:
+        return None
+    # The cheap question first: a filter without wildcards, that is the topic itself.
+    same = find([Requirement(subscribe), *requirements], never="+#\0", cap=cap)
+    if same is not None and not same.startswith(SHARE):
+        return same, same
     topics = _Product(requirements)
-    if topics.dead(topics.initial) or not subscribe.allow:
+    if topics.dead(topics.initial):
         return None
     plain = _Product([Requirement(subscribe)])
     states = plain.initial
@@ -346,9 +388,9 @@ def _deliver(filters: _Product, topics: _Product, group: tuple[int, ...] | None,
             topic_trail.append(sent)
             end = _ending(following, after, filters) if topics.holds(topic_after) else None
             if end is not None:
-                share = SHARE if group is not None else ""
+                share, last = SHARE if group is not None else "", len(trail) - 1
                 nfas = (*filters.nfas, *topics.nfas)
-                return _readable(share + _back(trail) + end, nfas), _readable(_back(trail, topic_trail), nfas)
+                return _readable(share + _back(trail, last) + end, nfas), _readable(_back(trail, last, topic_trail), nfas)
             if len(seen) > cap:
                 raise Undecided(f"more than {cap} states")
             queue.append((len(trail) - 1, state))
@@ -393,10 +435,9 @@ def _ending(mode: _Mode, states: tuple[int, ...], filters: _Product) -> str | No
     return "/#" if filters.holds(parent) else None
 
 
-def _back(trail: list[tuple[int, str]], texts: list[str] | None = None) -> str:
-    """The text read on the way to the last state."""
+def _back(trail: list[tuple[int, str]], number: int, texts: list[str] | None = None) -> str:
+    """The text read on the way to a state."""
     found: list[str] = []
-    number = len(trail) - 1
     while number >= 0:
         found.append(trail[number][1] if texts is None else texts[number])
         number = trail[number][0]

@@ -16,7 +16,7 @@ from fleetgate.iot_policy.automaton import Grant, Side, Tokens, residues
 from fleetgate.iot_policy.conditions import Unresolved
 from fleetgate.iot_policy.evaluator import Context, Identity, Request
 from fleetgate.iot_policy.model import VERSION, Condition, Policy, Resource, Statement, Text
-from fleetgate.iot_policy.pattern import Pattern, Variable, Wildcard
+from fleetgate.iot_policy.pattern import Pattern, Token, Variable, Wildcard
 from fleetgate.iot_policy.variables import Kind
 
 #: The client id of a device that connects under an id which is neither its own name nor the other device's.
@@ -50,6 +50,7 @@ class Holder:
 
     coarse: a name that does not fill a level of a resource counts as an unknown value. lower: languages are lower bounds: an
     Allow that depends on what is not known does not count, a Deny does. settled: answers given for conditions.
+    form, names: the same holder with marks for names, and the names; a short cut to the same languages.
     """
 
     policies: tuple[Policy, ...]
@@ -59,6 +60,8 @@ class Holder:
     coarse: bool = False
     lower: bool = False
     settled: tuple[tuple[Condition, bool], ...] = ()
+    form: Holder | None = field(default=None, compare=False, repr=False)
+    names: tuple[tuple[str, str], ...] = field(default=(), compare=False, repr=False)
     _known: dict[tuple[str, str, bool], Grant] = field(init=False, default_factory=dict, compare=False, repr=False)
 
     def grant(self, action: str, kind: str, *, naming: bool = False) -> Grant:
@@ -69,8 +72,17 @@ class Holder:
         key = (action, kind, naming)
         found = self._known.get(key)
         if found is None:
-            found = self._known[key] = _grant(self, action, kind, naming=naming)
+            if self.form is not None:
+                found = _put(self.form.grant(action, kind, naming=naming), self.names)
+            else:
+                found = _grant(self, action, kind, naming=naming)
+            self._known[key] = found
         return found
+
+    def sharing(self, other: Holder) -> Holder:
+        """The same holder, with what has been worked out for another that is allowed the same."""
+        object.__setattr__(self, "_known", other._known)
+        return self
 
     def granted(self, action: str, kind: str) -> Iterator[tuple[str, tuple[Tokens, ...]]]:
         """Every resource that an Allow lists for the action, with the names of resources that it covers."""
@@ -96,6 +108,33 @@ class Holder:
             for condition in statement.conditions
             if context.depends(condition, _knows_variables(policy, self.assumptions))
         ]
+
+
+def _put(grant: Grant, names: tuple[tuple[str, str], ...]) -> Grant:
+    """The grant with names in the place of their marks; the very same grant if none is in it."""
+
+    def text(token: Token) -> Token:
+        if isinstance(token, str):
+            for mark, name in names:
+                token = token.replace(mark, name)
+        return token
+
+    def globs(side: tuple[Tokens, ...]) -> tuple[Tokens, ...]:
+        return tuple([tuple([text(token) for token in glob]) for glob in side])
+
+    sides = [Side(globs(one.globs), tuple(map(globs, one.excepted))) for one in (grant.allow, grant.deny)]
+    return grant if sides == [grant.allow, grant.deny] else Grant(sides[0], sides[1], grant.exact)
+
+
+def asks_for_name(policies: Sequence[Policy]) -> bool:
+    """Whether a condition depends on the device's name or client id."""
+    return any(
+        NAME_VARIABLES.intersection((variables.canonical(condition.key), *pattern.parse(value.text).variables))
+        for policy in policies
+        for statement in policy.statements
+        for condition in statement.conditions
+        for value in condition.values
+    )
 
 
 def _grant(holder: Holder, action: str, kind: str, *, naming: bool) -> Grant:

@@ -8,7 +8,7 @@ everything that cannot be searched. docs/isolation.md says what exactly is asked
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cached_property
@@ -17,7 +17,7 @@ from fleetgate.iot_policy import actions, topics
 from fleetgate.iot_policy.assumptions import DEFAULT, Assumptions, SharedSubscription
 from fleetgate.iot_policy.automaton import Grant, Requirement, Side, Tokens, Undecided, find, find_delivery
 from fleetgate.iot_policy.evaluator import Identity, Request
-from fleetgate.iot_policy.grants import SOME_CLIENT_ID, Holder, Scope
+from fleetgate.iot_policy.grants import SOME_CLIENT_ID, Holder, Scope, asks_for_name
 from fleetgate.iot_policy.model import Policy
 from fleetgate.iot_policy.pattern import Pattern, Variable, Wildcard
 from fleetgate.iot_policy.thing_names import Meetings, Names, NameSpace, Shape, choose, generic, shape
@@ -50,6 +50,9 @@ class Verdict(StrEnum):
     REFUSED = "refused"
 
 
+#: Stand for a device's name and for another client id while languages are worked out once for all names.
+_MARK, _CLIENT_MARK, _VICTIM_MARK = "\ue010", "\ue011", "\ue012"
+_MARKS = {_MARK, _CLIENT_MARK, _VICTIM_MARK}
 #: A thing's name, if nothing more is known of it.
 ANY_NAME = NameSpace()
 
@@ -151,6 +154,8 @@ class Fleet:
     attributes: Mapping[str, str] = field(default_factory=dict)
     certificate: Mapping[str, str] = field(default_factory=dict)
     _holders: dict[tuple[object, ...], Holder] = field(default_factory=dict)
+    _loose: dict[str, bool] = field(default_factory=dict)
+    _asking: dict[str, bool] = field(default_factory=dict)
 
     def own(self, member: Member, name: str, *, coarse: bool = False) -> Holder:
         """A device that is connected as itself."""
@@ -178,13 +183,33 @@ class Fleet:
                 protocol="https" if protocol == "https" else "mqtt",
             )
             found = Holder(member.policies, identity, self.scope, self.assumptions, coarse)
+            if protocol == "https" and not self.assumptions.https_client_id and name not in (None, member.names.first):
+                # Over HTTPS the name is asked for by nobody: what is allowed to one is allowed to all.
+                found = found.sharing(self._holder(member, member.names.first, member.names.first, False, "https", coarse))
+            elif protocol == "mqtt" and name is not None and not _MARKS & {name, client} and not self.asks(member):
+                # Names are read as they stand, so the languages for one name are those for another with the name put in.
+                mark = _MARK if client == name else client if client == SOME_CLIENT_ID else _CLIENT_MARK
+                form = self._holder(member, _MARK, mark, exclusive, protocol, coarse)
+                names = tuple((one, other) for one, other in ((_MARK, name), (_CLIENT_MARK, client)))
+                found = replace(found, form=form, names=names)
             self._holders[key] = found
         return found
 
+    def asks(self, member: Member) -> bool:
+        """Whether a condition of its policies depends on the device's name."""
+        if member.name not in self._asking:
+            self._asking[member.name] = asks_for_name(member.policies)
+        return self._asking[member.name]
+
     def is_loose(self, member: Member) -> bool:
         """Whether it may connect under some client id that is not its name."""
-        name = None if member.claim else member.names.first
-        return any(holder.grant(CONNECT, "client").allow for holder in self.under(member, name, SOME_CLIENT_ID))
+        if member.name not in self._loose:
+            # A mark, since a name that is given could be one that the policy spells out.
+            name = None if member.claim else member.names.first if self.asks(member) else _MARK
+            allowed = [holder.grant(CONNECT, "client").allow for holder in self.under(member, name, SOME_CLIENT_ID)]
+            # An exclusive certificate knows its thing's name under any client id, and may allow that one alone.
+            self._loose[member.name] = any(one.excepted or any(glob != (_MARK,) for glob in one.globs) for one in allowed)
+        return self._loose[member.name]
 
 
 def check(fleet: Fleet) -> Report:
@@ -199,6 +224,8 @@ class _Checker:
         self.victims = [number for number, member in enumerate(fleet.members) if not member.claim]
         self.by_name = {member.name: member for member in fleet.members}
         self._shapes: dict[tuple[str, bool], Shape] = {}
+        self._asked_heads: dict[tuple[str, str, bool], _Heads] = {}
+        self._offered_heads: dict[tuple[str, str, bool], _Heads] = {}
 
     def report(self) -> Report:
         reaches: list[Reach] = []
@@ -244,8 +271,8 @@ class _Checker:
         asked: list[_Heads] = []
         offered: list[_Heads] = []
         for member in self.members:
-            asked.append(self._asked(member))
-            offered.append(self._offered(member) if not member.claim else _Heads())
+            asked.append(self._asked(member, member.names.first))
+            offered.append(self._offered(member, member.names.second) if not member.claim else _Heads())
         sending = _join([heads.topics for heads in asked], [heads.topics for heads in offered])
         receiving = _join([heads.received for heads in asked], [heads.sent for heads in offered])
         receiving &= _join([heads.filters for heads in asked], [heads.sent for heads in offered])
@@ -254,17 +281,44 @@ class _Checker:
         things = _join([heads.things for heads in asked], [heads.things for heads in offered])
         return sending | receiving | subscribing | clients | things
 
-    def _asked(self, member: Member) -> _Heads:
-        name = None if member.claim else member.names.first
-        holders = [] if name is None else [self.fleet.own(member, name)]
-        loose = self.fleet.under(member, name, SOME_CLIENT_ID) if self.fleet.is_loose(member) else []
-        https = self.fleet.over_https(member, name)
-        heads = _Heads()
+    def _possible(self, attacker: Member, mine: str, victim: Member, others: str, coarse: bool) -> set[Way]:
+        """The ways that the beginnings of the patterns leave open for these names."""
+        asked, offered = self._asked(attacker, mine, coarse=coarse), self._offered(victim, others, coarse=coarse)
+        found: set[Way] = set()
+        own = (f"$aws/things/{others}/",)
+        if _heads_meet(asked.topics, offered.topics):
+            found.add(Way.PUBLISH)
+            if _heads_meet(asked.retained, offered.topics):
+                found.add(Way.RETAIN)
+        if _heads_meet(asked.filters, offered.sent):
+            found.add(Way.SUBSCRIBE)
+            if _heads_meet(asked.received, offered.sent):
+                found.add(Way.RECEIVE)
+        if (
+            _heads_meet(asked.topics, own)
+            or _heads_meet(asked.things, offered.things)
+            or (_heads_meet(asked.filters, own) and _heads_meet(asked.received, own))
+        ):
+            found |= {Way.SHADOW, Way.JOBS}
+        if _heads_meet(asked.clients, offered.clients):
+            found.add(Way.CONNECT)
+        return found
+
+    def _asked(self, member: Member, name: str, *, coarse: bool = False) -> _Heads:
+        key = (member.name, name, coarse)
+        if key in self._asked_heads:
+            return self._asked_heads[key]
+        thing = None if member.claim else name
+        holders = [] if thing is None else [self.fleet.own(member, thing, coarse=coarse)]
+        loose = self.fleet.under(member, thing, SOME_CLIENT_ID, coarse=coarse) if self.fleet.is_loose(member) else []
+        https = self.fleet.over_https(member, thing, coarse=coarse)
+        heads = self._asked_heads[key] = _Heads()
         for holder in (*holders, *loose):
             heads.received.update(holder.grant(RECEIVE, "topic").heads)
             heads.filters.update(_filter_heads(holder.grant(SUBSCRIBE, "topicfilter")))
         for holder in (*holders, *loose, https):
             heads.topics.update(holder.grant(PUBLISH, "topic").heads)
+            heads.retained.update(holder.grant(RETAIN, "topic").heads)
         for holder in loose:
             heads.clients.update(holder.grant(CONNECT, "client").heads)
         for action in CLIENT_ACTIONS:
@@ -273,13 +327,15 @@ class _Checker:
             heads.things.update(https.grant(action, "thing").heads)
         return heads
 
-    def _offered(self, member: Member) -> _Heads:
-        name = member.names.second
-        holder = self.fleet.own(member, name)
-        own = f"$aws/things/{name}/"
-        sent = (*holder.grant(PUBLISH, "topic").heads, *holder.grant(RECEIVE, "topic", naming=True).heads, own)
-        reached = (*holder.grant(RECEIVE, "topic").heads, *holder.grant(PUBLISH, "topic", naming=True).heads, own)
-        return _Heads(set(reached), set(), set(sent), set(), {name}, {name})
+    def _offered(self, member: Member, name: str, *, coarse: bool = False) -> _Heads:
+        key = (member.name, name, coarse)
+        if key not in self._offered_heads:
+            holder = self.fleet.own(member, name, coarse=coarse)
+            own = f"$aws/things/{name}/"
+            sent = {*holder.grant(PUBLISH, "topic").heads, *holder.grant(RECEIVE, "topic", naming=True).heads, own}
+            reached = {*holder.grant(RECEIVE, "topic").heads, *holder.grant(PUBLISH, "topic", naming=True).heads, own}
+            self._offered_heads[key] = _Heads(reached, set(), sent, set(), {name}, {name})
+        return self._offered_heads[key]
 
     # -- one pair of types
 
@@ -289,12 +345,11 @@ class _Checker:
         if names.complete:
             return reaches
         # Take every name that does not fill its level for anything: what is impossible even then is impossible.
-        done = {reach.way for reach in reaches if reach.verdict is Verdict.REACHED}
         coarse = choose(self._shape(attacker, coarse=True), attacker.names, self._shape(victim, coarse=True), victim.names)
         found = {reach.way: reach for reach in reaches}
         why = "a variable that does not fill a level of its own lets names overlap"
-        for reach in self._search(attacker, victim, coarse, coarse=True):
-            if reach.way not in done and reach.verdict is not Verdict.REFUSED:
+        for reach in self._search(attacker, victim, coarse, coarse=True, settled=found):
+            if reach.verdict is not Verdict.REFUSED:
                 found.setdefault(
                     reach.way, replace(reach, verdict=Verdict.UNDECIDED, message=f"{reach.message}: {why}", checks=())
                 )
@@ -304,15 +359,29 @@ class _Checker:
                     found[way] = self._reach(attacker, victim, way, Verdict.UNDECIDED, f"cannot be told: {why}")
         return list(found.values())
 
-    def _search(self, attacker: Member, victim: Member, names: Names, *, coarse: bool = False) -> list[Reach]:
+    def _search(
+        self, attacker: Member, victim: Member, names: Names, *, coarse: bool = False, settled: Collection[Way] = ()
+    ) -> list[Reach]:
+        """settled: ways that need no answer."""
         found: dict[Way, Reach] = {}
+        given_up: set[Way] = set()
+        for_any_names = set(Way)
+        if len(names.pairs) > 1 and not (coarse or self.fleet.asks(attacker) or self.fleet.asks(victim)):
+            for_any_names &= self._possible(attacker, _MARK, victim, _VICTIM_MARK, coarse)
         for mine, others in names.pairs:
+            # A search that was too large for two names is not tried for the next two: undecided fails as well.
+            left = for_any_names - {*settled, *given_up, *(way for way in found if found[way].verdict is Verdict.REACHED)}
+            possible = left and left & self._possible(attacker, mine, victim, others, coarse)
+            if not possible:
+                continue
             pair = _Pair(self.fleet, attacker, victim, None if attacker.claim else mine, others, coarse)
             real = attacker.names.holds(mine) and victim.names.holds(others) and not coarse
             for way in Way:
-                if way in found and found[way].verdict is Verdict.REACHED:
+                if way not in possible:
                     continue
                 for reach in self._answers(pair, way, real=real):
+                    if not reach.action:
+                        given_up.add(way)
                     if way not in found or reach.verdict is Verdict.REACHED:
                         found[way] = reach
                     if reach.verdict is not Verdict.UNDECIDED:
@@ -429,7 +498,7 @@ def check_all(members: Sequence[Member], scopes: Sequence[Scope], assumptions: A
 
 @dataclass
 class _Heads:
-    """Beginnings of texts: topics published to, topics received, topics sent, filters, client ids, things."""
+    """Beginnings of texts. Of an attacker: what it may do; of a victim: what must not be done to it, under the same names."""
 
     topics: set[str] = field(default_factory=set)
     received: set[str] = field(default_factory=set)
@@ -437,6 +506,7 @@ class _Heads:
     filters: set[str] = field(default_factory=set)
     clients: set[str] = field(default_factory=set)
     things: set[str] = field(default_factory=set)
+    retained: set[str] = field(default_factory=set)
 
 
 class _Pair:
@@ -631,8 +701,23 @@ def _meet(*grants: Grant) -> bool:
     return all(_heads_meet(first.heads, other.heads) for other in others)
 
 
-def _heads_meet(one: Iterable[str], two: Sequence[str]) -> bool:
-    return any(a.startswith(b) or b.startswith(a) for a in one for b in two)
+def _heads_meet(one: Iterable[str], two: Collection[str]) -> bool:
+    return any(a.startswith(b) or b.startswith(a) or (_has_mark(a, b) and _may_agree(a, b)) for a in one for b in two)
+
+
+def _has_mark(one: str, two: str) -> bool:
+    return _MARK in one or _VICTIM_MARK in two
+
+
+def _may_agree(one: str, two: str) -> bool:
+    """Whether two beginnings with marks for names can be beginnings of one text, whatever the names are."""
+    for index, (a, b) in enumerate(zip(one, two, strict=False)):
+        if a == b:
+            continue
+        # Two names, each filling the same level: they differ.
+        both = a == _MARK and b == _VICTIM_MARK and one[:index].endswith("/") and one[index + 1 : index + 2] == "/"
+        return not (both and two[index + 1 : index + 2] == "/") and (a in _MARKS or b in _MARKS)
+    return True
 
 
 def _join(asked: Sequence[set[str]], offered: Sequence[set[str]]) -> set[tuple[int, int]]:

@@ -86,7 +86,7 @@ def _wrong_value(operator: Operator, key: str, value: str) -> str | None:
         return 'write "true" or "false"'
     if base == "Bool" and key.startswith("iot:") and key != variables.IS_ATTACHED:
         return f"use StringEquals: {key} is a text"
-    if key == variables.IS_ATTACHED and base.startswith("String") and not boolean:
+    if key == variables.IS_ATTACHED and not boolean:
         return 'use Bool, with "true"'
     if base.startswith("Numeric") and (key.startswith("iot:") or not _NUMBER.fullmatch(value)):
         return f"use StringEquals: {key} is a text" if key.startswith("iot:") else "write a number"
@@ -145,7 +145,7 @@ def _exists(statement: Statement, condition: Condition) -> bool:
     """Whether another condition of the statement asks for the same key to be there."""
     for other in statement.conditions:
         operator = conditions.operator(other.operator)
-        if other.key.lower() != condition.key.lower() or other is condition or operator is None:
+        if other.key.lower() != condition.key.lower() or operator is None:
             continue
         wanted = [value.text.lower() for value in other.values]
         if operator.quantifier == conditions.FOR_ANY or (operator.base == conditions.NULL and wanted == ["false"]):

@@ -80,7 +80,7 @@ def _malformed(resource: Resource) -> tuple[str, str] | None:
             return f"the {what} is empty", f"write {_form(arn.kind)}"
     if arn.account.isdigit() and not _DIGITS.fullmatch(arn.account):
         return f"an account has 12 digits, {arn.account} has {len(arn.account)}", "write the account's 12 digits"
-    if arn.name is not None and not arn.name.text and arn.kind in actions.RESOURCE_TYPES:
+    if arn.name is not None and not arn.name.text:
         return f"nothing stands after {arn.kind}/", f"write {_form(arn.kind)}"
     return None
 
@@ -93,7 +93,7 @@ def _blank(partition: str) -> bool:
 def _service(statement: Statement, resource: Resource) -> tuple[str, str] | None:
     """An ARN of another service, next to actions that act on AWS IoT alone. Greengrass' own actions are not judged."""
     known = view.known(statement)
-    if known.open or not known.names or _wild(resource.arn.service) or left_over(resource.arn.service):
+    if known.open or _wild(resource.arn.service) or left_over(resource.arn.service):
         return None
     return f"an ARN of {resource.arn.service}, and the actions are those of iot", f"write {_form(resource.arn.kind)}"
 
@@ -219,9 +219,10 @@ def place(bundle: Bundle) -> Iterator[Hit]:
         told = None
         for statement, resource, _ in document.view.resources:
             arn = resource.arn
-            if statement is told or resource.text == "*" or arn.service not in ("iot", "*"):
+            shortened = not arn.service and _malformed(resource) is None  # `arn:aws:iot:*`
+            if statement is told or resource.text == "*" or not (arn.service in ("iot", "*") or shortened):
                 continue
-            if _wild(arn.partition) or _wild(arn.region) or _wild(arn.account):
+            if shortened or _wild(arn.partition) or _wild(arn.region) or _wild(arn.account):
                 problem = "holds for any partition, Region or account" if statement.allow else None
             else:
                 account = account or (arn.account if _DIGITS.fullmatch(arn.account) else None)
@@ -290,15 +291,11 @@ _LISTS = frozenset(name for name, action in actions.ACTIONS.items() if not actio
 def named_shadows(document: Policy) -> Iterator[Hit]:
     grants = [grant for _, grant in document.view.allowed(*(name.lower() for name in actions.SHADOW_ACTIONS))]
     names = [grant.resource.arn.name.text for grant in grants if grant.resource.arn.name is not None]
-    told: set[str] = set()
-    for _, resource, _ in grants:
+    for resource in dict.fromkeys(grant.resource for grant in grants):
         name = resource.arn.name.text if resource.arn.kind == "thing" and resource.arn.name is not None else "*"
-        if "*" in name or "/" in name or resource.text in told or any(other.startswith(f"{name}/") for other in names):
-            continue
-        told.add(resource.text)
-        yield Hit(
-            resource.pointer, f"{resource.text} covers the classic shadow only", f"add {resource.text}/*, if it has named shadows"
-        )
+        if "*" not in name and "/" not in name and not any(other.startswith(f"{name}/") for other in names):
+            fix = f"add {resource.text}/*, if it has named shadows"
+            yield Hit(resource.pointer, f"{resource.text} covers the classic shadow only", fix)
 
 
 #: Forward slashes of a topic, and its bytes [AWS IoT Core quotas].
@@ -378,24 +375,31 @@ def reserved(document: Policy) -> Iterator[Hit]:
 @lru_cache(maxsize=4096)
 def _typo(text: str) -> tuple[str, str] | None:
     """The misspelt level and the right one. Only what is near a known name: AWS adds topics of its own."""
-    levels = text.split("/")
-    # $AWS/rules is how AWS' own pages spell it in places.
-    if levels[0] not in ("$aws", "$share") and levels[:2] != ["$AWS", "rules"]:
-        return _near(levels[0], ("$aws", "$share"))
-    if levels[0] != "$aws" or len(levels) < 2:
-        return None
-    found = _near(levels[1], _SECOND)
-    if found is None and levels[1] == "certificates" and len(levels) > 2:
-        found = _near(levels[2], ("create", "create-from-csr"))
-    if found is None and levels[1] == "provisioning-templates" and len(levels) > 3:
-        found = _near(levels[3], ("provision",))
-    if found is None and levels[1] == "things" and len(levels) > 3 and "*" not in levels[2]:
-        found = _near(levels[3], _SERVICES)
-        if found is None and levels[3] == "shadow" and "*" not in "".join(levels[3:]):
-            named = levels[6:] if levels[4:5] == ["name"] else levels[4:]
-            found = _near(levels[4], _SHADOW) if len(levels) > 4 else None
-            found = found or (_near(named[1], _ANSWERS) if len(named) > 1 else None)
-    return found
+    match text.split("/"):
+        case ["$AWS", "rules", *_]:
+            return None  # AWS' own pages write it so in places
+        case ["$aws", service, *_] if service not in _SECOND:
+            return _near(service, _SECOND)
+        case ["$aws", "certificates", operation, *_]:
+            return _near(operation, ("create", "create-from-csr"))
+        case ["$aws", "provisioning-templates", _, operation, *_]:
+            return _near(operation, ("provision",))
+        case ["$aws", "things", thing, "shadow", *rest] if "*" not in thing:
+            return _shadow_typo(rest)
+        case ["$aws", "things", thing, service, *_] if "*" not in thing:
+            return _near(service, _SERVICES)
+        case ["$aws", *_]:
+            return None
+        case [first, *_]:
+            return _near(first, ("$aws", "$share"))
+    return None
+
+
+def _shadow_typo(levels: list[str]) -> tuple[str, str] | None:
+    """Of what follows `shadow/`: an operation and its answer, or `name/<shadow>/` before them."""
+    found = _near(levels[0], _SHADOW) if levels else None
+    answers = levels[3:] if levels[:1] == ["name"] else levels[1:]
+    return found or (_near(answers[0], _ANSWERS) if answers else None)
 
 
 def _near(level: str, right: tuple[str, ...]) -> tuple[str, str] | None:

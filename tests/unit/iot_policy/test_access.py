@@ -1,0 +1,141 @@
+"""What a change lets in and takes away, as languages."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from random_policies import MQTT_ACTIONS, cases, kind_of, name, policy, topic_filter
+
+from fleetgate.iot_policy import model
+from fleetgate.iot_policy.access import compare
+from fleetgate.iot_policy.evaluator import Identity, Request, authorize
+from fleetgate.iot_policy.grants import Scope
+from fleetgate.iot_policy.isolation import Member
+
+SCOPE = Scope()
+ARN = "arn:aws:iot:us-east-1:123456789012:"
+THING = "${iot:Connection.Thing.ThingName}"
+CONNECT = ("Allow", "iot:Connect", f"client/{THING}")
+
+
+def member(*statements, name="pump"):
+    """statements: effect, action, resource after the account, and a condition."""
+    written = [
+        {"Effect": effect, "Action": action, "Resource": ARN + resource, **({"Condition": rest[0]} if rest else {})}
+        for effect, action, resource, *rest in statements
+    ]
+    return Member(name, (model.read({"Version": "2012-10-17", "Statement": written}, name),), thing_type="pump")
+
+
+def found(before, after):
+    changes = compare([member(*before)], SCOPE, [member(*after)], SCOPE)
+    return [(c.gained, c.action, c.text, c.decided) for c in changes.changes], changes.grows
+
+
+def test_the_same_access_in_other_words_is_no_change():
+    before = [CONNECT, ("Allow", "iot:Publish", f"topic/dt/{THING}/*"), ("Allow", "iot:Publish", f"topic/dt/{THING}/a")]
+    after = [("Allow", ["iot:publish"], f"topic/dt/{THING}/*"), CONNECT]
+    assert found(before, after) == ([], False)
+
+
+def test_each_new_resource_gets_a_witness():
+    after = [CONNECT, ("Allow", "iot:Publish", f"topic/a/{THING}"), ("Allow", "iot:Publish", "topic/b/*")]
+    changes, grows = found([CONNECT], after)
+    assert changes == [(True, "iot:Publish", "a/thing-a", True), (True, "iot:Publish", "b/", True)] and grows
+
+
+def test_a_taken_away_resource_is_no_growth():
+    changes, grows = found([CONNECT, ("Allow", "iot:Receive", "topic/b/?")], [CONNECT])
+    assert changes == [(False, "iot:Receive", "b/x", True)] and not grows
+
+
+def test_a_removed_deny_lets_something_in():
+    allow = ("Allow", "iot:Publish", "topic/a/*")
+    changes, grows = found([allow, ("Deny", "iot:Publish", "topic/a/secret*")], [allow])
+    assert (True, "iot:Publish", "a/secret", True) in changes and grows
+
+
+def test_a_wider_connect_shows_under_another_client_id():
+    changes, grows = found([CONNECT], [("Allow", "iot:Connect", "client/*")])
+    assert changes == [(True, "iot:Connect", "x", True)] and grows
+
+
+def test_a_condition_taken_away_is_growth_and_one_put_in_is_not():
+    condition = {"IpAddress": {"aws:SourceIp": "10.0.0.0/8"}}
+    plain, limited = ("Allow", "iot:Publish", "topic/a"), ("Allow", "iot:Publish", "topic/a", condition)
+    assert found([limited], [plain]) == ([(True, "iot:Publish", "a", True)], True)
+    changes, grows = found([plain], [limited])
+    assert not grows and all(not gained for gained, *_ in changes) and changes
+
+
+def test_a_condition_that_stays_hides_no_growth_beside_it():
+    condition = {"IpAddress": {"aws:SourceIp": "10.0.0.0/8"}}
+    before = [("Allow", "iot:Publish", "topic/a", condition)]
+    assert found(before, before) == ([], False)
+    changes, grows = found(before, [*before, ("Allow", "iot:Publish", "topic/b", condition)])
+    assert grows and changes[0][:3] == (True, "iot:Publish", "b")
+
+
+def test_an_attribute_in_a_topic_is_compared_as_any_value():
+    attribute = "${iot:Connection.Thing.Attributes[site]}"
+    before = [("Allow", "iot:Publish", f"topic/{attribute}/x")]
+    assert found(before, [*before, ("Allow", "iot:Publish", f"topic/{attribute}/x")]) == ([], False)
+    changes, grows = found(before, [("Allow", "iot:Publish", f"topic/{attribute}/*")])
+    assert grows and changes[0][2] == "value-of-site/"
+    # Which site the new Deny spared, nobody knows: what cannot be told counts as growth.
+    denied = ("Deny", "iot:Publish", "topic/lab/x")
+    assert found([*before, denied], before)[1]
+
+
+def test_shadow_job_and_role_alias_actions_are_compared_too():
+    after = [("Allow", "iot:*", "thing/*"), ("Allow", "iot:AssumeRoleWithCertificate", "rolealias/a")]
+    changes, _ = found([], after)
+    gained = {action for _, action, *_ in changes}
+    assert {"iot:UpdateThingShadow", "iotjobsdata:DescribeJobExecution", "iot:AssumeRoleWithCertificate"} <= gained
+
+
+def test_new_and_removed_types_are_named_and_all_of_a_new_one_is_growth():
+    changes = compare([member(CONNECT, name="old")], SCOPE, [member(CONNECT, name="new")], SCOPE)
+    assert (changes.new, changes.removed) == (("new",), ("old",)) and changes.grows
+    assert [(c.member, c.gained) for c in changes.changes] == [("new", True), ("old", False)]
+
+
+def test_a_claim_has_no_thing_and_is_compared_under_any_client_id():
+    from dataclasses import replace
+
+    before, after = (
+        replace(member(("Allow", "iot:Connect", "client/claim-*"), ("Allow", "iot:Publish", topic)), claim=True)
+        for topic in ("topic/a", "topic/b")
+    )
+    changes = compare([before], SCOPE, [after], SCOPE).changes
+    assert [(c.gained, c.text) for c in changes] == [(True, "b"), (False, "a")]
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_whatever_the_evaluator_lets_in_anew_is_told(whole):
+    """Random changes of random policies: asks the evaluator about many names, and compares."""
+    chance = random.Random(11)
+    grown = 0
+    for _ in range(cases(40, 4_000)):
+        old, new = policy(chance, whole=whole), policy(chance, whole=whole)
+        if chance.random() < 0.5:  # one statement more or less
+            statements = (*old.statements, *new.statements[:1])[chance.randint(0, 1) :]
+            new = model.Policy("p", old.version, statements, (), 0)
+        told = compare([Member("p", (old,), thing_type="t")], SCOPE, [Member("p", (new,), thing_type="t")], SCOPE)
+        grown += told.grows
+        identity = Identity("thing-a", "thing-a", attached=True, thing_type="t", exclusive=False)
+        for action in MQTT_ACTIONS:
+            gained = any(c.action == action and (c.gained or not c.decided) for c in told.changes)
+            for _ in range(15):
+                kind = kind_of(action)
+                text = name(chance, variables=("thing-a",), whole=whole).replace("${*}", "z").replace("?", "x")
+                if kind == "topicfilter":
+                    text = topic_filter(chance, variables=("thing-a",)).replace("*", "z")
+                text = text if kind != "topic" else text.replace("*", "z")
+                if kind == "client":
+                    text = "thing-a"
+                asked = Request(action, SCOPE.arn(kind, text))
+                if authorize([new], asked, identity).allowed and not authorize([old], asked, identity).allowed:
+                    assert gained, (old, new, action, text)
+    assert grown > 10

@@ -1,0 +1,267 @@
+"""Isolation: known mistakes and known good policies, declared flows and topics, and what cannot be told."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from fleetgate import members
+from fleetgate.iot_policy import model
+from fleetgate.iot_policy.assumptions import Assumptions, SharedSubscription
+from fleetgate.iot_policy.grants import Scope
+from fleetgate.iot_policy.isolation import Fleet, Member, Verdict, Way, check, check_all, declared
+from fleetgate.iot_policy.thing_names import NameSpace
+
+SCOPE = Scope()
+ARN = "arn:aws:iot:us-east-1:123456789012:"
+THING = "${iot:Connection.Thing.ThingName}"
+CLIENT = "${iot:ClientId}"
+SITE = "${iot:Connection.Thing.Attributes[site]}"
+CONNECT = ("Allow", "iot:Connect", f"client/{THING}")
+GOOD = (
+    CONNECT,
+    ("Allow", "iot:Publish", f"topic/dt/{THING}/*"),
+    ("Allow", "iot:Subscribe", f"topicfilter/cmd/{THING}/*"),
+    ("Allow", "iot:Receive", f"topic/cmd/{THING}/*"),
+    ("Allow", ["iot:Publish", "iot:Receive"], f"topic/$aws/things/{THING}/shadow/*"),
+    ("Allow", "iot:Subscribe", f"topicfilter/$aws/things/{THING}/shadow/*"),
+)
+
+
+def member(*statements, name="pump", **more):
+    """statements: effect, action, resource after the account, and a condition."""
+    written = [
+        {
+            "Effect": effect,
+            "Action": action,
+            "Resource": resource if resource == "*" else ARN + resource,
+            **(rest[0] if rest else {}),
+        }
+        for effect, action, resource, *rest in statements
+    ]
+    policy = model.read({"Version": "2012-10-17", "Statement": written}, name)
+    return Member(name, (policy,), **{"thing_type": name, **more})
+
+
+def ways(attacker, victim=None, **fleet):
+    """{way: verdict} from the one to the other, or among devices of one type."""
+    types = [attacker] if victim is None else [attacker, victim]
+    report = check(Fleet(types, SCOPE, **fleet))
+    return {
+        reach.way.value: reach.verdict.value
+        for reach in report.reaches
+        if (reach.attacker, reach.victim) == (attacker.name, types[-1].name)
+    }
+
+
+def test_a_policy_with_the_name_as_a_level_everywhere_is_isolated():
+    assert ways(member(*GOOD)) == {}
+    assert check(Fleet([member(*GOOD)], SCOPE)).isolated
+
+
+@pytest.mark.parametrize(
+    "statements, found",
+    [
+        ([("Allow", "iot:Connect", "client/*")], {"connect": "reached"}),
+        ([("Allow", "iot:Connect", f"client/{CLIENT}")], {"connect": "reached"}),
+        ([("Allow", "iot:DeleteConnection", "client/*")], {"connect": "reached"}),
+        ([("Allow", "iot:Publish", "topic/dt/*")], {"publish": "reached"}),
+        ([("Allow", "iot:Publish", "topic/cmd/*")], {"publish": "reached"}),
+        ([("Allow", "iot:Publish", f"topic/dt/*/{THING}/*")], {"publish": "reached"}),
+        ([("Allow", "iot:Publish", f"topic/dt/{THING}*")], {"publish": "reached"}),
+        ([("Allow", ["iot:Publish", "iot:RetainPublish"], "topic/dt/+/x")], {}),
+        ([("Allow", ["iot:Publish", "iot:RetainPublish"], "topic/dt/*")], {"publish": "reached", "retain": "reached"}),
+        ([("Allow", "iot:RetainPublish", "topic/*")], {}),
+        ([("Allow", "iot:Receive", "topic/*")], {}),
+        ([("Allow", "iot:Subscribe", "topicfilter/*")], {"subscribe": "refused"}),
+        ([("Allow", "iot:Subscribe", "topicfilter/dt/#"), ("Allow", "iot:Receive", "topic/dt/*")], {"receive": "reached"}),
+        ([("Allow", "iot:Subscribe", "topicfilter/+/+/x"), ("Allow", "iot:Receive", "topic/*")], {"receive": "reached"}),
+        ([("Allow", "iot:Publish", "topic/$aws/things/*")], {"publish": "reached", "shadow": "reached", "jobs": "reached"}),
+        ([("Allow", "iot:UpdateThingShadow", "thing/*")], {"shadow": "reached"}),
+        ([("Allow", "iot:GetThingShadow", "thing/*/secret")], {"shadow": "reached"}),
+        ([("Allow", "iotjobsdata:UpdateJobExecution", "thing/*")], {"jobs": "reached"}),
+        ([("Allow", "iot:Publish", "topic/$aws/rules/*")], {}),
+        ([("Allow", "iot:Publish", "topic/dt/*"), ("Deny", "iot:Publish", "topic/dt/*")], {}),
+    ],
+)
+def test_what_a_mistake_opens(statements, found):
+    answer = ways(member(*GOOD, *statements))
+    # A published retained message of others, or jobs below `$aws/things/*`, may open more: what is named must be there.
+    assert {way: verdict for way, verdict in answer.items() if way in found} == found
+    assert bool(answer) is bool(found), answer
+
+
+def test_subscribe_is_not_receive():
+    """AWS's own example: to deny Subscribe alone is not enough, to deny Receive is."""
+    room = member(CONNECT, ("Allow", "iot:Publish", f"topic/building/control_room/{THING}"), name="room")
+    leaky = [
+        CONNECT,
+        ("Allow", "iot:Subscribe", "topicfilter/building/*"),
+        ("Deny", "iot:Subscribe", "topicfilter/building/control_room/*"),
+        ("Allow", "iot:Receive", "topic/building/*"),
+    ]
+    assert ways(member(*leaky), room) == {"receive": "reached"}
+    assert ways(member(*leaky, ("Deny", "iot:Receive", "topic/building/control_room/*")), room) == {"subscribe": "refused"}
+
+
+def test_a_name_that_a_policy_spells_out_is_a_name_too():
+    """Among all names there is one that is `all`, and to it the broadcast topic is its own."""
+    broadcast = member(CONNECT, ("Allow", "iot:Publish", "topic/dt/all/x"), name="broadcast")
+    own = member(*GOOD)
+    report = check(Fleet([broadcast, own], SCOPE))
+    [reach] = [one for one in report.reaches if one.attacker == "broadcast" and one.victim == "pump"]
+    assert (reach.way, reach.verdict, reach.names[1]) == (Way.PUBLISH, Verdict.REACHED, "all")
+    # Where serials cannot be like that, it is not.
+    numbered = replace(own, names=NameSpace("pump-", "[0-9]{4}", ("0001",), colons=False))
+    assert ways(broadcast, numbered) == {}
+
+
+def test_a_serial_that_a_pattern_catches_is_found_and_one_that_it_cannot_be_is_not_called_isolated():
+    narrow = member(CONNECT, ("Allow", "iot:Publish", "topic/dt/pump-7*/x"), name="narrow")
+    sevens = NameSpace("pump-", "[0-9]{4}", ("0001",), colons=False)
+    found = ways(narrow, member(*GOOD, names=sevens))
+    assert set(found) == {"publish"}  # a serial like 7000: found, or left undecided, never isolated
+
+
+def test_a_prefix_in_the_level_is_isolated_if_everybody_uses_it_and_not_if_names_can_meet():
+    prefixed = member(CONNECT, ("Allow", "iot:Publish", f"topic/dt/gw-{THING}/x"))
+    assert ways(prefixed) == {}
+    plain = member(*GOOD, name="plain")
+    assert ways(prefixed, plain) == {"publish": "reached"}  # the plain device `gw-…`
+
+
+def test_a_client_id_that_is_not_pinned_reaches_what_belongs_to_it():
+    """S13: whoever may choose its client id has the topics of that client id."""
+    policy = (("Allow", "iot:Connect", "client/*"), ("Allow", "iot:Publish", f"topic/dt/{CLIENT}/x"))
+    assert ways(member(*policy), member(*GOOD, name="other")) == {"connect": "reached", "publish": "reached"}
+    # `+` in the id is text, a slash reaches deeper [basic policy variables].
+    deep = member(CONNECT, ("Allow", "iot:Publish", f"topic/dt/{THING}/deep/x"), name="deep")
+    injected = (("Allow", "iot:Connect", "client/*/deep"), ("Allow", "iot:Publish", f"topic/dt/{CLIENT}/x"))
+    report = check(Fleet([member(*injected), deep], SCOPE))
+    [reach] = [one for one in report.reaches if (one.attacker, one.victim) == ("pump", "deep")]
+    assert reach.verdict is Verdict.REACHED and reach.checks[0].identity.client_id.endswith("/deep")
+
+
+def test_a_deny_with_a_thing_variable_does_not_hold_over_https():
+    """S10: over HTTPS no thing variable has a value, and neither has the Deny."""
+    statements = (
+        ("Allow", "iot:Publish", "topic/dt/*"),
+        ("Deny", "iot:Publish", "topic/none", {"Condition": {"Null": {"iot:Connection.Thing.ThingName": "false"}}}),
+    )
+    denied = member(
+        CONNECT,
+        *statements[:1],
+        ("Deny", "iot:Publish", "topic/*", {"Condition": {"StringLike": {"iot:Connection.Thing.ThingName": "*"}}}),
+    )
+    report = check(Fleet([denied, member(*GOOD, name="other")], SCOPE))
+    [reach] = [one for one in report.reaches if one.attacker == "pump" and one.victim == "other"]
+    assert reach.checks[0].identity.protocol == "https"
+
+
+def test_attributes_may_be_anything_and_the_witness_names_the_value():
+    found = check(Fleet([member(CONNECT, ("Allow", "iot:Publish", f"topic/dt/{SITE}/x")), member(*GOOD, name="other")], SCOPE))
+    [reach] = [one for one in found.reaches if one.attacker == "pump" and one.victim == "other"]
+    assert reach.verdict is Verdict.REACHED and reach.checks[0].identity.attributes == {"site": reach.names[1]}
+
+
+def test_a_condition_that_nobody_here_can_answer_is_held_against_the_device():
+    limited = ("Allow", "iot:Publish", "topic/dt/*", {"Condition": {"IpAddress": {"aws:SourceIp": "10.0.0.0/8"}}})
+    assert ways(member(*GOOD, limited)) == {"publish": "reached"}
+    odd = ("Allow", "iot:Publish", "topic/dt/*", {"Condition": {"DateLessThan": {"aws:CurrentTime": "2030-01-01T00:00:00Z"}}})
+    assert ways(member(*GOOD, odd))["publish"] in ("reached", "undecided")
+    guarded = ("Deny", "iot:Publish", "topic/dt/*", {"Condition": {"IpAddress": {"aws:SourceIp": "10.0.0.0/8"}}})
+    assert ways(member(*GOOD, ("Allow", "iot:Publish", "topic/dt/*"), guarded)) == {"publish": "reached"}
+
+
+def test_a_search_that_is_given_up_is_undecided_and_not_isolated():
+    """No topic has both `a` and `b` 16 characters before its end, and to know that takes a state for every text of 16."""
+    wide = member(CONNECT, ("Allow", "iot:Publish", "topic/*a" + "?" * 15))
+    narrow = member(CONNECT, ("Allow", "iot:Publish", f"topic/{THING}/*b" + "?" * 15), name="narrow")
+    assert ways(wide, narrow)["publish"] == "undecided"
+
+
+def test_a_shared_subscription_is_one_more_way():
+    thief = member(
+        CONNECT,
+        ("Allow", "iot:Subscribe", "topicfilter/$share/*"),
+        ("Allow", "iot:Receive", "topic/dt/*"),
+    )
+    owner = member(*GOOD, name="owner")
+    report = check(Fleet([thief, owner], SCOPE))
+    [reach] = [one for one in report.reaches if one.attacker == "pump" and one.victim == "owner"]
+    assert reach.filter.startswith("$share/") and reach.verdict is Verdict.REACHED
+    by_filter = Assumptions(shared_subscription=SharedSubscription.FILTER)
+    assert ways(thief, owner, assumptions=by_filter) == {}
+
+
+def test_a_claim_reaches_a_device_if_it_may_connect_as_one():
+    claim = member(("Allow", "iot:Connect", "client/pump-*"), name="claim", claim=True)
+    pumps = member(*GOOD, names=NameSpace("pump-", "[0-9]{4}", ("0001",), colons=False))
+    assert ways(claim, pumps) == {"connect": "reached"}
+    assert ways(member(("Allow", "iot:Connect", "client/claim-*"), name="claim", claim=True), pumps) == {}
+
+
+GATEWAY = (*GOOD, ("Allow", "iot:Publish", "topic/sensors/*"))
+SENSOR = (CONNECT, ("Allow", "iot:Publish", f"topic/sensors/{THING}/*"))
+
+
+def flow(*gateway, publishes="sensors/{thing}/*"):
+    sensor = member(*SENSOR, name="sensor", publishes=(declared(publishes),))
+    return check(Fleet([member(*gateway, name="gateway", on_behalf_of=("sensor",)), sensor], SCOPE))
+
+
+def test_a_declared_flow_is_no_finding_and_an_undeclared_one_is():
+    assert [(r.attacker, r.rule) for r in flow(*GATEWAY).reaches] == []
+    assert flow(*GATEWAY).flows == (("gateway", "sensor"),)
+    undeclared = check(Fleet([member(*GATEWAY, name="gateway"), member(*SENSOR, name="sensor")], SCOPE))
+    assert [(r.rule, r.way) for r in undeclared.reaches] == [("I02", Way.PUBLISH)]
+
+
+def test_a_declared_flow_that_is_not_granted_fails():
+    report = flow(*GOOD, ("Allow", "iot:Publish", "topic/sensors/*/status"))
+    gaps = [gap for gap in report.gaps if gap.rule == "I02"]
+    assert [(gap.member, gap.other) for gap in gaps] == [("gateway", "sensor")] and report.flows == () and not report.isolated
+
+
+def test_what_goes_beyond_a_declared_flow_fails():
+    shadows = ("Allow", "iot:Publish", "topic/$aws/things/*/shadow/*")
+    found = {(r.victim, r.way) for r in flow(*GATEWAY, shadows).reaches}
+    assert ("sensor", Way.SHADOW) in found
+    retained = ("Allow", "iot:RetainPublish", "topic/sensors/*")
+    assert ("sensor", Way.RETAIN) in {(r.victim, r.way) for r in flow(*GATEWAY, retained).reaches}
+
+
+@pytest.mark.parametrize("missing", range(6))
+def test_a_declared_topic_that_does_not_work_fails(missing):
+    statements = [
+        CONNECT,
+        ("Allow", "iot:Publish", f"topic/dt/{THING}/*"),
+        ("Allow", "iot:Subscribe", f"topicfilter/cmd/{THING}/*"),
+        ("Allow", "iot:Receive", f"topic/cmd/{THING}/*"),
+        ("Allow", ["iot:Publish", "iot:Receive"], f"topic/$aws/things/{THING}/*"),
+        ("Allow", "iot:Subscribe", f"topicfilter/$aws/things/{THING}/*"),
+    ]
+    topics = {"publishes": (declared("dt/{thing}/*"),), "subscribes": (declared("cmd/{thing}/*"),)}
+    assert check(Fleet([member(*statements, **topics)], SCOPE)).gaps == ()
+    del statements[missing]
+    gaps = check(Fleet([member(*statements, **topics)], SCOPE)).gaps
+    assert gaps and {gap.rule for gap in gaps} == {"I04"}
+
+
+def test_the_repositorys_own_fleet_is_isolated(fleet):
+    types, scope = members.of_fleet(fleet)
+    report = check_all(types, [scope])
+    assert report.isolated and report.reaches == () and report.gaps == ()
+    assert len(report.flows) == sum(len(kind.publishes_on_behalf_of) for kind in fleet.catalogue.device_types.values()) > 0
+    assert report.members[-1] == "claim" and "claim" not in report.victims
+
+
+def test_every_account_that_policies_name_is_looked_at():
+    scopes = (SCOPE, Scope("aws", "eu-west-1", "123456789012"))
+    elsewhere = member(*GOOD, ("Allow", "iot:Publish", "topic/none"))
+    statement = {"Effect": "Allow", "Action": "iot:Publish", "Resource": "arn:aws:iot:eu-west-1:123456789012:topic/$aws/things/*"}
+    wide = model.read({"Version": "2012-10-17", "Statement": [statement]}, "pump")
+    both = replace(elsewhere, policies=(*elsewhere.policies, wide))
+    assert check_all([both], scopes[:1]).isolated
+    assert {reach.way for reach in check_all([both], scopes).reaches} == {Way.SHADOW, Way.JOBS}
