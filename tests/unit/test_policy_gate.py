@@ -1,0 +1,30 @@
+"""A fleet whose policies fail lint or isolation goes no further."""
+
+from __future__ import annotations
+
+import pytest
+
+from fleetgate import build, environment, policy_gate
+from fleetgate.errors import FleetgateError
+
+
+def test_the_repository_s_own_fleet_passes(fleet):
+    policy_gate.require(fleet)
+
+
+@pytest.mark.parametrize(
+    "old, new, parts",
+    [
+        ('"Action": "iot:Publish"', '"Action": "iot:*"', ["A04", "policy_templates/sensor.json.j2:"]),
+        ("{{ publish |", "{{ (publish + ['sensors/*']) |", ["I01", "policy of temperature-sensor"]),
+    ],
+    ids=["lint", "isolation"],
+)
+def test_a_policy_that_reaches_too_far_is_named_with_the_place(checkout, fleet, old, new, parts):
+    path = checkout / "policy_templates/sensor.json.j2"
+    text = path.read_text(encoding="utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new), encoding="utf-8")
+    with pytest.raises(FleetgateError) as refused:
+        policy_gate.require(build.compile_fleet(environment.load(checkout, "local")))
+    assert all(part in str(refused.value) for part in parts), refused.value
