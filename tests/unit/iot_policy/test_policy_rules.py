@@ -945,7 +945,10 @@ def test_any_thing_of_the_https_api_is_any_thing(name: str, told: bool) -> None:
     assert found("B03", policy(deny("iot:GetThingShadow", f"{ARN}:thing/{name}"))) == []
 
 
-@pytest.mark.parametrize("resource", ["*", f"{ARN}:*", f"{ARN}:topic*", f"{ARN}:topic/*", f"{ARN}:topic/**"])
+ANYWHERE = ["arn:aws-cn:iot:cn-north-1:999922223333:*", "arn:aws:iot:*:999922223333:t*", "arn:*:iot:us-east-1:*:topi?/*"]
+
+
+@pytest.mark.parametrize("resource", ["*", f"{ARN}:*", f"{ARN}:topic*", f"{ARN}:topic/*", f"{ARN}:topic/**", *ANYWHERE])
 def test_everything_is_everything(resource: str) -> None:
     assert [one.witness for one in found("B04", policy(allow("iot:Publish", resource)))] == ["$aws/rules/any_rule"]
     assert found("B04", policy(allow("iot:Receive", resource))) == []
