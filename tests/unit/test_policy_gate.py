@@ -17,8 +17,9 @@ def test_the_repository_s_own_fleet_passes(fleet):
     [
         ('"Action": "iot:Publish"', '"Action": "iot:*"', ["A04", "policy_templates/sensor.json.j2:"]),
         ("{{ publish |", "{{ (publish + ['sensors/*']) |", ["I01", "policy of temperature-sensor"]),
+        ("{{ publish |", "{{ ['sensors/*'] |", ["I01", "policy of temperature-sensor"]),
     ],
-    ids=["lint", "isolation"],
+    ids=["lint", "isolation", "isolation of declared topics"],
 )
 def test_a_policy_that_reaches_too_far_is_named_with_the_place(checkout, fleet, old, new, parts):
     path = checkout / "policy_templates/sensor.json.j2"

@@ -232,6 +232,21 @@ def test_what_goes_beyond_a_declared_flow_fails():
     assert ("sensor", Way.RETAIN) in {(r.victim, r.way) for r in flow(*GATEWAY, retained).reaches}
 
 
+def test_a_topic_that_the_catalogue_declares_is_the_device_s_own_even_if_no_policy_names_it():
+    wide = (
+        CONNECT,
+        ("Allow", "iot:Publish", "topic/dt/*"),
+        ("Allow", ["iot:Subscribe"], "topicfilter/cmd/*"),
+        ("Allow", "iot:Receive", "topic/cmd/*"),
+    )
+    assert ways(member(*wide)) == {}  # nothing says whose these are: devices of the type share them
+    topics = {"publishes": (declared("dt/{thing}/*"),), "subscribes": (declared("cmd/{thing}/*"),)}
+    assert ways(member(*wide, **topics)) == {"publish": "reached", "receive": "reached"}
+    assert ways(member(*wide), member(*wide, name="valve", **topics)) == {"publish": "reached", "receive": "reached"}
+    shared = {"publishes": (declared("dt/all/*"),), "subscribes": (declared("cmd/all/*"),)}
+    assert ways(member(*wide, **shared)) == {}
+
+
 @pytest.mark.parametrize("missing", range(6))
 def test_a_declared_topic_that_does_not_work_fails(missing):
     statements = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from dataclasses import replace
 from functools import lru_cache
 from itertools import product
@@ -12,7 +13,7 @@ from random_policies import ATTRIBUTE, CLIENT, MQTT_ACTIONS, THING, cases, polic
 from fleetgate.iot_policy import model, topics
 from fleetgate.iot_policy.evaluator import Identity, Request, authorize
 from fleetgate.iot_policy.grants import Scope
-from fleetgate.iot_policy.isolation import Fleet, Member, Verdict, Way, check
+from fleetgate.iot_policy.isolation import Fleet, Member, Verdict, Way, check, declared
 from fleetgate.iot_policy.thing_names import NameSpace
 
 SCOPE = Scope()
@@ -94,8 +95,26 @@ def world_of(policies, name, client, exclusive=False, protocol="mqtt"):
     return World(policies, name, client, exclusive, protocol)
 
 
-def brute(attacker, victim):
-    """The ways in which some device of the one reaches some other device of the other."""
+#: What a catalogue may declare, with regular expressions of its topics; only where a device's name stands is it the device's own.
+DECLARED = {"{thing}/*": "{}/.*", "x/{thing}": "x/{}", "{thing}": "{}", "a/{thing}/*": "a/{}/.*", "x/*": "x/.*", "b": "b"}
+
+
+def declarations(chance):
+    return tuple(chance.sample(sorted(DECLARED), chance.choice((0, 0, 1, 2))))
+
+
+def of(declared_topics, name, *, named=False):
+    """The topics of the small world that these declarations are about. named: without those that name no device."""
+    texts = [DECLARED[one] for one in declared_topics if "{" in one or not named]
+    return {topic for topic in TOPICS if any(re.fullmatch(text.replace("{}", name), topic) for text in texts)}
+
+
+def brute(attacker, victim, topics_of):
+    """The ways in which some device of the one reaches some other device of the other.
+
+    topics_of: of each type's name, the declarations of what it publishes and subscribes to.
+    """
+    publishes, subscribes = topics_of[victim.name]
     found = set()
     for mine, others in product(NAMES, NAMES):
         if mine == others or not attacker.names.holds(mine) or not victim.names.holds(others):
@@ -103,7 +122,10 @@ def brute(attacker, victim):
         other = world_of(victim.policies, others, others)
         published, received = other.allowed("iot:Publish", TOPICS), other.allowed("iot:Receive", TOPICS)
         delivered = {t for f in other.allowed("iot:Subscribe", FILTERS, "topicfilter") for t in MATCHING[f]} & received
-        own_published, own_received = other.mine("iot:Publish"), other.mine("iot:Receive")
+        own_published = other.mine("iot:Publish") | (published & of(publishes, others, named=True))
+        own_received = other.mine("iot:Receive") | (received & of(subscribes, others, named=True))
+        meant = of(publishes, others) if victim.name in attacker.on_behalf_of else set()
+        meant_for_me = of(topics_of[attacker.name][0], mine) if attacker.name in victim.on_behalf_of else set()
         worlds = [world_of(attacker.policies, mine, mine)]
         for exclusive, client in product((False, True), CLIENTS):
             world = world_of(attacker.policies, mine, client, exclusive)
@@ -115,14 +137,14 @@ def brute(attacker, victim):
             sent = world.allowed("iot:Publish", TOPICS)
             heard = {t for f in world.allowed("iot:Subscribe", FILTERS, "topicfilter") for t in MATCHING[f]}
             heard &= world.allowed("iot:Receive", TOPICS)
-            if heard & (published | own_received):
+            if heard & ((published - meant_for_me) | own_received):
                 found.add(Way.RECEIVE)
-            if sent & (own_published | delivered):
+            if (sent - meant) & (own_published | delivered):
                 found.add(Way.PUBLISH)
             if sent & world.allowed("iot:RetainPublish", TOPICS) & (own_published | delivered):
                 found.add(Way.RETAIN)
         sent = world_of(attacker.policies, mine, mine, protocol="https").allowed("iot:Publish", TOPICS)
-        if sent & (own_published | delivered):
+        if (sent - meant) & (own_published | delivered):
             found.add(Way.PUBLISH)
     return found
 
@@ -132,14 +154,23 @@ def agree(chance, count, variables, *, whole):
     names = NameSpace("", "[ab]{1,2}", ("a", "b"), colons=False)
     answers = {"reached": 0, "undecided": 0, "isolated": 0}
     for _ in range(count):
+        topics_of = {name: (declarations(chance), declarations(chance)) for name in ("p", "q")}
         members = [
-            Member(name, (policy(chance, MQTT_ACTIONS, statements=5, variables=variables, whole=whole),), names, thing_type="p")
+            Member(
+                name,
+                (policy(chance, MQTT_ACTIONS, statements=5, variables=variables, whole=whole),),
+                names,
+                thing_type="p",
+                publishes=tuple(map(declared, topics_of[name][0])),
+                subscribes=tuple(map(declared, topics_of[name][1])),
+                on_behalf_of=("p",) if name == "q" and chance.random() < 0.5 else (),
+            )
             for name in ("p", "q")
         ]
         report = check(Fleet(members, SCOPE))
         for attacker, victim in product(members, members):
             said = {r.way: r for r in report.reaches if (r.attacker, r.victim) == (attacker.name, victim.name)}
-            for way in brute(attacker, victim):
+            for way in brute(attacker, victim, topics_of):
                 assert way in said and said[way].verdict is not Verdict.REFUSED, (way, attacker.policies, victim.policies)
             for way in (Way.CONNECT, Way.PUBLISH, Way.RETAIN, Way.RECEIVE):
                 answers[said[way].verdict.value if way in said else "isolated"] += 1

@@ -332,8 +332,9 @@ class _Checker:
         if key not in self._offered_heads:
             holder = self.fleet.own(member, name, coarse=coarse)
             own = f"$aws/things/{name}/"
-            sent = {*holder.grant(PUBLISH, "topic").heads, *holder.grant(RECEIVE, "topic", naming=True).heads, own}
-            reached = {*holder.grant(RECEIVE, "topic").heads, *holder.grant(PUBLISH, "topic", naming=True).heads, own}
+            sent, reached = {*holder.grant(PUBLISH, "topic").heads, own}, {*holder.grant(RECEIVE, "topic").heads, own}
+            for heads, action, topics_of in ((reached, PUBLISH, member.publishes), (sent, RECEIVE, member.subscribes)):
+                heads.update(holder.grant(action, "topic", naming=True).heads, _named(topics_of, name).heads)
             self._offered_heads[key] = _Heads(reached, set(), sent, set(), {name}, {name})
         return self._offered_heads[key]
 
@@ -526,6 +527,8 @@ class _Pair:
         if fleet.is_loose(attacker):
             self.as_other = [one for one in fleet.under(attacker, mine, others, coarse=coarse) if _contains(one, CONNECT, others)]
             self.under_any = fleet.under(attacker, mine, SOME_CLIENT_ID, coarse=coarse)
+        self.published = _owned(self.victim, PUBLISH, victim.publishes, others)
+        self.received = _owned(self.victim, RECEIVE, victim.subscribes, others)
         self.shadow = _topic_tree(f"$aws/things/{others}/shadow/")
         self.jobs = _topic_tree(f"$aws/things/{others}/jobs/")
         reserved = Grant(self.shadow.allow | self.jobs.allow)
@@ -567,13 +570,12 @@ class _Pair:
 
     def _publish(self, wanted: tuple[str, ...], besides: list[Requirement]) -> Iterator[_Candidate]:
         verb = "publishes" if wanted == (PUBLISH,) else "leaves a retained message"
-        in_its_name = self.victim.grant(PUBLISH, "topic", naming=True)
         received = self.victim.grant(RECEIVE, "topic")
         for holder in (*self.connected, self.https):
             sent = [holder.grant(action, "topic") for action in wanted]
             required = [*map(Requirement, sent), self.ordinary, *besides]
-            if _meet(*sent, in_its_name):
-                topic = find([*required, Requirement(in_its_name)], never="+#\0")
+            for in_its_name in self.published:
+                topic = find([*required, *map(Requirement, in_its_name)], never="+#\0") if _meet(*sent, *in_its_name) else None
                 if topic is not None:
                     steps = [_Step(False, holder, action, "topic", topic) for action in reversed(wanted)]
                     steps.append(_Step(True, self.victim, PUBLISH, "topic", topic))
@@ -594,13 +596,14 @@ class _Pair:
             if not subscribed.allow:
                 continue
             allowed = [holder.grant(RECEIVE, "topic")] if delivered else []
+            published = (self.victim.grant(PUBLISH, "topic"),)
             for action, target, besides, message in (
-                (PUBLISH, self.victim.grant(PUBLISH, "topic"), self.not_meant_for_me, "receives what the other publishes"),
-                (RECEIVE, self.victim.grant(RECEIVE, "topic", naming=True), [], "receives what is sent to the other"),
+                (PUBLISH, published, self.not_meant_for_me, "receives what the other publishes"),
+                *((RECEIVE, received, [], "receives what is sent to the other") for received in self.received),
             ):
-                if not _meet(*allowed, target) or not _heads_meet(_filter_heads(subscribed), target.heads):
+                if not _meet(*allowed, *target) or not _heads_meet(_filter_heads(subscribed), target[0].heads):
                     continue
-                required = [*map(Requirement, allowed), Requirement(target), self.ordinary, *besides]
+                required = [*map(Requirement, (*allowed, *target)), self.ordinary, *besides]
                 found = find_delivery(subscribed, required, shared=self.shared)
                 if found is None:
                     continue
@@ -650,6 +653,17 @@ def _contains(holder: Holder, action: str, name: str) -> bool:
 def _bound(globs: Iterable[Tokens], name: str) -> tuple[Tokens, ...]:
     """Declared topics of the device `name`."""
     return tuple((Pattern("", glob).bind(lambda _: (name,)) or Pattern("", ())).tokens for glob in globs)
+
+
+def _named(globs: Iterable[Tokens], name: str) -> Grant:
+    """Those of the declared topics in which the device's name stands: nobody else's."""
+    return Grant(Side(_bound([glob for glob in globs if any(isinstance(token, Variable) for token in glob)], name)))
+
+
+def _owned(victim: Holder, action: str, globs: Iterable[Tokens], name: str) -> list[tuple[Grant, ...]]:
+    """The topics that belong to the device: its policy names it there, or the catalogue does and its policy grants it."""
+    by_catalogue, granted = _named(globs, name), victim.grant(action, "topic")
+    return [(victim.grant(action, "topic", naming=True),), *([(by_catalogue, granted)] if by_catalogue.allow else [])]
 
 
 def declared(text: str) -> Tokens:
