@@ -153,14 +153,15 @@ def _files(paths: Iterable[str]) -> Iterator[tuple[str, bool]]:
             yield path, True
             continue
         try:
-            mode = Path(path).stat().st_mode
+            here = Path(path)
+            mode = here.stat().st_mode
         except (OSError, ValueError) as error:
             problems.append(_unusable(path, error))
             continue
         if stat.S_ISDIR(mode):
-            yield from ((file, False) for file in _walk(path, problems))
+            yield from ((file, False) for file in _walk(here.as_posix(), problems))
         elif stat.S_ISREG(mode):
-            yield Path(path).as_posix(), True
+            yield here.as_posix(), True
         else:
             problems.append(Problem(path, "is neither a file nor a folder", "give a file or a folder"))
     if problems:
@@ -180,7 +181,7 @@ def _walk(folder: str, problems: list[Problem]) -> Iterator[str]:
         if entry.is_dir(follow_symlinks=False):
             yield from _walk(entry.path, problems)
         elif entry.name.endswith((".json", ".j2")) and entry.is_file():
-            yield Path(entry.path).as_posix()
+            yield entry.path.removeprefix("./")
 
 
 def _read(file: str) -> bytes:

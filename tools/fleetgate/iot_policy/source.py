@@ -186,7 +186,7 @@ class _Places:
 
     def __init__(self, text: str) -> None:
         self._text = text
-        self._starts = {"": _blank(text, 0)}
+        self._starts = {"": _past(_BLANKS, text, 0)}
         self._duplicates: list[Pointer] = []
         self._open: set[Pointer] = set()
 
@@ -216,29 +216,26 @@ class _Places:
             return []
         self._open.add(pointer)
         children: list[Pointer] = []
-        at = _blank(text, at + 1)
+        at = _past(_BLANKS, text, at + 1)
         while text[at] not in "}]":
             name: Any = len(children)
             if kind == "{":
                 name, at = _DECODER.raw_decode(text, at)
-                at = _blank(text, _blank(text, at) + 1)  # past the colon
+                at = _past(_COLON, text, at)
             child = f"{pointer}/{escape(name)}"
             if kind == "{" and child in self._starts:
                 self._duplicates.append(child)
             else:
                 children.append(child)
             self._starts[child] = at
-            at = _blank(text, _DECODER.raw_decode(text, at)[1])
-            if text[at] == ",":
-                at = _blank(text, at + 1)
+            at = _past(_COMMA, text, _DECODER.raw_decode(text, at)[1])
         return children
 
 
 _DECODER = json.JSONDecoder()
-_BLANKS = re.compile(r"[ \t\n\r]*")
+_BLANKS, _COLON, _COMMA = (re.compile(rf"[ \t\n\r]*{sign}[ \t\n\r]*") for sign in ("", ":", ",?"))
 
 
-def _blank(text: str, at: int) -> int:
-    """The next character that is no white space."""
-    found = _BLANKS.match(text, at)
+def _past(signs: re.Pattern[str], text: str, at: int) -> int:
+    found = signs.match(text, at)
     return found.end() if found else at

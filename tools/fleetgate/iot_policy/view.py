@@ -27,6 +27,7 @@ CONNECT, PUBLISH, RETAIN, SUBSCRIBE, RECEIVE = (
     "iot:receive",
 )
 SENDING = (PUBLISH, RETAIN)
+_REACHING = frozenset((*SENDING, SUBSCRIBE))
 MESSAGING = (PUBLISH, RETAIN, SUBSCRIBE, RECEIVE)
 #: Names that no policy has in mind. Two, so that a pattern which happens to fit one of them is not taken for one that fits all.
 STRANGERS = ("another-thing", "Q7:other_one")
@@ -88,6 +89,7 @@ class View:
 
     __slots__ = (
         "_names",
+        "_open_ended",
         "_whole_levels",
         "allow",
         "broken",
@@ -124,6 +126,7 @@ class View:
         self.places: dict[tuple[str, str, str, str], Grant] = {}
         self._names: frozenset[str] | None = None
         self._whole_levels: bool | None = None
+        self._open_ended: list[tuple[str, Grant]] | None = None
         for grant in self.resources:
             self._place(grant)
         self.starred = self._with("*") + self._with("?", "*")
@@ -180,6 +183,25 @@ class View:
             closed = text.count("}/") + text.count("}\n") + text.endswith("}")
             self._whole_levels = text.count("/${") == text.count("${") and closed == text.count("}")
         return self._whole_levels
+
+    @property
+    def open_ended(self) -> list[tuple[str, Grant]]:
+        """Grants to publish or subscribe that start with a wildcard or are of AWS' own topics, each once, with its action."""
+        if self._open_ended is None:
+            self._open_ended = list(self._find_open_ended())
+        return self._open_ended
+
+    def _find_open_ended(self) -> Iterator[tuple[str, Grant]]:
+        for grant in (*self.starred, *self.mqtt):
+            arn = grant.resource.arn
+            if arn.name is None or not grant.statement.allow or grant.statement.negated_resources:
+                continue
+            start = arn.name.text[:13]
+            if arn.kind == "*" or (start[:1] in ("$", "*", "?", "#", "+") and start != "$aws/things/$"):
+                for name in grant.actions.by_kind.get(arn.kind, ()):
+                    if name in _REACHING:
+                        yield name, grant
+                        break
 
     def allowed(self, *names: str) -> Iterator[tuple[str, Grant]]:
         """Every grant of these actions, with the action."""

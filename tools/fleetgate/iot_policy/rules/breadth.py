@@ -53,7 +53,7 @@ def any_client(document: Policy) -> Iterator[Hit]:
 def other_things(document: Policy) -> Iterator[Hit]:
     """One hit a statement."""
     told = set()
-    for name, (statement, resource, _) in _open_ended(document):
+    for name, (statement, resource, _) in document.view.open_ended:
         if statement.index in told or not _may_hold(resource, _THINGS):
             continue
         witness = _of_another_thing(resource, _kind(name))
@@ -75,23 +75,6 @@ def other_things(document: Policy) -> Iterator[Hit]:
 
 def _kind(name: str) -> str:
     return actions.ACTIONS[name].resources[0]
-
-
-def _open_ended(document: Policy) -> Iterator[tuple[str, Grant]]:
-    """Grants to publish or subscribe that start with a wildcard or are of AWS' own topics, each once, with its action."""
-    for grant in (*document.view.starred, *document.view.mqtt):
-        arn = grant.resource.arn
-        if arn.name is None or not grant.statement.allow or grant.statement.negated_resources:
-            continue
-        start = arn.name.text[:13]
-        if arn.kind == "*" or (start[:1] in ("$", "*", "?", "#", "+") and start != "$aws/things/$"):
-            for name in grant.actions.by_kind.get(arn.kind, ()):
-                if name in _REACHING:
-                    yield name, grant
-                    break
-
-
-_REACHING = frozenset((*SENDING, SUBSCRIBE))
 
 
 def _may_hold(resource: Resource, prefix: str) -> bool:
@@ -202,7 +185,7 @@ def _is_bare(resource: Resource, kind: str) -> bool:
 def everything(document: Policy) -> Iterator[Hit]:
     """One hit a statement."""
     told = set()
-    for name, (statement, resource, _) in _open_ended(document):
+    for name, (statement, resource, _) in document.view.open_ended:
         if statement.index not in told and _is_bare(resource, _kind(name)):
             told.add(statement.index)
             action = actions.ACTIONS[name].name
