@@ -55,7 +55,7 @@ lint: $(VENV)/runtime $(IAM)/ready ## Lint and isolation of the IoT policies, th
 	$(FLEETGATE) lint build/$(ENV)/fleet.tfplan.json && PYTHONPATH=tools $(IAM)/bin/python -m fleetgate.iam_checks build/$(ENV)/fleet.tfplan.json
 
 test: $(VENV)/development $(IAM)/ready ## Every test: unit, contract, integration, end to end, and terraform test of every module
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder
 
 check: $(VENV)/development ## The fast part of the tests: formatting, lint, types, unit and contract tests
 	$(BIN)/python -m pytest -q tests/unit tests/contract

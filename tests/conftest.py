@@ -18,6 +18,14 @@ def pytest_sessionstart() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    # `make test` runs two processes: what shares a fleet or a file's fixtures stays in one of them.
+    for item in items:
+        names = getattr(item, "fixturenames", ())
+        if "own_cloud" not in names:
+            item.add_marker(pytest.mark.xdist_group("fleet" if "cloud" in names else item.path.name))
+
+
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
     return copy_checkout(tmp_path / "checkout")
@@ -30,6 +38,12 @@ def fleet(checkout: Path) -> Fleet:
     for name in claims.missing(local):
         claims.create(local, name)
     return build.compile_fleet(local)
+
+
+@pytest.fixture(autouse=True)
+def _width(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tables are as wide for tests as in a log, whoever runs them."""
+    monkeypatch.delenv("COLUMNS", raising=False)
 
 
 @pytest.fixture(autouse=True)
