@@ -50,7 +50,7 @@ def _lint(args: argparse.Namespace) -> int:
     from fleetgate import lint_files
     from fleetgate.iot_policy.rule import Severity
 
-    _never_fail_on_output()
+    common.never_fail_on_output()
     try:
         report = _report(args)
         suppressed = _suppress(args, report)
@@ -112,13 +112,6 @@ def _colours() -> bool:
 
     # [https://no-color.org]
     return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-
-
-def _never_fail_on_output() -> None:
-    """A document may hold characters that the terminal's encoding has not; they are escaped then."""
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")
 
 
 def _explain(args: argparse.Namespace) -> int:
