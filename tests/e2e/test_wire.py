@@ -253,7 +253,7 @@ FILTERS = [
     "$aws/things/+/shadow/#",
     "$aws/things/{thing}/#",
 ]
-#: Where the embedded cloud is known to differ from what AWS documents; of these policies and probes none is touched.
+#: Answers that differ by one of the deviations named in docs/policy-semantics.md; of these policies and probes none is touched.
 DEVIATIONS: dict[tuple[str, str, str], str] = {}
 
 
