@@ -42,6 +42,9 @@ def may(document: Policy, action: str, resource: str, name: str = SELF, client_i
         ("B04", allow("iot:Subscribe", "*")),
         ("B06", allow("iot:Publish", f"{PLACE}:topic/plant/pump*/state")),
         ("B06", allow("iot:Publish", f"{PLACE}:topic/$aws/things/press-*/shadow/update")),
+        ("B06", allow("iot:Publish", f"{PLACE}:topic/$aws/things/press-?/shadow/update")),
+        ("B04", allow("iot:Publish", "arn:aws:iot:*")),
+        ("B02", allow("iot:Publish", "arn:aws:*")),
         ("B07", allow("iot:Publish", f"{PLACE}:topic/$aws/rules/*")),
         ("B07", allow("iot:Publish", f"{PLACE}:topic/$aws/events/*")),
         ("M06", allow("iot:Subscribe", f"{PLACE}:topicfilter/*")),
@@ -53,6 +56,16 @@ def test_what_is_shown_is_allowed(rule: str, statement: dict[str, Any]) -> None:
     action = statement["Action"]
     kind = {action: kind for kind, action in REQUESTS.items()}[action]
     assert may(document, action, f"{PLACE}:{kind}/{witness}", client_id=witness if kind == "client" else None)
+
+
+@pytest.mark.parametrize("action", ["iot:DeleteConnection", "iot:SendDirectMessage", "iot:GetConnection"])
+def test_who_may_act_on_any_connection_is_found(action: str) -> None:
+    document = model.read(policy(allow(action, f"{PLACE}:client/*")), "p")
+    [witness] = [hit.witness for found, hit in hits(document) if found == "B01"]
+    identity = Identity("press-1", "press-1", attached=True, protocol="https")
+    assert authorize([document], Request(action, f"{PLACE}:client/{witness}"), identity).allowed
+    pinned = model.read(policy(allow(action, f"{PLACE}:client/press-1")), "p")
+    assert "B01" not in {rule for rule, _ in hits(pinned)}
 
 
 @pytest.mark.parametrize("topic", [f"plant/*/{THING}/*", f"*/x-{THING}/*", f"plant/*/{THING}/*/state/*"])

@@ -290,6 +290,10 @@ def arn(text: str, *, variables: bool = True) -> Arn:
     if text == "*":
         return Arn(text, variables, "*", "*", "*", "*", "*", _parse(text, variables=variables))
     parts = split_arn(text)
+    if 1 < len(parts) < 6 and parts[0] == "arn" and "*" in parts[-1]:
+        # Compared as a whole, `arn:aws:iot:*` covers whatever begins so.
+        partition, service, region, account = [*parts[1:-1], "*", "*", "*", "*"][:4]
+        return Arn(text, variables, partition, service, region, account, "*", _parse(text, variables=variables))
     if len(parts) < 6:
         return Arn(text, variables, problem=f"an ARN has six parts between colons, this has {len(parts)}")
     first, partition, service, region, account, rest = parts

@@ -24,7 +24,8 @@ _THINGS = "$aws/things/"
     title="Connects under any client id",
     severity=Severity.CRITICAL,
     why="Who connects under another device's client id throws that device off, and whatever is granted to the client id is"
-    " his. Policies of thing groups are passed by, too, for they hold for a client id that is a thing's name.",
+    " his. Policies of thing groups are passed by, too, for they hold for a client id that is a thing's name. Ending other"
+    " devices' connections, or looking into them, comes to the same.",
     source=_PERMISSIVE,
     fails=policy(allow("iot:Connect", f"{ARN}:client/*")),
     passes=policy(CONNECT),
@@ -32,12 +33,19 @@ _THINGS = "$aws/things/"
 def any_client(document: Policy) -> Iterator[Hit]:
     """One hit a statement."""
     told = None
-    for statement, resource, _ in document.view.allow.get(view.CONNECT, ()):
-        if statement is told or view.pinned(statement, resource) or not view.any_client(resource) or view.guarded((document,)):
+    for name, (statement, resource, _) in document.view.allowed(view.CONNECT, *_OF_CLIENTS):
+        if statement is told or view.pinned(statement, resource) or not view.any_client(resource):
+            continue
+        if name == view.CONNECT and view.guarded((document,)):
             continue
         told = statement
+        what = "connect as any other" if name == view.CONNECT else f"do {actions.ACTIONS[name].name} to any other's connection"
         fix = f"write {view.place(resource)}:client/{THING}, {view.IF_ATTACHED}"
-        yield Hit(resource.pointer, f"{resource.text:.200} lets a device connect as any other", fix, STRANGERS[0])
+        yield Hit(resource.pointer, f"{resource.text:.200} lets a device {what}", fix, STRANGERS[0])
+
+
+#: Called over HTTPS with the client id of a connection.
+_OF_CLIENTS = ("iot:deleteconnection", "iot:getconnection", "iot:listsubscriptions", "iot:senddirectmessage")
 
 
 @rule(
@@ -239,9 +247,9 @@ def crossing(document: Policy) -> Iterator[Hit]:
         if not statement.allow or (text.endswith("/*") and text.find("*") == len(text) - 1):
             continue
         wanted = view.name_of(resource)
-        if wanted is None or resource.text in told or not _mixed(wanted.text):
+        if wanted is None or resource.text in told or not _mixed(wanted.text.replace("?", "*")):
             continue
-        if _CROSSING.isdisjoint(known.by_kind.get(resource.arn.kind, ())) or Wildcard.ANY not in wanted.tokens:
+        if _CROSSING.isdisjoint(known.by_kind.get(resource.arn.kind, ())):
             continue
         found = _swallowed(wanted) or _glued(wanted, str(resource.arn.kind), document)
         if found is not None:
@@ -261,6 +269,8 @@ def _mixed(name: str) -> bool:
 
 def _swallowed(wanted: Pattern) -> tuple[str, str, str] | None:
     """`*` before the variable that names the owner, and something open behind it: a topic that is two devices' at once."""
+    if Wildcard.ANY not in wanted.tokens:
+        return None
     first = wanted.tokens.index(Wildcard.ANY)
     place = next((index for index, token in enumerate(wanted.tokens) if view.owner(token)), -1)
     if place < first:
@@ -284,20 +294,20 @@ def _spelt(token: object) -> str:
 def _glued(wanted: Pattern, kind: str, document: Policy) -> tuple[str, str, str] | None:
     """Text and `*` in one level, before any variable. The start of a topic is a prefix on purpose [AWS shows that]."""
     first = wanted.tokens[0]
-    if not isinstance(first, str) or wanted.tokens[1:2] != (Wildcard.ANY,):
+    if not isinstance(first, str) or not isinstance(next(iter(wanted.tokens[1:]), None), Wildcard):
         return None
     parents, slash, start = first.rpartition("/")
     if kind == "thing" or first.startswith(_THINGS):
         # AWS' own policies for Greengrass cores are of this form: a core connects under its name with suffixes.
         if view.greengrass(document) or not first.removeprefix(_THINGS) or "/" in first.removeprefix(_THINGS):
             return None
-        witness = wanted.text.replace("*", "2", 1).replace("*", "x")
+        witness = wanted.text.replace("*", "2", 1).replace("*", "x").replace("?", "2")
         return (
-            f"is for every thing whose name starts with {first.removeprefix(_THINGS)}",
+            f"is for every thing whose name fits {wanted.text.removeprefix(_THINGS).partition('/')[0]}",
             witness,
             f"write {THING} in its place",
         )
-    if not slash or not start or not start[-1].isalnum() or first.startswith("$"):
+    if wanted.tokens[1] is Wildcard.ONE or not slash or not start or not start[-1].isalnum() or first.startswith("$"):
         return None
     witness = f"{first}-house" + view.example(Pattern("", wanted.tokens[2:]), view.identity(SELF))
     return f"is also for {parents}/{start}-house and what is below", witness, f"write {first}/*"
