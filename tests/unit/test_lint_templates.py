@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from fleetgate import build, environment
 from fleetgate.cli import main
+from fleetgate.errors import FleetgateError
 
 SENSOR = "policy_templates/sensor.json.j2"
 PARTIAL = "policy_templates/_own_thing.json.j2"
@@ -152,3 +154,22 @@ def test_two_findings_of_one_rule_are_two(lint):
 def test_a_types_policy_is_all_that_its_devices_have(lint):
     edit(PARTIAL, '"Action": "iot:Connect"', '"Action": "iot:GetRetainedMessage"')
     assert "A06" in {f["rule"] for f in lint()[1]}
+
+
+HOSTILE = [
+    "{{ lipsum.__globals__['os'].system('touch PWNED') }}",
+    "{{ cycler.__init__.__globals__.os.system('touch PWNED') }}",
+    "{{ ''.__class__.__mro__[1].__subclasses__() }}",
+    "{% set _ = publish.append('sensors/*') %}",
+]
+
+
+@pytest.mark.parametrize("expression", HOSTILE)
+def test_a_template_can_neither_run_code_nor_change_what_it_is_given(lint, checkout, expression):
+    path = Path(SENSOR)
+    path.write_text(expression + path.read_text(encoding="utf-8"), encoding="utf-8")
+    status, findings = lint()
+    assert status == 1 and any(f["rule"] == "S01" and f["file"] == SENSOR for f in findings), findings
+    with pytest.raises(FleetgateError, match="cannot be rendered"):
+        build.compile_fleet(environment.load(checkout, "local"))
+    assert not Path("PWNED").exists()

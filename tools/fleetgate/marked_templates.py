@@ -14,6 +14,7 @@ from typing import Any
 
 import jinja2
 from jinja2 import nodes
+from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.visitor import NodeTransformer
 
 from fleetgate.iot_policy.source import Position, position_at
@@ -52,7 +53,7 @@ class Rendered:
         return origin.template, Position(origin.position.line + moved.line - 1, column)
 
 
-class MarkingEnvironment(jinja2.Environment):
+class MarkingEnvironment(ImmutableSandboxedEnvironment):
     """Compiles templates so that their output carries marks; `render` reads them."""
 
     def __init__(self, **options: Any) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import jinja2
+from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from fleetgate.catalogue import Catalogue, DeviceType
 from fleetgate.environment import Environment
@@ -94,9 +95,12 @@ def device_values(catalogue: Catalogue, names: Names, name: str, kind: DeviceTyp
 
 
 def renderer(
-    environment: Environment, load: Callable[[str], Any], kind: type[jinja2.Environment] = jinja2.Environment
+    environment: Environment, load: Callable[[str], Any], kind: type[jinja2.Environment] = ImmutableSandboxedEnvironment
 ) -> jinja2.Environment:
-    """The Jinja environment of policy templates. kind: `lint` takes one that remembers where its output comes from."""
+    """The Jinja environment of policy templates. kind: `lint` takes one that remembers where its output comes from.
+
+    Sandboxed: a pull request is linted before anybody has read it, and may neither run code nor read files.
+    """
     arn = f"arn:{partition(environment.settings.region)}:iot:{environment.settings.region}:{environment.settings.account_id}"
     jinja = kind(
         loader=jinja2.FunctionLoader(load),
