@@ -156,6 +156,21 @@ def test_a_types_policy_is_all_that_its_devices_have(lint):
     assert "A06" in {f["rule"] for f in lint()[1]}
 
 
+@pytest.mark.parametrize("link", [False, True])
+def test_a_template_can_bring_in_no_file_from_elsewhere(lint, checkout, tmp_path, link):
+    secret = tmp_path / "credentials"
+    secret.write_text("very secret", encoding="utf-8")
+    if link:
+        Path("policy_templates/_linked.j2").symlink_to(secret)
+    name = "_linked.j2" if link else "../../credentials"
+    path = Path(SENSOR)
+    path.write_text("{% include '" + name + "' %}" + path.read_text(encoding="utf-8"), encoding="utf-8")
+    status, findings = lint()
+    assert status == 1 and not any("secret" in str(finding) for finding in findings) and findings
+    with pytest.raises(FleetgateError, match="there is no such template"):
+        build.compile_fleet(environment.load(checkout, "local"))
+
+
 HOSTILE = [
     "{{ lipsum.__globals__['os'].system('touch PWNED') }}",
     "{{ cycler.__init__.__globals__.os.system('touch PWNED') }}",

@@ -91,17 +91,12 @@ class Catalogued:
 
 def from_catalogue(environment: Environment, kinds: Sequence[str]) -> list[Catalogued]:
     """The policies of device types, or of claims under `claim`, as they would be sent to AWS; located in their templates."""
-    from fleetgate import catalogue, document, names, policies
+    from fleetgate import catalogue, names, policies
     from fleetgate.marked_templates import MarkingEnvironment
 
     read = catalogue.read(environment.root)
     derived = names.derive(read, environment)
-    folder = environment.root / policies.FOLDER
-
-    def load(name: str) -> str | None:
-        path = folder / name
-        return document.read_text(path, f"{policies.FOLDER}/{name}") if path.is_file() else None
-
+    load = policies.loader(environment.root)
     known = [*read.device_types, policies.CLAIM]
     for kind in kinds:
         if kind not in known:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fleetgate import catalogue, document, names, package, policies, template
+from fleetgate import catalogue, names, package, policies, template
 from fleetgate.catalogue import Catalogue
 from fleetgate.environment import Environment
 from fleetgate.errors import FleetgateError, Problem, fail
@@ -36,13 +36,7 @@ def compile_fleet(environment: Environment) -> Fleet:
     """Reads and checks everything. Raises FleetgateError; writes nothing."""
     fleet_catalogue = catalogue.read(environment.root)
     fleet_names = names.derive(fleet_catalogue, environment)
-    folder = environment.root / policies.FOLDER
-
-    def load(name: str) -> str | None:
-        path = folder / name
-        return document.read_text(path, f"{policies.FOLDER}/{name}") if path.is_file() else None
-
-    rendered = policies.render(fleet_catalogue, environment, fleet_names, load)
+    rendered = policies.render(fleet_catalogue, environment, fleet_names, policies.loader(environment.root))
     return Fleet(environment, fleet_catalogue, fleet_names, rendered, template.render(fleet_catalogue))
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from fleetgate import catalogue, document, environment, names, policies, template
+from fleetgate import catalogue, environment, names, policies, template
 from fleetgate.iot_policy import lint, source
 from fleetgate.iot_policy.lint import Document, Finding, Place
 from fleetgate.iot_policy.provisioning import Created
@@ -127,9 +127,8 @@ class Checkout:
 
     def _load(self, name: str) -> tuple[str, str, None] | None:
         """For Jinja: the text, and the name that its errors carry."""
-        path = self._root / policies.FOLDER / name
-        shown = f"{policies.FOLDER}/{name}"
-        return (document.read_text(path, shown), shown, None) if path.is_file() else None
+        text = policies.loader(self._root)(name)
+        return None if text is None else (text, f"{policies.FOLDER}/{name}", None)
 
     def _file(self, name: str) -> str:
         return self._relative(self._root / policies.FOLDER / name)

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import jinja2
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from fleetgate import document
 from fleetgate.catalogue import Catalogue, DeviceType
 from fleetgate.environment import Environment
 from fleetgate.errors import FleetgateError, Problem
@@ -92,6 +94,17 @@ def device_values(catalogue: Catalogue, names: Names, name: str, kind: DeviceTyp
         "subscribe": [own(topic) for topic in kind.topics.subscribe],
         "on_behalf": on_behalf,
     }
+
+
+def loader(root: Path) -> Callable[[str], str | None]:
+    """Reads a checkout's templates by name. What lies elsewhere, by a path or a link, is not there: a template could print it."""
+    folder = (root / FOLDER).resolve()
+
+    def load(name: str) -> str | None:
+        path = (folder / name).resolve()
+        return document.read_text(path, f"{FOLDER}/{name}") if path.is_relative_to(folder) and path.is_file() else None
+
+    return load
 
 
 def renderer(
