@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from fleetgate.errors import count
 from fleetgate.iot_policy.evaluator import Outcome
 from fleetgate.iot_policy.grants import Scope
 from fleetgate.iot_policy.isolation import Gap, Member, Reach, Report, Verdict, Way
@@ -67,7 +68,7 @@ def summary(report: Report) -> str:
     found = list(cells(report).values())
     bad = sum(1 for one in found if one in ("reached", "undecided"))
     if report.isolated:
-        return f"isolated: {len(found)} pairs proven, {len(report.flows)} declared flows granted"
+        return f"isolated: {count(len(found), 'pair')} proven, {count(len(report.flows), 'declared flow')} granted"
     gaps = f", {len(report.gaps)} declared things do not work" if report.gaps else ""
     return f"NOT isolated: {bad} of {len(found)} pairs reached or undecided{gaps}"
 
