@@ -205,3 +205,14 @@ def test_errors_are_the_programs_own(repository):
 
     with pytest.raises(FleetgateError), base_revision.compiled(environment.load(repository, "local"), "nowhere"):
         pass
+
+
+def test_a_pipe_is_refused_and_a_name_cannot_write_lines_of_its_own(capsys, tmp_path):
+    os.mkfifo(tmp_path / "pipe.json")
+    for command in (("isolation",), ("authorize", "--thing", "pump-1", "--connect")):
+        status, _, err = run(capsys, *command, tmp_path / "pipe.json")
+        assert status == 1 and "pipe.json: is no file" in err
+    odd = tmp_path / "pump\n::error::x.json"
+    odd.write_text(json.dumps({"Version": "2012-10-17", "Statement": []}), encoding="utf-8")
+    _, out, err = run(capsys, "isolation", odd)
+    assert not any(line.startswith("::error") for line in (out + err).splitlines()[1:]), out

@@ -232,6 +232,8 @@ def answer(info: AuthInfo, decide: Callable[[Request], Outcome]) -> Answer:
 
 
 def _read_json(file: str, what: str) -> Source:
+    if Path(file).exists() and not Path(file).is_file():  # a pipe or a device may never end
+        raise fail(file, "is no file", f"give the path of a {what} in JSON")
     try:
         data = Path(file).read_bytes()
     except OSError as error:

@@ -6,6 +6,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 
+def printable(text: str) -> str:
+    """Text of a foreign document or a file's name, with everything escaped that a terminal, or a CI's log, would act on."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
 @dataclass(frozen=True)
 class Problem:
     """One mistake a person can mend.
@@ -19,7 +24,7 @@ class Problem:
     remedy: str
 
     def __str__(self) -> str:
-        return f"{self.where}: {self.what}\n    -> {self.remedy}"
+        return f"{printable(self.where)}: {self.what}\n    -> {self.remedy}"
 
 
 class FleetgateError(Exception):

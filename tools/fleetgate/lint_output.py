@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from fleetgate.errors import count
+from fleetgate.errors import count, printable
 from fleetgate.iot_policy import rules
 from fleetgate.iot_policy.lint import Finding
 from fleetgate.iot_policy.rule import Rule, Severity
@@ -156,11 +156,6 @@ def _data(text: str) -> str:
 
 def _property(text: str) -> str:
     return _data(text).replace(":", "%3A").replace(",", "%2C")
-
-
-def printable(text: str) -> str:
-    """Text of a foreign document, with everything escaped that a terminal would act on."""
-    return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def _dump(value: Any) -> str:

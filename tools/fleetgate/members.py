@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fleetgate.errors import FleetgateError, Problem, fail
+from fleetgate.errors import FleetgateError, Problem, fail, printable
 from fleetgate.iot_policy import grants, model, source
 from fleetgate.iot_policy.grants import Scope
 from fleetgate.iot_policy.isolation import Member, declared
@@ -50,7 +50,10 @@ def of_files(paths: Sequence[Path]) -> tuple[list[Member], tuple[Scope, ...]]:
     problems: list[Problem] = []
     found: dict[str, Member] = {}
     for path in paths:
-        name = path.stem
+        name = printable(path.stem)
+        if path.exists() and not path.is_file():  # a pipe or a device may never end
+            problems.append(Problem(str(path), "is no file", "give a policy in JSON"))
+            continue
         try:
             parsed = source.parse(path.read_bytes())
         except source.SourceError as error:

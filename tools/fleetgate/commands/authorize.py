@@ -354,8 +354,8 @@ def _pairs(args: argparse.Namespace, given: Sequence[str] | None, option: str) -
 
 def _print(answers: Sequence[Answer], asking: Asking) -> None:
     """Every decision with why and what to do, then what the allowed requests need besides and have not."""
+    from fleetgate.errors import printable
     from fleetgate.iot_policy import evaluator
-    from fleetgate.lint_output import printable
 
     asked = [request for answer in answers for request in answer.info.requests]
     needs: dict[Request, Outcome] = {}

@@ -82,7 +82,7 @@ def _suppress(args: argparse.Namespace, report: Report) -> int:
 
 def _print(args: argparse.Namespace, report: Report, suppressed: int) -> None:
     from fleetgate import lint_output
-    from fleetgate.errors import count
+    from fleetgate.errors import count, printable
 
     findings, files = report.findings, len(set(report.looked_at))
     if args.format == "json":
@@ -94,7 +94,7 @@ def _print(args: argparse.Namespace, report: Report, suppressed: int) -> None:
         print(lint_output.to_sarif(findings, report.notes, version("fleetgate")), end="")
         return
     for note in report.notes:
-        common.say(lint_output.printable(note))
+        common.say(printable(note))
     if args.format == "github":
         print(lint_output.to_github(findings), end="")
         common.say(lint_output.summary(findings, files, suppressed))
