@@ -297,3 +297,11 @@ def test_a_command_that_needs_more_than_linting_says_what_to_install(run, monkey
     monkeypatch.setattr("fleetgate.commands.common.fleet", missing)
     status, _, err = run("render")
     assert status == 1 and "the package boto3 is not installed" in err and "fleetgate[deploy]" in err
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_a_policy_in_a_folder_cannot_hide_behind_its_spelling(run, encoding):
+    Path("policies").mkdir()
+    Path("policies/hidden.json").write_bytes(json.dumps(WIDE).replace("Statement", "\\u0053tatement").encode(encoding))
+    status, out, _ = run("lint", "policies")
+    assert status == 1 and "hidden.json" in out

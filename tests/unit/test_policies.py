@@ -140,3 +140,9 @@ def test_an_oversized_policy_is_refused_with_both_sizes(checkout):
 def test_white_space_does_not_count_against_the_limit():
     policy = {"Version": "2012-10-17", "Statement": []}
     assert policies.size(policy) == len(json.dumps(policy, separators=(",", ":")))
+
+
+def test_a_template_that_ends_too_soon_is_told(checkout):
+    path = checkout / "policy_templates/sensor.json.j2"
+    path.write_text(path.read_text(encoding="utf-8").rstrip().removesuffix("}") + "\n", encoding="utf-8")
+    assert "the result is not JSON" in errors(checkout)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from fleetgate.errors import count
+from fleetgate.errors import count, printable
 from fleetgate.iot_policy.evaluator import Outcome
 from fleetgate.iot_policy.grants import Scope
 from fleetgate.iot_policy.isolation import Gap, Member, Reach, Report, Verdict, Way
@@ -39,7 +39,7 @@ def cells(report: Report) -> dict[tuple[str, str], str]:
 
 def text(report: Report, members: Sequence[Member], scopes: Sequence[Scope]) -> str:
     """The matrix, its legend and every finding with its witness."""
-    return "\n".join(_lines(report, members, scopes)) + "\n"
+    return "\n".join(map(printable, _lines(report, members, scopes))) + "\n"
 
 
 def _lines(report: Report, members: Sequence[Member], scopes: Sequence[Scope]) -> Iterator[str]:

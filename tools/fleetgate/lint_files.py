@@ -57,7 +57,7 @@ def lint_paths(paths: Sequence[str], environment: str, only: Collection[Kind] = 
                 report.notes.append(f"{file}: no policy template of a checkout (a catalogue beside its folder), not rendered")
             continue
         data = sys.stdin.buffer.read() if file == STANDARD_INPUT else _read(file)
-        if is_told or any(marker in data for marker in documents.MARKERS):
+        if is_told or documents.may_be_ours(data):
             _lint_json(data, "<stdin>" if file == STANDARD_INPUT else file, only, report, is_told=is_told)
     for root, names in templates.items():
         _lint_templates(root, environment, names, report)

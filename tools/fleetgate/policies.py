@@ -176,7 +176,8 @@ def _render_one(
     try:
         policy = json.loads(text, parse_constant=_no_constant)
     except json.JSONDecodeError as error:
-        line = text.splitlines()[error.lineno - 1].strip() if text.strip() else ""
+        # What is missing at the end stands one line behind the last.
+        line = next(iter(text.splitlines()[error.lineno - 1 :]), "").strip()
         what = f"the result is not JSON: {error.msg} at line {error.lineno} of it: {line:.80}"
         problems.append(Problem(f"{where} (for {name})", what, "mend the template there"))
         return

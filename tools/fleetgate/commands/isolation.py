@@ -44,7 +44,9 @@ def _isolation(args: argparse.Namespace) -> int:
     if args.html:
         from fleetgate import isolation_page
 
-        Path(args.html).write_text(isolation_page.page(report, types, scopes), encoding="utf-8", newline="\n")
+        Path(args.html).write_text(
+            isolation_page.page(report, types, scopes), encoding="utf-8", errors="backslashreplace", newline="\n"
+        )
     if args.json:
         common.print_json(isolation_output.as_json(report, types, scopes))
     else:

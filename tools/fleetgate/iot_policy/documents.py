@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from enum import StrEnum
 from typing import Any
@@ -19,11 +20,21 @@ class Kind(StrEnum):
     OTHER = "other"
 
 
-#: A text without any of these is none of our documents: a folder's other JSON files are not even parsed.
-MARKERS = (b'"Statement"', b"AWS::IoT::", b'"format_version"', b'"policyDocument"', b'"templateBody"')
+_MARKERS = (b'"Statement"', b"AWS::IoT::", b'"format_version"', b'"policyDocument"', b'"templateBody"')
 
 _THING_POLICY_CERTIFICATE = ("AWS::IoT::Thing", "AWS::IoT::Certificate", "AWS::IoT::Policy")
 _CLOUDFORMATION_SECTIONS = {"AWSTemplateFormatVersion", "Conditions", "Hooks", "Metadata", "Outputs", "Rules", "Transform"}
+
+
+def may_be_ours(data: bytes) -> bool:
+    """Whether it is worth parsing: a folder's other JSON files are not. A key may be spelt with escapes, or be in UTF-16."""
+    plain = data.replace(b"\0", b"") if b"\0" in data else data
+    if b"\\u00" in plain:
+        plain = _ESCAPE.sub(lambda found: bytes([int(found[1], 16)]), plain)
+    return any(marker in plain for marker in _MARKERS)
+
+
+_ESCAPE = re.compile(rb"\\u00([2-7][0-9a-fA-F])")
 
 
 def kind(value: Any) -> Kind:
