@@ -58,6 +58,28 @@ def test_what_is_shown_is_allowed(rule: str, statement: dict[str, Any]) -> None:
     assert may(document, action, f"{PLACE}:{kind}/{witness}", client_id=witness if kind == "client" else None)
 
 
+@pytest.mark.parametrize(
+    ("operator", "value", "guards"),
+    [
+        ("Bool", "false", True),
+        ("Bool", "False", True),
+        ("StringEquals", "false", True),
+        ("StringNotEquals", "true", True),
+        ("StringEquals", "False", False),
+        ("ArnEquals", "false", False),
+        ("Null", "false", False),
+        ("Bool", "true", False),
+    ],
+)
+def test_a_deny_keeps_strangers_out_only_if_it_denies(operator: str, value: str, guards: bool) -> None:
+    statement = deny("iot:Connect", "*", **{operator: {"iot:Connection.Thing.IsAttached": value}})
+    document = model.read(policy(allow("iot:Connect", f"{PLACE}:client/*"), statement), "p")
+    assert ("B01" not in {rule for rule, _ in hits(document)}) is guards
+    stranger = Identity("another", "press-1", attached=True)
+    denied = not authorize([document], Request("iot:Connect", f"{PLACE}:client/another"), stranger).allowed
+    assert denied is guards or operator == "Null"
+
+
 @pytest.mark.parametrize("action", ["iot:DeleteConnection", "iot:SendDirectMessage", "iot:GetConnection"])
 def test_who_may_act_on_any_connection_is_found(action: str) -> None:
     document = model.read(policy(allow(action, f"{PLACE}:client/*")), "p")

@@ -428,8 +428,10 @@ def _guards(statement: Statement) -> bool:
     if not any(any_client(resource) for resource in statement.resources) or len(statement.conditions) != 1:
         return False
     for found, values in conditioned(statement, variables.IS_ATTACHED):
-        wanted = {value.lower() for value in values}
-        return wanted == ({"true"} if found.negated else {"false"})
+        # Of these operators alone it is certain that they read the value so, and StringEquals minds its case.
+        plain = found.base in ("Bool", "StringEquals", "StringNotEquals") and found.quantifier is None
+        wanted = {value.lower() if found.base == "Bool" else value for value in values}
+        return plain and wanted == ({"true"} if found.negated else {"false"})
     return False
 
 
