@@ -216,3 +216,10 @@ def test_a_pipe_is_refused_and_a_name_cannot_write_lines_of_its_own(capsys, tmp_
     odd.write_text(json.dumps({"Version": "2012-10-17", "Statement": []}), encoding="utf-8")
     _, out, err = run(capsys, "isolation", odd)
     assert not any(line.startswith("::error") for line in (out + err).splitlines()[1:]), out
+
+
+def test_of_an_iam_policy_nothing_is_proven(capsys, tmp_path):
+    statement = {"Effect": "Allow", "Action": ["s3:GetObject", "iam:PassRole"], "Resource": "*"}
+    (tmp_path / "iam.json").write_text(json.dumps({"Version": "2012-10-17", "Statement": [statement]}), encoding="utf-8")
+    status, out, err = run(capsys, "isolation", tmp_path / "iam.json")
+    assert status == 1 and "is an IAM policy" in err and "proven" not in out

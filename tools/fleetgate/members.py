@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fleetgate.errors import FleetgateError, Problem, fail, printable
-from fleetgate.iot_policy import grants, model, source
+from fleetgate.iot_policy import documents, grants, model, source
 from fleetgate.iot_policy.grants import Scope
 from fleetgate.iot_policy.isolation import Member, declared
 from fleetgate.iot_policy.thing_names import NameSpace
@@ -62,6 +62,10 @@ def of_files(paths: Sequence[Path]) -> tuple[list[Member], tuple[Scope, ...]]:
             continue
         except OSError as error:
             problems.append(Problem(str(path), error.strerror or str(error), "check that it exists and that you may read it"))
+            continue
+        if isinstance(parsed.value, dict) and documents.iam(parsed.value):
+            # It lets devices do nothing, so that everything about it would be proven.
+            problems.append(Problem(str(path), "is an IAM policy, not one of AWS IoT", "give a policy of AWS IoT"))
             continue
         policy = model.read(parsed.value, name)
         problems += (Problem(f"{path}:{parsed.position(flaw.pointer).line}", flaw.message, flaw.fix) for flaw in policy.flaws)
