@@ -125,7 +125,7 @@ class _Comparison:
                     why = "it depends on attributes or on the certificate"
                 if why:
                     yield Change(self.after.name, True, action.name, "", "", decided=False, why=why)
-            yield from list(rows.values())[:MAXIMUM_ROWS]
+            yield from sorted(rows.values(), key=lambda change: not change.gained)[:MAXIMUM_ROWS]
 
     def _may_gain(self, name: str | None, action: Action) -> bool:
         """Whether something is gained for some values of what is not known, and for others on the other side."""

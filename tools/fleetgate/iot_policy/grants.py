@@ -72,7 +72,8 @@ class Holder:
         key = (action, kind, naming)
         found = self._known.get(key)
         if found is None:
-            if self.form is not None:
+            # The form answers for the same bounds only: a copy with others has to be worked out by itself.
+            if self.form is not None and (self.form.lower, self.form.settled) == (self.lower, self.settled):
                 found = _put(self.form.grant(action, kind, naming=naming), self.names)
             else:
                 found = _grant(self, action, kind, naming=naming)
