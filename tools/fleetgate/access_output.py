@@ -2,15 +2,33 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
+from fleetgate.errors import count
 from fleetgate.iot_policy.access import Change, Changes
+
+#: Rows of one action of one type in one table: from there on a person wants the JSON.
+MAXIMUM_ROWS = 20
+#: Characters of a comment; GitHub refuses one of more than 65 536 ("Body is too long").
+MAXIMUM_LENGTH = 60_000
 
 
 def markdown(found: Changes, base: str) -> str:
-    """A comment: what is gained first, since that is what has to be looked at."""
-    return "\n".join(_lines(found, base)) + "\n"
+    """A comment: what is gained first, since that is what has to be looked at. What does not fit in is counted."""
+    lines: list[str] = []
+    left = MAXIMUM_LENGTH
+    missing = 0
+    for line in _lines(found, base):
+        if len(line) >= left:
+            missing += 1
+            continue
+        lines.append(line)
+        left -= len(line) + 1
+    if missing:
+        lines += ["", f"{count(missing, 'line')} more did not fit in here: `--format json` shows all."]
+    return "\n".join(lines) + "\n"
 
 
 def _lines(found: Changes, base: str) -> Iterator[str]:
@@ -30,8 +48,9 @@ def _lines(found: Changes, base: str) -> Iterator[str]:
             yield ""
             yield f"{what} device types: {', '.join(map(_code, names))}."
     yield from _table("Gained: allowed now, refused before", gained)
-    yield from _table("Undecided: counts as gained", doubtful)
+    yield from _table("Undecided: counts as gained", [change for change in doubtful if change.gained])
     yield from _table("Taken away: refused now, allowed before", lost)
+    yield from _table("Undecided: perhaps taken away", [change for change in doubtful if not change.gained])
 
 
 def _table(title: str, changes: list[Change]) -> Iterator[str]:
@@ -42,9 +61,18 @@ def _table(title: str, changes: list[Change]) -> Iterator[str]:
     yield ""
     yield "| type | action | for example | because of |"
     yield "|---|---|---|---|"
+    shown: Counter[tuple[str, str]] = Counter()
     for change in changes:
+        shown[change.member, change.action] += 1
+        if shown[change.member, change.action] > MAXIMUM_ROWS:
+            continue
         how = f" {change.how}" if change.how else ""
         yield f"| {_code(change.member)} | {_code(change.action)}{_plain(how)} | {_example(change)} | {_because(change)} |"
+    cut = {key: number - MAXIMUM_ROWS for key, number in shown.items() if number > MAXIMUM_ROWS}
+    if cut:
+        yield ""
+        more = ", ".join(f"{number} of {_code(member)} {_code(action)}" for (member, action), number in cut.items())
+        yield f"And more of the same, which `--format json` shows: {more}."
 
 
 def _example(change: Change) -> str:
@@ -83,7 +111,8 @@ def as_json(found: Changes, base: str) -> dict[str, Any]:
         "changes": [
             {
                 "type": change.member,
-                "change": ("gained" if change.gained else "taken away") if change.decided else "undecided",
+                "change": "gained" if change.gained else "taken away",
+                "decided": change.decided,
                 "action": change.action,
                 "kind": change.kind,
                 "witness": change.text,

@@ -77,6 +77,62 @@ def test_a_condition_that_stays_hides_no_growth_beside_it():
     assert grows and changes[0][:3] == (True, "iot:Publish", "b")
 
 
+@pytest.mark.parametrize("action, resource", [("iot:Subscribe", "topicfilter/a"), ("iot:Receive", "topic/a")])
+def test_an_address_asked_for_no_longer_is_growth_whatever_the_action(action, resource):
+    condition = {"IpAddress": {"aws:SourceIp": "10.0.0.0/8"}}
+    others = {"IpAddress": {"aws:SourceIp": "10.0.0.0/4"}}
+    plain, limited = [CONNECT, ("Allow", action, resource)], [CONNECT, ("Allow", action, resource, condition)]
+    assert found(limited, plain) == ([(True, action, "a", True)], True)
+    assert found(limited, [CONNECT, ("Allow", action, resource, others)])[1]
+    denied = [*plain, ("Deny", action, resource, condition)]
+    assert found(denied, plain)[1]
+    assert not found(plain, denied)[1]
+
+
+def test_another_client_id_that_a_condition_asks_for_is_growth():
+    before, after = (
+        [
+            ("Allow", "iot:Connect", "client/*"),
+            ("Allow", "iot:Publish", "topic/secret", {"StringEquals": {"iot:ClientId": client}}),
+        ]
+        for client in ("admin", "root")
+    )
+    assert found(before, before) == ([], False)
+    assert (True, "iot:Publish", "secret") in [change[:3] for change in found(before, after)[0]]
+
+
+def test_what_a_narrower_connect_leaves_is_compared_under_the_clients_of_both_sides():
+    before = [("Allow", "iot:Connect", "client/a-*"), ("Allow", "iot:Publish", "topic/${iot:ClientId}/b")]
+    after = [CONNECT, ("Allow", "iot:Publish", f"topic/{THING}/b")]
+    lost = [(action, text) for gained, action, text, _ in found(before, after)[0] if not gained]
+    assert lost == [("iot:Connect", "a-"), ("iot:Publish", "a-/b")]
+
+
+def test_another_thing_type_alone_is_compared():
+    from dataclasses import replace
+
+    statements = [CONNECT, ("Allow", "iot:Publish", "topic/${iot:Connection.Thing.ThingTypeName}/x")]
+    changes = compare([member(*statements)], SCOPE, [replace(member(*statements), thing_type="valve")], SCOPE)
+    assert [(c.gained, c.text) for c in changes.changes] == [(True, "valve/x"), (False, "pump/x")] and changes.grows
+
+
+def test_a_search_that_is_too_large_is_undecided_wherever_it_is_made():
+    """Of the client id, of what a resource covers, and of what depends on unknown values."""
+    large = "client/*a" + "?" * 18
+    connects = [
+        ("Allow", "iot:Connect", large),
+        ("Deny", "iot:Connect", "client/*a*"),
+        ("Deny", "iot:Connect", f"client/{THING}"),
+    ]
+    attribute = "${iot:Connection.Thing.Attributes[site]}"
+    before = [*connects, ("Allow", "iot:Publish", f"topic/{attribute}*a" + "?" * 18)]
+    after = [*connects, ("Allow", "iot:Publish", f"topic/{attribute}*b" + "?" * 18)]
+    changes, grows = found(before, after)
+    assert grows, changes
+    narrow = [*connects, ("Allow", "iot:Publish", "topic/a"), ("Deny", "iot:Publish", f"topic/{attribute}*a" + "?" * 18)]
+    assert found(narrow, [*connects, ("Allow", "iot:Publish", "topic/a")])[1]
+
+
 def test_an_attribute_in_a_topic_is_compared_as_any_value():
     attribute = "${iot:Connection.Thing.Attributes[site]}"
     before = [("Allow", "iot:Publish", f"topic/{attribute}/x")]

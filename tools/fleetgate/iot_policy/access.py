@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 
-from fleetgate.iot_policy import actions, topics, variables
+from fleetgate.iot_policy import actions, automaton, topics, variables
 from fleetgate.iot_policy.actions import Action
 from fleetgate.iot_policy.assumptions import DEFAULT, Assumptions
 from fleetgate.iot_policy.automaton import Grant, Requirement, Side, Undecided, find
@@ -24,8 +24,6 @@ from fleetgate.iot_policy.witness import confirm
 
 #: Conditions that depend on what is not known are tried as met and as not met, up to this many together.
 MAXIMUM_CONDITIONS = 4
-#: Differences shown of one action of one type.
-MAXIMUM_ROWS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +59,7 @@ class Changes:
 
     @property
     def grows(self) -> bool:
-        return any(change.gained or not change.decided for change in self.changes)
+        return any(change.gained for change in self.changes)  # also what may be gained and cannot be told
 
 
 def compare(
@@ -77,9 +75,10 @@ def compare(
     for name in [*new, *(name for name in old if name not in new)]:
         first = old.get(name) or replace(new[name], policies=())
         second = new.get(name) or replace(old[name], policies=())
-        if first.policies == second.policies and before_scope == after_scope:
+        if (first.policies, first.thing_type, before_scope) == (second.policies, second.thing_type, after_scope):
             continue
-        changes += _Comparison(first, before_scope, second, after_scope, assumptions).changes()
+        with automaton.limited():
+            changes += _Comparison(first, before_scope, second, after_scope, assumptions).changes()
     return Changes(
         tuple(changes),
         tuple(name for name in new if name not in old),
@@ -109,6 +108,7 @@ class _Comparison:
         self.bounds = tuple(Fleet([one], scope, assumptions) for one, scope in sides) if attributes or certificate else ()
 
     def changes(self) -> Iterator[Change]:
+        """Of every action what is gained, what cannot be told and what is lost, in this order."""
         names, complete = self._names()
         for action in actions.ACTIONS.values():
             if action.name in actions.OLD_JOB_ACTIONS:
@@ -121,21 +121,28 @@ class _Comparison:
                     rows.setdefault((gained, change.resource or change.text, change.kind), change)
             if not any(change.gained for change in rows.values()):
                 why = "" if complete else "a variable does not fill a level of its own"
-                if not why and self.bounds and any(self._may_gain(name, action) for name in names):
-                    why = "it depends on attributes or on the certificate"
+                why = why or next(filter(None, (self._may_gain(name, action) for name in names)), "")
                 if why:
-                    yield Change(self.after.name, True, action.name, "", "", decided=False, why=why)
-            yield from sorted(rows.values(), key=lambda change: not change.gained)[:MAXIMUM_ROWS]
+                    yield self._undecided(True, action, "", why)
+            yield from sorted(rows.values(), key=lambda change: not change.gained)
 
-    def _may_gain(self, name: str | None, action: Action) -> bool:
-        """Whether something is gained for some values of what is not known, and for others on the other side."""
-        for situation in self._situations(name, action, self.bounds):
-            for kind in action.resources or (ANY_KIND,):
-                more = situation.after.grant(action.name, kind)
-                less = replace(situation.before, lower=True).grant(action.name, kind)
-                if find([Requirement(more), Requirement(less, False)]) is not None:
-                    return True
-        return False
+    def _undecided(self, gained: bool, action: Action, kind: str, why: str) -> Change:
+        return Change(self.after.name, gained, action.name, kind, "", decided=False, why=why)
+
+    def _may_gain(self, name: str | None, action: Action) -> str:
+        """Why something may be gained for some values of what is not known, and for others on the other side; "" if not."""
+        if not self.bounds:
+            return ""
+        try:
+            for situation in self._situations(name, action, self.bounds):
+                for kind in action.resources or (ANY_KIND,):
+                    more = situation.after.grant(action.name, kind)
+                    less = replace(situation.before, lower=True).grant(action.name, kind)
+                    if find([Requirement(more), Requirement(less, False)]) is not None:
+                        return "it depends on attributes or on the certificate"
+        except Undecided as error:
+            return str(error)
+        return ""
 
     def _names(self) -> tuple[list[str | None], bool]:
         if self.after.claim:
@@ -147,48 +154,57 @@ class _Comparison:
         return list(names) or [self.after.names.first], chosen.complete
 
     def _situations(self, name: str | None, action: Action, fleets: tuple[Fleet, ...] = ()) -> Iterator[_Situation]:
+        """The device connected as itself, over HTTPS, and under another client id. Raises Undecided, the last of them only."""
         before, after = fleets or self.fleets
         if name is not None and action.mqtt:
             yield _Situation(before.own(self.before, name), after.own(self.after, name), "")
-        if action.mqtt and after.is_loose(self.after):
-            client = SOME_CLIENT_ID if action.name == CONNECT else self._client(name)
-            if client is not None:
-                holders = zip(before.under(self.before, name, client), after.under(self.after, name, client), strict=True)
-                how = "" if name is None else "as another client" if client == SOME_CLIENT_ID else f"as client {client}"
-                yield from (_Situation(one, two, how) for one, two in holders)
-        elif action.mqtt and action.name == CONNECT and before.is_loose(self.before):
-            pairs = zip(
-                before.under(self.before, name, SOME_CLIENT_ID), after.under(self.after, name, SOME_CLIENT_ID), strict=True
-            )
-            yield from (_Situation(one, two, "as another client") for one, two in pairs)
         if action.https:
             how = "over HTTPS" if action.mqtt else ""
             yield _Situation(before.over_https(self.before, name), after.over_https(self.after, name), how)
+        for client in self._clients(name, action, before, after):
+            holders = zip(before.under(self.before, name, client), after.under(self.after, name, client), strict=True)
+            how = "" if name is None else "as another client" if client == SOME_CLIENT_ID else f"as client {client}"
+            yield from (_Situation(one, two, how) for one, two in holders)
 
-    def _client(self, name: str | None) -> str | None:
-        """A client id, not the device's name, that it may connect under."""
-        holder = self.fleets[1].under(self.after, name, SOME_CLIENT_ID)[0]
+    def _clients(self, name: str | None, action: Action, before: Fleet, after: Fleet) -> Iterator[str]:
+        """Client ids, not the device's name, that it may connect under before or after; of Connect the id is what is asked."""
+        loose = [(fleet, member) for fleet, member in ((after, self.after), (before, self.before)) if fleet.is_loose(member)]
+        if not loose or not action.mqtt:
+            return
+        if action.name == CONNECT or any(fleet.asks(member) for fleet, member in loose):
+            yield SOME_CLIENT_ID  # a condition may ask for one id of many
+        if action.name != CONNECT:
+            yield from dict.fromkeys(filter(None, (self._client(fleet, member, name) for fleet, member in loose)))
+
+    def _client(self, fleet: Fleet, member: Member, name: str | None) -> str | None:
+        holder = fleet.under(member, name, SOME_CLIENT_ID)[0]
         required = [Requirement(holder.grant(CONNECT, "client"))]
         if name is not None:
             required.append(Requirement(Grant(Side(((name,),))), False))
         return find(required, never_first="$")
 
     def _differences(self, name: str | None, action: Action, kind: str, gained: bool) -> Iterator[Change]:
-        for situation in self._situations(name, action):
-            more, less = (situation.after, situation.before) if gained else (situation.before, situation.after)
-            found = False
-            undecided: Change | None = None
-            try:
-                for change in self._rows(situation, more, less, action, kind, gained):
-                    if change.decided:
-                        found = True
-                        yield change
-                    else:
-                        undecided = undecided or change
-            except Undecided as error:
-                undecided = Change(self.after.name, gained, action.name, kind, "", decided=False, why=str(error))
-            if undecided is not None and not found:
-                yield replace(undecided, how=situation.how, name=name or "")
+        try:
+            for situation in self._situations(name, action):
+                yield from self._in_situation(situation, name, action, kind, gained)
+        except Undecided as error:
+            yield self._undecided(gained, action, kind, str(error))
+
+    def _in_situation(self, situation: _Situation, name: str | None, action: Action, kind: str, gained: bool) -> Iterator[Change]:
+        more, less = (situation.after, situation.before) if gained else (situation.before, situation.after)
+        found = False
+        undecided: Change | None = None
+        try:
+            for change in self._rows(situation, more, less, action, kind, gained):
+                if change.decided:
+                    found = True
+                    yield change
+                else:
+                    undecided = undecided or change
+        except Undecided as error:
+            undecided = self._undecided(gained, action, kind, str(error))
+        if undecided is not None and not found:
+            yield replace(undecided, how=situation.how, name=name or "")
 
     def _rows(
         self, situation: _Situation, more: Holder, less: Holder, action: Action, kind: str, gained: bool

@@ -14,6 +14,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import cached_property, lru_cache
@@ -24,6 +26,8 @@ from fleetgate.iot_policy.topics import SHARE
 
 #: States that one search may look at. Patterns like `*a??????????????????` have millions.
 MAXIMUM_STATES = 20_000
+#: States that all searches for one answer may look at together: some seconds. A hundred device types need some thousand.
+MAXIMUM_TOTAL = 400_000
 #: Stands for any character that no pattern names; a witness gets a readable one in its place.
 OTHER = "\ue000"
 _READABLE = "xyzwvutsrqponmlkjihgfedcba0123456789XYZ-_"
@@ -33,6 +37,34 @@ Tokens = tuple[Token, ...]
 
 class Undecided(Exception):
     """The search was given up: neither yes nor no."""
+
+
+class _Budget:
+    """What all searches of one answer may still look at."""
+
+    def __init__(self, states: int) -> None:
+        self.left = states
+
+    def spend(self, seen: int, cap: int) -> None:
+        """One more state, of a search that has seen so many and may see `cap`. Raises Undecided."""
+        self.left -= 1
+        if seen > cap:
+            raise Undecided(f"more than {cap} states")
+        if self.left < 0:
+            raise Undecided("more states than all searches together may look at")
+
+
+_budget: ContextVar[_Budget] = ContextVar("_budget")
+
+
+@contextmanager
+def limited(states: int = MAXIMUM_TOTAL) -> Iterator[None]:
+    """Within it all searches together look at no more than so many states; those that would are undecided."""
+    token = _budget.set(_Budget(states))
+    try:
+        yield
+    finally:
+        _budget.reset(token)
 
 
 class Nfa:
@@ -273,6 +305,7 @@ def find(requirements: Sequence[Requirement], *, never: str = "", never_first: s
     trail: list[tuple[int, str]] = [(-1, forced)]  # of every state met: where it was reached from, and by which text
     done: set[tuple[int, ...]] = set()
     queue = [(len(forced), 0, start)]  # by length, so that the first answer is a shortest one
+    budget = _budget.get(None) or _Budget(cap)
     while queue:
         length, number, states = heappop(queue)
         if states in done and length:
@@ -281,8 +314,7 @@ def find(requirements: Sequence[Requirement], *, never: str = "", never_first: s
             if product.holds(states):
                 return _readable(_back(trail, number), product.nfas)
             done.add(states)
-            if len(done) > cap:
-                raise Undecided(f"more than {cap} states")
+            budget.spend(len(done), cap)
         for text in product.choices(states):
             if any(character in text for character in never) or (not length and text[0] in never_first):
                 continue
@@ -367,6 +399,7 @@ def _deliver(filters: _Product, topics: _Product, group: tuple[int, ...] | None,
     topic_trail = [""]
     start = (_Mode.FIRST, filters.initial, topics.initial) if group is None else (_Mode.GROUP_BEGINS, group, topics.initial)
     seen = {start}
+    budget = _budget.get(None) or _Budget(cap)
     queue = deque([(0, start)])
     while queue:
         number, (mode, states, topic) = queue.popleft()
@@ -384,6 +417,7 @@ def _deliver(filters: _Product, topics: _Product, group: tuple[int, ...] | None,
             if state in seen or topics.dead(topic_after):
                 continue
             seen.add(state)
+            budget.spend(len(seen), cap)
             trail.append((number, read))
             topic_trail.append(sent)
             end = _ending(following, after, filters) if topics.holds(topic_after) else None
@@ -391,8 +425,6 @@ def _deliver(filters: _Product, topics: _Product, group: tuple[int, ...] | None,
                 share, last = SHARE if group is not None else "", len(trail) - 1
                 nfas = (*filters.nfas, *topics.nfas)
                 return _readable(share + _back(trail, last) + end, nfas), _readable(_back(trail, last, topic_trail), nfas)
-            if len(seen) > cap:
-                raise Undecided(f"more than {cap} states")
             queue.append((len(trail) - 1, state))
     return None
 

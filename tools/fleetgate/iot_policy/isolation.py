@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cached_property
 
-from fleetgate.iot_policy import actions, topics
+from fleetgate.iot_policy import actions, automaton, topics
 from fleetgate.iot_policy.assumptions import DEFAULT, Assumptions, SharedSubscription
 from fleetgate.iot_policy.automaton import Grant, Requirement, Side, Tokens, Undecided, find, find_delivery
 from fleetgate.iot_policy.evaluator import Identity, Request
@@ -483,7 +483,8 @@ class _Checker:
 
 def check_all(members: Sequence[Member], scopes: Sequence[Scope], assumptions: Assumptions = DEFAULT) -> Report:
     """In every account and Region that the policies name: a pair is as isolated as in the worst of them."""
-    reports = [check(Fleet(members, scope, assumptions)) for scope in scopes]
+    with automaton.limited():
+        reports = [check(Fleet(members, scope, assumptions)) for scope in scopes]
     if len(reports) == 1:
         return reports[0]
     order = (Verdict.REACHED, Verdict.UNDECIDED, Verdict.REFUSED)
