@@ -218,16 +218,16 @@ def covers_resource(statement: Statement, context: Context, variables_known: boo
 
 
 def meets_conditions(statement: Statement, context: Context, variables_known: bool) -> bool:
-    for condition in statement.conditions:
-        try:
-            held = holds(condition, context, variables_known)
-        except Unresolved:
-            held = not statement.allow and context.assumptions.deny_unresolved
-        if held is None:
-            held = not statement.allow and context.assumptions.deny_unknown_condition
-        if not held:
-            return False
-    return True
+    return all(meets(statement, condition, context, variables_known) for condition in statement.conditions)
+
+
+def meets(statement: Statement, condition: Condition, context: Context, variables_known: bool) -> bool:
+    """Whether the condition lets the statement count; one that cannot be evaluated may, of a Deny, by assumption."""
+    try:
+        held = holds(condition, context, variables_known)
+    except Unresolved:
+        return not statement.allow and context.assumptions.deny_unresolved
+    return held if held is not None else not statement.allow and context.assumptions.deny_unknown_condition
 
 
 def holds(condition: Condition, context: Context, variables_known: bool) -> bool | None:

@@ -13,9 +13,8 @@ from dataclasses import dataclass, field, replace
 from fleetgate.iot_policy import actions, conditions, evaluator, pattern, variables
 from fleetgate.iot_policy.assumptions import DEFAULT, Assumptions
 from fleetgate.iot_policy.automaton import Grant, Side, Tokens, residues
-from fleetgate.iot_policy.conditions import Unresolved
 from fleetgate.iot_policy.evaluator import Context, Identity, Request
-from fleetgate.iot_policy.model import VERSION, Condition, Policy, Resource, Statement, Text
+from fleetgate.iot_policy.model import Condition, Policy, Resource, Statement, Text
 from fleetgate.iot_policy.pattern import Pattern, Token, Variable, Wildcard
 from fleetgate.iot_policy.variables import Kind
 
@@ -89,7 +88,7 @@ class Holder:
         """Every resource that an Allow lists for the action, with the names of resources that it covers."""
         context = _OpenContext(self, Request(action, self.scope.prefix(kind)))
         for policy in self.policies:
-            known = _knows_variables(policy, self.assumptions)
+            known = evaluator.knows_variables(policy, self.assumptions)
             for statement in policy.statements:
                 if statement.allow and not statement.negated_resources and evaluator.covers_action(statement, context.actions):
                     for resource in statement.resources:
@@ -107,7 +106,7 @@ class Holder:
             for statement in policy.statements
             if evaluator.covers_action(statement, context.actions)
             for condition in statement.conditions
-            if context.depends(condition, _knows_variables(policy, self.assumptions))
+            if context.depends(condition, evaluator.knows_variables(policy, self.assumptions))
         ]
 
 
@@ -144,7 +143,7 @@ def _grant(holder: Holder, action: str, kind: str, *, naming: bool) -> Grant:
     allow, deny = Side(), Side()
     exact = True
     for policy in holder.policies:
-        known = _knows_variables(policy, holder.assumptions)
+        known = evaluator.knows_variables(policy, holder.assumptions)
         for statement in policy.statements:
             if not evaluator.covers_action(statement, context.actions) or (
                 naming and statement.allow and statement.negated_resources
@@ -171,14 +170,7 @@ def _meets(statement: Statement, context: _OpenContext, known: bool) -> bool | N
             continue
         if context.depends(condition, known):
             open_question = True
-            continue
-        try:
-            held = evaluator.holds(condition, context, known)
-        except Unresolved:
-            held = not statement.allow and context.assumptions.deny_unresolved
-        if held is None:
-            held = not statement.allow and context.assumptions.deny_unknown_condition
-        if not held:
+        elif not evaluator.meets(statement, condition, context, known):
             return False
     return None if open_question else True
 
@@ -306,10 +298,6 @@ def _without_places(condition: Condition) -> Condition:
     return replace(condition, pointer="", values=tuple(Text(value.text, "") for value in condition.values))
 
 
-def _knows_variables(policy: Policy, assumptions: Assumptions) -> bool:
-    return policy.version == VERSION or (policy.version is None and assumptions.missing_version_knows_variables)
-
-
 def _tokens(resource: Resource, known: bool) -> Tokens:
     return resource.arn.whole.tokens if known else pattern.parse(resource.text, variables=False).tokens
 
@@ -334,7 +322,7 @@ def resources(policies: Sequence[Policy], assumptions: Assumptions) -> list[tupl
     """Every resource with its tokens, variables still in them."""
     found = []
     for policy in policies:
-        known = _knows_variables(policy, assumptions)
+        known = evaluator.knows_variables(policy, assumptions)
         for statement in policy.statements:
             found += [(resource, _tokens(resource, known)) for resource in statement.resources]
     return found
