@@ -13,6 +13,7 @@ from fleetgate.commands import (
     access_diff,
     authorize,
     build,
+    capacity,
     catalogue,
     claim,
     cloud,
@@ -55,7 +56,8 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--root", metavar="FOLDER", help="the checkout to work on (default: the one around the current folder)")
     top.add_argument("--debug", action="store_true", help="show tracebacks")
     commands = top.add_subparsers(metavar="COMMAND", required=True)
-    for module in (catalogue, lint, authorize, isolation, access_diff, build, deploy, smoke, cloud, claim, registry, device):
+    checks = (catalogue, lint, authorize, isolation, access_diff, capacity)
+    for module in (*checks, build, deploy, smoke, cloud, claim, registry, device):
         module.add(commands)
     return top
 
