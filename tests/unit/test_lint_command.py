@@ -231,6 +231,40 @@ def test_what_the_aws_cli_answers_is_read_as_it_is(run, key, value, rule):
     assert found["message"].startswith("mine /")
 
 
+TWICE = '{"Version": "2012-10-17", "Version": "2012-10-17", "Statement": []}'
+
+
+@pytest.mark.parametrize("key, name", [("policyDocument", "policyName"), ("templateBody", "templateName")])
+@pytest.mark.parametrize(
+    "given, said",
+    [
+        (TWICE, "stands twice"),
+        ('{"Statement": [}', "not JSON"),
+        ("", "the text is empty"),
+        ({"Version": "2012-10-17"}, "an object; AWS answers with a text"),
+        (None, "null; AWS answers with a text"),
+    ],
+    ids=["a key twice", "not JSON", "empty", "an object", "null"],
+)
+@pytest.mark.parametrize("path", [".", "a.json"])
+def test_an_answer_of_aws_whose_document_cannot_be_read_is_a_finding(run, key, name, given, said, path):
+    write("a.json", {name: "mine", key: given})
+    status, out, _ = run("lint", "--format", "json", path)
+    [found] = [finding for finding in json.loads(out)["findings"] if finding["rule"] == "S01"]
+    assert status == 1 and said in found["message"] and found["line"] == 3
+
+
+def test_an_object_where_aws_answers_with_a_text_is_judged_all_the_same(run):
+    assert {"S01", "A04"} <= set(rules(run("lint", "--format", "json", write("a.json", {"policyDocument": WIDE}))[1]))
+
+
+def test_in_a_folder_an_answer_that_is_nothing_of_aws_iot_is_passed_over(run):
+    write("authorizer.json", {"principalId": "user", "policyDocument": IAM})
+    write("sketch.json", {"templateBody": "Resources: !Sub x", "policyDocument2": 1})
+    status, out, err = run("lint", ".")
+    assert (status, out) == (0, "no findings in 0 files\n") and "authorizer.json: an IAM policy" in err
+
+
 SUPPRESSION = '[[suppress]]\nrule = "A04"\npath = "policies/*.json"\nreason = "a lab"\nexpires = 2999-01-01\n'
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from fleetgate.errors import FleetgateError, Problem
-from fleetgate.iot_policy import documents, lint, source
+from fleetgate.iot_policy import documents, lint
 from fleetgate.iot_policy.documents import Kind
 from fleetgate.iot_policy.lint import Document, Finding, Place
 
@@ -38,6 +38,16 @@ class Report:
     findings: list[Finding] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     looked_at: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """document: None if it cannot be read. known: what else the answer tells. findings: what is wrong with the text."""
+
+    kind: Kind
+    document: Document | None
+    known: dict[str, Any]
+    findings: list[Finding]
 
 
 def lint_paths(paths: Sequence[str], environment: str, only: Collection[Kind] = KINDS, *, quiet: bool = False) -> Report:
@@ -96,21 +106,24 @@ def _lint_json(data: bytes, file: str, only: Collection[Kind], report: Report, *
         report.findings += findings
         report.looked_at.append(file)
         return
-    document = lint.whole(file, parsed)
+    outer = lint.whole(file, parsed)
+    document: Document | None = outer
     kind = documents.kind(parsed.value)
-    if kind is Kind.OTHER and (answer := _answer(document)):
-        kind, document, known = answer
-    else:
-        known = {}
+    known: dict[str, Any] = {}
+    if kind is Kind.OTHER and (answer := _answer(outer, is_told=is_told)):
+        kind, document, known = answer.kind, answer.document, answer.known
+        findings += answer.findings
     if kind not in only:
         if is_told:
             report.notes.append(f"{file}: {_SAID.get(kind, f'a {kind}')}, not looked at")
         return
-    if kind is Kind.POLICY and not is_told and documents.iam(document.value):
+    if kind is Kind.POLICY and not is_told and document is not None and _is_iam(document):
         report.notes.append(f"{file}: an IAM policy, not one of AWS IoT, not looked at")
         return
     report.looked_at.append(file)
     report.findings += findings
+    if document is None:
+        return
     if kind is Kind.POLICY:
         report.findings += lint.lint_policies([document])
     elif kind is Kind.TEMPLATE:
@@ -121,28 +134,57 @@ def _lint_json(data: bytes, file: str, only: Collection[Kind], report: Report, *
         report.notes += [f"{file}: {note}" for note in notes]
 
 
+def _is_iam(document: Document) -> bool:
+    return isinstance(document.value, dict) and documents.iam(document.value) is not None
+
+
 _SAID = {
     Kind.OTHER: "neither an IoT policy nor a provisioning template nor a Terraform plan",
     Kind.CLOUDFORMATION: "a CloudFormation template",
 }
 
 
-def _answer(outer: Document) -> tuple[Kind, Document, dict[str, Any]] | None:
-    """The document inside an answer of `aws iot get-policy` or `aws iot describe-provisioning-template`."""
+#: Of `aws iot get-policy` and `aws iot describe-provisioning-template`: the document's key, and others that tell an answer from
+#: a file of somebody else's with the same key.
+_ANSWERS = (
+    ("policyDocument", ("policyName", "policyArn"), Kind.POLICY),
+    ("templateBody", ("templateName", "templateArn"), Kind.TEMPLATE),
+)
+
+
+def _answer(outer: Document, *, is_told: bool) -> _Answer | None:
+    """The document inside an answer of the AWS CLI.
+
+    One that cannot be read is a finding, and a document of None: it is what AWS has in force. Only a folder's file that names
+    nothing of AWS IoT's is passed over: it may be anybody's.
+    """
     value = outer.value if isinstance(outer.value, dict) else {}
-    for key, name, kind in (("policyDocument", "policyName", Kind.POLICY), ("templateBody", "templateName", Kind.TEMPLATE)):
-        if isinstance(text := value.get(key), str):
-            try:
-                inner = source.parse(text)
-            except source.SourceError:
-                return None
-            document = lint.embedded(outer, f"/{key}", inner, str(value.get(name, key)))
-            if kind is Kind.POLICY:
-                return kind, document, {}
-            hook, type = value.get("preProvisioningHook"), value.get("type")
-            known = {"hook": bool(hook), "fleet": type in (None, "FLEET_PROVISIONING"), "enabled": value.get("enabled")}
-            return kind, document, {**known, "name": document.name}
+    for key, others, kind in _ANSWERS:
+        if key not in value:
+            continue
+        given, name = value[key], value.get(others[0], key)
+        findings: list[Finding] = []
+        document = None
+        if isinstance(given, str):
+            document = lint.inner(outer, f"/{key}", given, str(name), findings)
+        else:
+            what = f"{key} is {_TYPES.get(type(given), 'no text')}; AWS answers with a text that holds the document"
+            fix = f"keep the answer as it is, or give the document by itself: {key} alone in a file"
+            findings.append(lint.not_json(outer.locate(f"/{key}"), what, fix))
+            document = lint.part(outer, f"/{key}", str(name)) if isinstance(given, dict) else None
+        if document is None and not is_told and not any(other in value for other in others):
+            return None
+        return _Answer(kind, document, _known(value, str(name)) if kind is Kind.TEMPLATE else {}, findings)
     return None
+
+
+_TYPES = {dict: "an object", list: "a list", type(None): "null"}
+
+
+def _known(answer: dict[str, Any], name: str) -> dict[str, Any]:
+    """What the answer tells about a template beside its body."""
+    is_fleet = answer.get("type") in (None, "FLEET_PROVISIONING")
+    return {"hook": bool(answer.get("preProvisioningHook")), "fleet": is_fleet, "enabled": answer.get("enabled"), "name": name}
 
 
 def _files(paths: Iterable[str]) -> Iterator[tuple[str, bool]]:

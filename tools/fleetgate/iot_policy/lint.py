@@ -75,22 +75,22 @@ def part(outer: Document, base: Pointer, name: str) -> Document:
     return Document(name, source.at(outer.value, base), None, lambda pointer: outer.locate(base + pointer))
 
 
-def embedded(outer: Document, base: Pointer, inner: Source, name: str) -> Document:
+def embedded(outer: Document, base: Pointer, parsed: Source, name: str) -> Document:
     """A document that is a string at `base` inside another. Places are exact to the character if the outer one is a file."""
 
     def locate(pointer: Pointer) -> Place:
-        return _inside(outer, base, inner.offset(pointer), f"{name} {pointer}".rstrip())
+        return _inside(outer, base, parsed.offset(pointer), f"{name} {pointer}".rstrip())
 
-    return Document(name, inner.value, inner.text, locate, inner)
+    return Document(name, parsed.value, parsed.text, locate, parsed)
 
 
-def _inside(outer: Document, base: Pointer, inner: int, said: str) -> Place:
-    """The place of character `inner` of the string at `base`."""
+def _inside(outer: Document, base: Pointer, offset: int, said: str) -> Place:
+    """The place of a character of the string at `base`."""
     place = outer.locate(base)
     if outer.source is not None:
         start = outer.source.offset(base)
         if outer.source.text[start : start + 1] == '"':
-            position = source.position_at(outer.source.text, source.offset_in_string(outer.source.text, start, inner))
+            position = source.position_at(outer.source.text, source.offset_in_string(outer.source.text, start, offset))
             place = replace(place, line=position.line, column=position.column)
     return replace(place, said=said)
 
@@ -154,14 +154,14 @@ def _written_out(template: Template, document: Document, findings: list[Finding]
     for resource in template.of("AWS::IoT::Policy"):
         given, base = resource.properties.get("PolicyDocument"), resource.at("PolicyDocument")
         if isinstance(given, str):
-            inner = _inner(document, base, given, resource.name, findings)
-            if inner is not None:
-                yield inner
+            written = inner(document, base, given, resource.name, findings)
+            if written is not None:
+                yield written
         elif isinstance(given, dict) and "Statement" in given:
             yield part(document, base, resource.name)
 
 
-def _inner(outer: Document, base: Pointer, text: str, name: str, findings: list[Finding]) -> Document | None:
+def inner(outer: Document, base: Pointer, text: str, name: str, findings: list[Finding]) -> Document | None:
     """The document in a string; one that is not JSON becomes a finding."""
     try:
         parsed = source.parse(text)
@@ -182,15 +182,15 @@ def lint_plan(document: Document) -> tuple[list[Finding], list[str]]:
     findings = list(_run(rules.of(Subject.PLAN), plan, document))
     notes: list[str] = []
     policies: dict[str, tuple[Document, model.Policy]] = {}
-    for resource, inner in _embedded(plan, document, "aws_iot_policy", "policy", findings, notes):
-        findings += lint_policies([inner])
-        if isinstance(inner.value, dict) and documents.iam(inner.value) is None:
-            policies[resource.address] = (inner, model.read(inner.value, inner.name, inner.text))
+    for resource, written in _embedded(plan, document, "aws_iot_policy", "policy", findings, notes):
+        findings += lint_policies([written])
+        if isinstance(written.value, dict) and documents.iam(written.value) is None:
+            policies[resource.address] = (written, model.read(written.value, written.name, written.text))
     findings += _bundles(plan, policies)
     created = _created(plan)
-    for resource, inner in _embedded(plan, document, "aws_iot_provisioning_template", "template_body", findings, notes):
+    for resource, body in _embedded(plan, document, "aws_iot_provisioning_template", "template_body", findings, notes):
         findings += lint_template(
-            inner,
+            body,
             name=resource.text("name"),
             fleet=resource.text("type") in (None, "FLEET_PROVISIONING"),
             hook=bool(resource.values.get("pre_provisioning_hook")) or "pre_provisioning_hook" in resource.unknown,
@@ -208,9 +208,9 @@ def _embedded(
         if text is None:
             notes.append(f"{resource.address}: its {attribute} is known only after apply, and was not looked at")
             continue
-        inner = _inner(document, f"{resource.pointer}/{attribute}", text, resource.address, findings)
-        if inner is not None:
-            yield resource, inner
+        found = inner(document, f"{resource.pointer}/{attribute}", text, resource.address, findings)
+        if found is not None:
+            yield resource, found
 
 
 def _bundles(plan: Plan, policies: dict[str, tuple[Document, model.Policy]]) -> Iterator[Finding]:
