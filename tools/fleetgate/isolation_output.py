@@ -58,7 +58,7 @@ def _lines(report: Report, members: Sequence[Member], scopes: Sequence[Scope]) -
             yield from _told(reach, members)
     for gap in report.gaps:
         yield ""
-        yield f"{gap.rule} {gap.message}{' (undecided: ' + gap.text + ')' if gap.undecided else ''}"
+        yield f"{gap.rule} {gap.message}"
     yield ""
     yield summary(report)
 
@@ -69,7 +69,7 @@ def summary(report: Report) -> str:
     bad = sum(1 for one in found if one in ("reached", "undecided"))
     if report.isolated:
         return f"isolated: {count(len(found), 'pair')} proven, {count(len(report.flows), 'declared flow')} granted"
-    gaps = f", {len(report.gaps)} declared things do not work" if report.gaps else ""
+    gaps = f", {count(len(report.gaps), 'declared topic')} not granted" if report.gaps else ""
     return f"NOT isolated: {bad} of {len(found)} pairs reached or undecided{gaps}"
 
 

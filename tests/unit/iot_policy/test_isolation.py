@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from fleetgate import members
-from fleetgate.iot_policy import model
+from fleetgate.iot_policy import automaton, model
 from fleetgate.iot_policy.assumptions import Assumptions, SharedSubscription
 from fleetgate.iot_policy.grants import Scope
 from fleetgate.iot_policy.isolation import Fleet, Member, Verdict, Way, check, check_all, declared
@@ -280,3 +280,36 @@ def test_every_account_that_policies_name_is_looked_at():
     both = replace(elsewhere, policies=(*elsewhere.policies, wide))
     assert check_all([both], scopes[:1]).isolated
     assert {reach.way for reach in check_all([both], scopes).reaches} == {Way.SHADOW, Way.JOBS}
+
+
+def test_a_flow_counts_as_granted_only_if_it_is_in_every_account():
+    granted, elsewhere = Scope(), Scope("aws", "eu-west-1", "123456789012")
+    types = [
+        member(*GATEWAY, name="gateway", on_behalf_of=("sensor",)),
+        member(*SENSOR, name="sensor", publishes=(declared("sensors/{thing}/*"),)),
+    ]
+    assert check_all(types, (granted,)).flows == (("gateway", "sensor"),)
+    for scopes in ((granted, elsewhere), (elsewhere, granted)):
+        report = check_all(types, scopes)
+        assert report.flows == () and ("gateway", "sensor") in {(gap.member, gap.other) for gap in report.gaps}
+
+
+def test_a_declared_topic_that_cannot_be_told_fails_and_says_so():
+    denied = [("Deny", "iot:Publish", "topic/dt/*a" + "?" * 18), ("Allow", "iot:Publish", f"topic/dt/{THING}/*")]
+    found = check(Fleet([member(CONNECT, *denied, publishes=(declared("dt/{thing}/*a"),))], SCOPE)).gaps
+    (gap,) = [gap for gap in found if gap.action == "iot:Publish" and not gap.text]
+    assert gap.undecided and "whether it may cannot be told: more than 20000 states" in gap.message
+
+
+def test_all_searches_for_one_answer_share_a_budget(monkeypatch):
+    """Else twenty policies, each of which a single search gives up, take 400 times as long as one."""
+    hard = [("Allow", "iot:Publish", "topic/*a" + "?" * 18), ("Deny", "iot:Publish", "topic/*b" + "?" * 18)]
+    types = [member(CONNECT, *hard, name=f"type{number}") for number in range(4)]
+    monkeypatch.setattr("fleetgate.iot_policy.automaton.MAXIMUM_TOTAL", 5_000)
+    spent: list[int] = []
+    original = automaton._Budget.spend
+    monkeypatch.setattr(automaton._Budget, "spend", lambda self, seen, cap: (spent.append(1), original(self, seen, cap))[1])
+    report = check_all(types, (SCOPE,))
+    assert not report.isolated and len(report.reaches) >= 16
+    assert any("all searches together" in reach.message for reach in report.reaches)
+    assert len(spent) < 20_000  # what is left of an answer is given up at once, search by search

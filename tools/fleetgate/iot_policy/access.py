@@ -118,7 +118,9 @@ class _Comparison:
             rows: dict[tuple[object, ...], Change] = {}
             for name, gained, kind in product(names, (True, False), action.resources or (ANY_KIND,)):
                 for change in self._differences(name, action, kind, gained):
-                    rows.setdefault((gained, change.resource or change.text, change.kind), change)
+                    key = (gained, change.resource or change.text, change.kind)
+                    if key not in rows or (rows[key].how and not change.how):  # over MQTT, as itself, says most
+                        rows[key] = change
             if not any(change.gained for change in rows.values()):
                 why = "" if complete else "a variable does not fill a level of its own"
                 why = why or next(filter(None, (self._may_gain(name, action) for name in names)), "")

@@ -39,6 +39,9 @@ class Undecided(Exception):
     """The search was given up: neither yes nor no."""
 
 
+_SPENT = "more states than all searches together may look at"
+
+
 class _Budget:
     """What all searches of one answer may still look at."""
 
@@ -51,20 +54,29 @@ class _Budget:
         if seen > cap:
             raise Undecided(f"more than {cap} states")
         if self.left < 0:
-            raise Undecided("more states than all searches together may look at")
+            raise Undecided(_SPENT)
 
 
 _budget: ContextVar[_Budget] = ContextVar("_budget")
 
 
 @contextmanager
-def limited(states: int = MAXIMUM_TOTAL) -> Iterator[None]:
-    """Within it all searches together look at no more than so many states; those that would are undecided."""
-    token = _budget.set(_Budget(states))
+def limited() -> Iterator[None]:
+    """Within it all searches together look at no more than MAXIMUM_TOTAL states; those that would are undecided."""
+    token = _budget.set(_Budget(MAXIMUM_TOTAL))
     try:
         yield
     finally:
         _budget.reset(token)
+
+
+def spend(states: int) -> None:
+    """Charges work outside of a search to what is left for the answer, if there is a limit. Raises Undecided."""
+    budget = _budget.get(None)
+    if budget is not None:
+        budget.left -= states
+        if budget.left < 0:
+            raise Undecided(_SPENT)
 
 
 class Nfa:

@@ -50,6 +50,8 @@ class Verdict(StrEnum):
     REFUSED = "refused"
 
 
+#: What looking at two names costs, in states of a search.
+_PAIR = 10
 #: Stand for a device's name and for another client id while languages are worked out once for all names.
 _MARK, _CLIENT_MARK, _VICTIM_MARK = "\ue010", "\ue011", "\ue012"
 _MARKS = {_MARK, _CLIENT_MARK, _VICTIM_MARK}
@@ -98,7 +100,10 @@ class Reach:
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """Something declared that the policies do not let happen: I02 of a flow to the type `other`, I04 of a type's own topic."""
+    """Something declared that the policies do not let happen: I02 of a flow to the type `other`, I04 of a type's own topic.
+
+    text: the witness, a topic or a client id; "" if it is undecided, and then the message says why.
+    """
 
     rule: str
     member: str
@@ -274,12 +279,10 @@ class _Checker:
             asked.append(self._asked(member, member.names.first))
             offered.append(self._offered(member, member.names.second) if not member.claim else _Heads())
         sending = _join([heads.topics for heads in asked], [heads.topics for heads in offered])
-        receiving = _join([heads.received for heads in asked], [heads.sent for heads in offered])
-        receiving &= _join([heads.filters for heads in asked], [heads.sent for heads in offered])
-        subscribing = _join([heads.filters for heads in asked], [heads.sent for heads in offered])
+        subscribing = _join([heads.filters for heads in asked], [heads.sent for heads in offered])  # nothing is received without
         clients = _join([heads.clients for heads in asked], [heads.clients for heads in offered])
         things = _join([heads.things for heads in asked], [heads.things for heads in offered])
-        return sending | receiving | subscribing | clients | things
+        return sending | subscribing | clients | things
 
     def _possible(self, attacker: Member, mine: str, victim: Member, others: str, coarse: bool) -> set[Way]:
         """The ways that the beginnings of the patterns leave open for these names."""
@@ -375,6 +378,12 @@ class _Checker:
             possible = left and left & self._possible(attacker, mine, victim, others, coarse)
             if not possible:
                 continue
+            try:
+                automaton.spend(_PAIR)
+            except Undecided as error:
+                for way in left - {Way.SUBSCRIBE, *found}:
+                    found[way] = self._reach(attacker, victim, way, Verdict.UNDECIDED, str(error))
+                break
             pair = _Pair(self.fleet, attacker, victim, None if attacker.claim else mine, others, coarse)
             real = attacker.names.holds(mine) and victim.names.holds(others) and not coarse
             for way in Way:
@@ -393,7 +402,7 @@ class _Checker:
 
     def _answers(self, pair: _Pair, way: Way, *, real: bool) -> Iterator[Reach]:
         """What the automata find for two names, each held against the evaluator. real: devices can have these names."""
-        nothing = self._reach(pair.attacker, pair.of, way, Verdict.UNDECIDED, "")
+        nothing = self._reach(pair.attacker, pair.victim, way, Verdict.UNDECIDED, "")
         try:
             for candidate in pair.candidates(way):
                 reach = replace(
@@ -439,10 +448,10 @@ class _Checker:
             names = choose(self._shape(member), member.names, self._shape(other), other.names)
             for mine, others in names.pairs:
                 allowed = self.fleet.own(member, mine).grant(PUBLISH, "topic")
-                gap = self._not_covered("I02", member.name, PUBLISH, _bound(other.publishes, others), allowed)
+                meant = f"is meant, on behalf of {other_name}, to publish to"
+                gap = self._gap("I02", member, PUBLISH, _bound(other.publishes, others), allowed, meant)
                 if gap is not None and member.names.holds(mine) and other.names.holds(others):
-                    what = f"{member.name} is declared to publish on behalf of {other_name}, and may not publish to {gap.text}"
-                    yield replace(gap, other=other_name, message=what)
+                    yield replace(gap, other=other_name)
                     break
 
     def _dead_topics(self, number: int) -> Iterator[Gap]:
@@ -461,24 +470,25 @@ class _Checker:
     def _dead_topics_of(self, member: Member, name: str) -> Iterator[Gap]:
         holder = self.fleet.own(member, name)
         every: tuple[tuple[str, str, tuple[Tokens, ...], str], ...] = (
-            (CONNECT, "client", ((name,),), "connect as itself"),
+            (CONNECT, "client", ((name,),), "connect as"),
             *((PUBLISH, "topic", (tokens,), "publish to") for tokens in _bound(member.publishes, name)),
             *((SUBSCRIBE, "topicfilter", (tokens,), "subscribe to") for tokens in _bound(member.subscribes, name)),
             *((RECEIVE, "topic", (tokens,), "receive") for tokens in _bound(member.subscribes, name)),
             *((action, kind, ((text,),), verb) for action, kind, text, verb in _shadow_and_jobs(name)),
         )
         for action, kind, globs, verb in every:
-            gap = self._not_covered("I04", member.name, action, globs, holder.grant(action, kind))
+            gap = self._gap("I04", member, action, globs, holder.grant(action, kind), f"is meant to {verb}")
             if gap is not None:
-                what = "connect as itself" if action == CONNECT else f"{verb} {gap.text}"
-                yield replace(gap, message=f"{member.name} is meant to {what}, and may not")
+                yield gap
 
-    def _not_covered(self, rule: str, member: str, action: str, globs: tuple[Tokens, ...], allowed: Grant) -> Gap | None:
+    def _gap(self, rule: str, member: Member, action: str, globs: tuple[Tokens, ...], allowed: Grant, meant: str) -> Gap | None:
+        """None if all of it is allowed."""
         try:
             text = find([Requirement(Grant(Side(globs))), Requirement(allowed, False)], never="+#\0")
         except Undecided as error:
-            return Gap(rule, member, "", action, str(error), undecided=True)
-        return None if text is None else Gap(rule, member, "", action, text)
+            message = f"{member.name} {meant} what it declares, and whether it may cannot be told: {error}"
+            return Gap(rule, member.name, message, action, "", undecided=True)
+        return None if text is None else Gap(rule, member.name, f"{member.name} {meant} {text}, and may not", action, text)
 
 
 def check_all(members: Sequence[Member], scopes: Sequence[Scope], assumptions: Assumptions = DEFAULT) -> Report:
@@ -491,9 +501,11 @@ def check_all(members: Sequence[Member], scopes: Sequence[Scope], assumptions: A
     worst: dict[tuple[str, str, Way], Reach] = {}
     for reach in (reach for verdict in order for report in reports for reach in report.reaches if reach.verdict is verdict):
         worst.setdefault((reach.attacker, reach.victim, reach.way), reach)
+    granted = set.intersection(*(set(report.flows) for report in reports))
     return replace(
         reports[0],
         reaches=tuple(worst.values()),
+        flows=tuple(flow for flow in reports[0].flows if flow in granted),
         gaps=tuple(dict.fromkeys(gap for report in reports for gap in report.gaps)),
     )
 
@@ -514,27 +526,27 @@ class _Heads:
 class _Pair:
     """Two devices with names: the attacker in every situation it can bring about, and the other, connected as itself."""
 
-    def __init__(self, fleet: Fleet, attacker: Member, victim: Member, mine: str | None, others: str, coarse: bool) -> None:
+    def __init__(self, fleet: Fleet, attacker: Member, victim: Member, mine: str | None, theirs: str, coarse: bool) -> None:
         self.fleet = fleet
         self.attacker = attacker
-        self.of = victim
-        self.names = (mine or "", others)
-        self.others = others
-        self.victim = fleet.own(victim, others, coarse=coarse)
-        self.own = [] if mine is None else [fleet.own(attacker, mine, coarse=coarse)]
+        self.victim = victim
+        self.names = (mine or "", theirs)
+        self.their_name = theirs
+        self.them = fleet.own(victim, theirs, coarse=coarse)
+        self.me = [] if mine is None else [fleet.own(attacker, mine, coarse=coarse)]
         self.https = fleet.over_https(attacker, mine, coarse=coarse)
         self.as_other: list[Holder] = []
         self.under_any: list[Holder] = []
         if fleet.is_loose(attacker):
-            self.as_other = [one for one in fleet.under(attacker, mine, others, coarse=coarse) if _contains(one, CONNECT, others)]
+            self.as_other = [one for one in fleet.under(attacker, mine, theirs, coarse=coarse) if _contains(one, CONNECT, theirs)]
             self.under_any = fleet.under(attacker, mine, SOME_CLIENT_ID, coarse=coarse)
-        self.published = _owned(self.victim, PUBLISH, victim.publishes, others)
-        self.received = _owned(self.victim, RECEIVE, victim.subscribes, others)
-        self.shadow = _topic_tree(f"$aws/things/{others}/shadow/")
-        self.jobs = _topic_tree(f"$aws/things/{others}/jobs/")
+        self.published = _owned(self.them, PUBLISH, victim.publishes, theirs)
+        self.received = _owned(self.them, RECEIVE, victim.subscribes, theirs)
+        self.shadow = _topic_tree(f"$aws/things/{theirs}/shadow/")
+        self.jobs = _topic_tree(f"$aws/things/{theirs}/jobs/")
         reserved = Grant(self.shadow.allow | self.jobs.allow)
         self.ordinary = Requirement(reserved, False)
-        meant = _bound(victim.publishes, others) if victim.name in attacker.on_behalf_of else ()
+        meant = _bound(victim.publishes, theirs) if victim.name in attacker.on_behalf_of else ()
         self.not_meant = [Requirement(Grant(Side(meant)), False)] if meant else []
         meant = _bound(attacker.publishes, mine) if mine and attacker.name in victim.on_behalf_of else ()
         self.not_meant_for_me = [Requirement(Grant(Side(meant)), False)] if meant else []
@@ -542,7 +554,7 @@ class _Pair:
 
     @property
     def connected(self) -> list[Holder]:
-        return [*self.own, *self.as_other, *self.under_any]
+        return [*self.me, *self.as_other, *self.under_any]
 
     def candidates(self, way: Way) -> Iterator[_Candidate]:
         if way is Way.CONNECT:
@@ -562,16 +574,16 @@ class _Pair:
 
     def _connect(self) -> Iterator[_Candidate]:
         for holder in self.as_other:
-            step = _Step(False, holder, CONNECT, "client", self.others)
-            yield _Candidate((step,), "connects under the other's name", CONNECT, self.others)
+            step = _Step(False, holder, CONNECT, "client", self.their_name)
+            yield _Candidate((step,), "connects under the other's name", CONNECT, self.their_name)
         for action in CLIENT_ACTIONS:
-            if _contains(self.https, action, self.others):
-                step = _Step(False, self.https, action, "client", self.others)
-                yield _Candidate((step,), "acts on the other's connection", action, self.others)
+            if _contains(self.https, action, self.their_name):
+                step = _Step(False, self.https, action, "client", self.their_name)
+                yield _Candidate((step,), "acts on the other's connection", action, self.their_name)
 
     def _publish(self, wanted: tuple[str, ...], besides: list[Requirement]) -> Iterator[_Candidate]:
         verb = "publishes" if wanted == (PUBLISH,) else "leaves a retained message"
-        received = self.victim.grant(RECEIVE, "topic")
+        received = self.them.grant(RECEIVE, "topic")
         for holder in (*self.connected, self.https):
             sent = [holder.grant(action, "topic") for action in wanted]
             required = [*map(Requirement, sent), self.ordinary, *besides]
@@ -579,16 +591,16 @@ class _Pair:
                 topic = find([*required, *map(Requirement, in_its_name)], never="+#\0") if _meet(*sent, *in_its_name) else None
                 if topic is not None:
                     steps = [_Step(False, holder, action, "topic", topic) for action in reversed(wanted)]
-                    steps.append(_Step(True, self.victim, PUBLISH, "topic", topic))
+                    steps.append(_Step(True, self.them, PUBLISH, "topic", topic))
                     yield _Candidate(tuple(steps), f"{verb} in the other's name", wanted[0], topic)
             if _meet(*sent, received):
-                subscribed = self.victim.grant(SUBSCRIBE, "topicfilter")
+                subscribed = self.them.grant(SUBSCRIBE, "topicfilter")
                 found = find_delivery(subscribed, [*required, Requirement(received)], shared=self.shared)
                 if found is not None:
                     text, topic = found
                     steps = [_Step(False, holder, action, "topic", topic) for action in reversed(wanted)]
-                    steps.append(_Step(True, self.victim, SUBSCRIBE, "topicfilter", text))
-                    steps.append(_Step(True, self.victim, RECEIVE, "topic", topic))
+                    steps.append(_Step(True, self.them, SUBSCRIBE, "topicfilter", text))
+                    steps.append(_Step(True, self.them, RECEIVE, "topic", topic))
                     yield _Candidate(tuple(steps), f"{verb} what the other receives", wanted[0], topic, text)
 
     def _receive(self, *, delivered: bool) -> Iterator[_Candidate]:
@@ -597,7 +609,7 @@ class _Pair:
             if not subscribed.allow:
                 continue
             allowed = [holder.grant(RECEIVE, "topic")] if delivered else []
-            published = (self.victim.grant(PUBLISH, "topic"),)
+            published = (self.them.grant(PUBLISH, "topic"),)
             for action, target, besides, message in (
                 (PUBLISH, published, self.not_meant_for_me, "receives what the other publishes"),
                 *((RECEIVE, received, [], "receives what is sent to the other") for received in self.received),
@@ -611,7 +623,7 @@ class _Pair:
                 text, topic = found
                 steps = [_Step(False, holder, SUBSCRIBE, "topicfilter", text)]
                 steps += [_Step(False, holder, RECEIVE, "topic", topic)] if delivered else []
-                steps.append(_Step(True, self.victim, action, "topic", topic))
+                steps.append(_Step(True, self.them, action, "topic", topic))
                 if not delivered:
                     message = f"may subscribe to a filter for {message.removeprefix('receives ')}; nothing of it is delivered"
                 yield _Candidate(tuple(steps), message, RECEIVE if delivered else SUBSCRIBE, topic, text)
@@ -632,7 +644,7 @@ class _Pair:
                     text, topic = found
                     steps = (_Step(False, holder, SUBSCRIBE, "topicfilter", text), _Step(False, holder, RECEIVE, "topic", topic))
                     yield _Candidate(steps, f"listens to the other's {what}", RECEIVE, topic, text)
-        thing = Grant(Side(((self.others,), (f"{self.others}/", Wildcard.ANY))))
+        thing = Grant(Side(((self.their_name,), (f"{self.their_name}/", Wildcard.ANY))))
         for action in names:
             allowed = self.https.grant(action, "thing")
             if _meet(allowed, thing):
