@@ -277,6 +277,27 @@ def test_a_suppression_is_found_in_a_folder_above_and_its_path_is_relative_to_it
     assert "A04" not in rules(out) and json.loads(out)["suppressed"] == 1
 
 
+@pytest.mark.parametrize(
+    "paths, told",
+    [(["policies/a.json"], False), (["other"], False), (["policies"], True), (["."], True), (["--only", "template", "."], False)],
+    ids=["one of two", "another folder", "its folder", "all", "another kind"],
+)
+def test_that_a_suppression_is_unused_is_told_by_a_run_over_all_of_its_files(run, paths, told):
+    for name in ("policies/a.json", "policies/deep/b.json", "other/c.json"):
+        write(name, CLEAN)
+    write("policies/package.json", {"name": "x"})
+    Path("fleetgate-lint.toml").write_text(SUPPRESSION)
+    assert ("X03" in rules(run("lint", "--format", "json", *paths)[1])) is told
+
+
+@pytest.mark.parametrize("path", ["gone/*.json", "policies/gone.json"])
+def test_a_suppression_for_a_path_that_is_gone_names_it(run, path):
+    write("policies/a.json", CLEAN)
+    Path("fleetgate-lint.toml").write_text(SUPPRESSION.replace("policies/*.json", path))
+    status, out, _ = run("lint", "policies/a.json")
+    assert status == 1 and f"X03  the suppression of A04 is for {path}, and there is no such file any more" in out
+
+
 def test_an_expired_suppression_fails(run):
     write("policies/a.json", CLEAN)
     Path("fleetgate-lint.toml").write_text(SUPPRESSION.replace("2999", "2020"))

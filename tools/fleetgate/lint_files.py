@@ -6,6 +6,7 @@ What a file is, its content decides. In a folder, what is none of ours is passed
 from __future__ import annotations
 
 import os
+import re
 import stat
 import sys
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -33,11 +34,12 @@ class UnusablePath(FleetgateError):
 
 @dataclass
 class Report:
-    """notes: what was not looked at and why. looked_at: the files that were judged."""
+    """notes: what was not looked at and why. looked_at: the files that were judged. passed_over: those with nothing to judge."""
 
     findings: list[Finding] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     looked_at: list[str] = field(default_factory=list)
+    passed_over: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,8 @@ def lint_paths(paths: Sequence[str], environment: str, only: Collection[Kind] = 
         data = sys.stdin.buffer.read() if file == STANDARD_INPUT else _read(file)
         if is_told or documents.may_be_ours(data):
             _lint_json(data, "<stdin>" if file == STANDARD_INPUT else file, only, report, is_told=is_told)
+        else:
+            report.passed_over.append(file)
     for root, names in templates.items():
         _lint_templates(root, environment, names, report)
     report.findings = lint.tidy(report.findings)
@@ -114,11 +118,14 @@ def _lint_json(data: bytes, file: str, only: Collection[Kind], report: Report, *
         kind, document, known = answer.kind, answer.document, answer.known
         findings += answer.findings
     if kind not in only:
+        if kind not in KINDS:
+            report.passed_over.append(file)
         if is_told:
             report.notes.append(f"{file}: {_SAID.get(kind, f'a {kind}')}, not looked at")
         return
     if kind is Kind.POLICY and not is_told and document is not None and _is_iam(document):
         report.notes.append(f"{file}: an IAM policy, not one of AWS IoT, not looked at")
+        report.passed_over.append(file)
         return
     report.looked_at.append(file)
     report.findings += findings
@@ -258,6 +265,7 @@ def suppressions_file(given: str | None) -> Path | None:
 def suppress(report: Report, file: Path) -> int:
     """Applies a file of suppressions to a report; returns how many findings it has taken out."""
     from datetime import UTC, datetime
+    from fnmatch import fnmatchcase
 
     from fleetgate.iot_policy import suppression
 
@@ -273,13 +281,26 @@ def suppress(report: Report, file: Path) -> int:
     def relative(name: str) -> str:
         return Path(os.path.relpath(Path(name).resolve(), folder)).as_posix()
 
-    def exists(pattern: str) -> bool:
-        return any(sign in pattern for sign in "*?[") or (folder / pattern).exists()
+    def existing(pattern: str) -> list[str]:
+        if not (sign := _WILDCARD.search(pattern)):
+            return [pattern] if os.path.exists(folder / pattern) else []  # noqa: PTH110 - False for a name that no file can have
+        # Only what lies in the folder that the pattern names: a repository may be large.
+        start = folder / pattern[: sign.start()].rpartition("/")[0]
+        if not os.path.isdir(start):  # noqa: PTH112
+            return []
+        unread: list[Problem] = []
+        found = [relative(file) for file in _walk(start.as_posix(), unread)]
+        # What lies in a folder that cannot be read has not been looked at.
+        return [file for file in found if fnmatchcase(file, pattern)] + [problem.where for problem in unread]
 
+    seen = [*report.looked_at, *report.passed_over]
     today = datetime.now(UTC).date()
-    left, suppressed = suppression.apply(report.findings, suppressions, shown, today, report.looked_at, relative, exists)
+    left, suppressed = suppression.apply(report.findings, suppressions, shown, today, seen, relative, existing)
     report.findings = lint.tidy([*left, *findings])
     return suppressed
+
+
+_WILDCARD = re.compile(r"[*?\[]")
 
 
 def _shown(path: Path) -> str:

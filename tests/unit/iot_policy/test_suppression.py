@@ -22,11 +22,14 @@ def finding(
 
 
 def applied(
-    text: str, *findings: Finding, looked_at: tuple[str, ...] = ("policies/a.json",), exists: bool = True
+    text: str,
+    *findings: Finding,
+    looked_at: tuple[str, ...] = ("policies/a.json",),
+    there: tuple[str, ...] = ("policies/a.json",),
 ) -> tuple[list[str], int]:
     """The rules that are left, those about the suppressions included, and the number of suppressed findings."""
     read, problems = suppression.parse(f"[[suppress]]\n{text}", FILE)
-    left, suppressed = suppression.apply(findings, read, FILE, TODAY, looked_at, lambda name: name, lambda pattern: exists)
+    left, suppressed = suppression.apply(findings, read, FILE, TODAY, looked_at, lambda name: name, lambda pattern: there)
     return [f.rule for f in [*left, *problems]], suppressed
 
 
@@ -60,12 +63,16 @@ def test_a_suppression_can_be_narrowed(narrowed, taken):
     assert applied(COMPLETE + narrowed, finding(pointer="/Statement/01", sid="Other")) == (["B01", "X03"], 0)
 
 
-def test_of_a_file_that_was_not_looked_at_nobody_says_that_it_needs_no_suppression():
-    assert applied(COMPLETE, looked_at=("other.json",)) == ([], 0)
+@pytest.mark.parametrize("looked_at", [(), ("other.json",), ("policies/a.json",)])
+def test_that_a_suppression_is_unused_is_only_said_if_every_file_of_its_pattern_was_looked_at(looked_at):
+    assert applied(COMPLETE, looked_at=looked_at, there=("policies/a.json", "policies/b.json")) == ([], 0)
+    assert applied(COMPLETE, looked_at=("policies/a.json", "policies/b.json"), there=("policies/a.json",)) == (["X03"], 0)
 
 
-def test_a_suppression_for_a_file_that_is_gone_is_unused():
-    assert applied(COMPLETE, looked_at=("other.json",), exists=False) == (["X03"], 0)
+def test_a_suppression_for_a_file_that_is_gone_names_it():
+    read, _ = suppression.parse(f"[[suppress]]\n{COMPLETE}", FILE)
+    [left], _ = suppression.apply([], read, FILE, TODAY, ["other.json"], lambda name: name, lambda pattern: ())
+    assert left.rule == "X03" and "policies/*.json, and there is no such file any more" in left.message
 
 
 @pytest.mark.parametrize("missing", ["rule", "path", "reason", "expires"])

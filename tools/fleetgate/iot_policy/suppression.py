@@ -14,7 +14,7 @@ further and may be left out. There are no others: no comments in policies, no ru
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from fnmatch import fnmatchcase
@@ -89,14 +89,17 @@ def apply(
     today: date,
     looked_at: Iterable[str],
     relative: Callable[[str], str],
-    exists: Callable[[str], bool],
+    existing: Callable[[str], Collection[str]],
 ) -> tuple[list[Finding], int]:
     """The findings that are left with those about the suppressions, and how many were suppressed.
 
-    looked_at: the files that this run has judged: of a suppression for another file nobody can say that it is unused. relative: a
-    finding's file relative to the suppressions' folder. exists: whether such a pattern still fits a file.
+    looked_at: the files that this run has judged, or has seen to hold nothing to judge. relative: a file relative to the
+    suppressions' folder. existing: the files that are there for a pattern, relative as well; only a run that has looked at every
+    one of them can say that a suppression is unused.
     """
+    looked_at = set(looked_at)
     paths = {name: relative(name) for name in {*looked_at, *(finding.file for finding in findings)}}
+    seen = {paths[name] for name in looked_at}
     active = [s for s in suppressions if s.expires >= today]
     used: set[int] = set()
     left = []
@@ -113,14 +116,18 @@ def apply(
             left.append(
                 _about("X02", file, suppression.line, message, "mend what it is about, or decide again and write a new date")
             )
-        elif id(suppression) not in used and _is_stale(suppression, [paths[name] for name in looked_at], exists):
-            message = f"nothing is suppressed by the suppression of {what}"
-            left.append(_about("X03", file, suppression.line, message, "remove it"))
+        elif id(suppression) not in used and (why := _unused(suppression, seen, existing)):
+            left.append(_about("X03", file, suppression.line, why, "remove it"))
     return left, suppressed
 
 
-def _is_stale(suppression: Suppression, looked_at: Iterable[str], exists: Callable[[str], bool]) -> bool:
-    return any(fnmatchcase(path, suppression.path) for path in looked_at) or not exists(suppression.path)
+def _unused(suppression: Suppression, seen: Collection[str], existing: Callable[[str], Collection[str]]) -> str | None:
+    """Why a suppression that has suppressed nothing is not needed; None if this run cannot tell."""
+    there = existing(suppression.path)
+    if there:
+        is_unused = all(path in seen for path in there)
+        return f"nothing is suppressed by the suppression of {suppression.rule} in {suppression.path}" if is_unused else None
+    return f"the suppression of {suppression.rule} is for {suppression.path}, and there is no such file any more"
 
 
 def _problems(item: dict[str, Any]) -> Iterable[tuple[str, str]]:
