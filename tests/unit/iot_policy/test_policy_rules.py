@@ -790,10 +790,76 @@ def test_a_filter_that_is_one_or_may_become_one_is_left_alone(filter: str) -> No
         ("plant/*", False),
         (f"{THING}/*", False),
         ("${iot:ClientId}*", False),
+        ("$share/*", True),
+        ("$s?are/*", True),
+        ("$share/*/#", True),
+        ("$share/*/plant/orders", False),
+        ("$share/g/#", False),
     ],
 )
 def test_only_a_wildcard_at_the_start_takes_in_shared_subscriptions(filter: str, told: bool) -> None:
     assert bool(found("M06", listen(filter))) is told
+    shares = deny("iot:Subscribe", f"{ARN}:topicfilter/$share/*")
+    assert found("M06", policy(*listen(filter)["Statement"], shares)) == []
+
+
+OWN_STATE = allow("iot:Publish", f"{ARN}:topic/plant/{THING}/state")
+
+
+@pytest.mark.parametrize(
+    ("filter", "witness"),
+    [
+        ("plant/?/state", "plant/another-thing/state"),
+        ("plant/?", "plant/another-thing/state"),
+        ("plant/*/state", "plant/another-thing/state"),
+        ("plant/*", "plant/another-thing/state"),
+        ("$share/g/plant/+/state", "plant/another-thing/state"),
+        ("$share/*", "plant/another-thing/state"),
+        ("$share/g?/plant/*", "plant/another-thing/state"),
+        ("???????", "plant/another-thing/state"),
+        (f"plant/*/{THING}", None),
+        (f"plant/{THING}/*", None),
+        ("plant/orders/*", None),
+        ("orders/*", None),
+        ("$aws/events/*", None),
+    ],
+)
+def test_a_wildcard_of_a_policy_takes_in_the_branch_of_another_device_too(filter: str, witness: str | None) -> None:
+    for received in ((), ("plant/*",), ("*/state",)):
+        document = listen(filter, receive=received)
+        told = found("M04", policy(CONNECT, OWN_STATE, *document["Statement"]))
+        assert [one.witness for one in told] == ([witness] if witness else [])
+    bound = listen(filter, receive=(f"plant/{THING}/*",))
+    assert "*" not in filter or found("M04", policy(CONNECT, OWN_STATE, *bound["Statement"])) == []
+    denied = deny("iot:Receive", f"{ARN}:topic/plant/*")
+    assert "*" not in filter or found("M04", policy(CONNECT, OWN_STATE, *document["Statement"], denied)) == []
+
+
+@pytest.mark.parametrize("filter", ["+/+", "+/+/#", "?/?/#", "?/?/?"])
+def test_levels_of_wildcards_alone_take_in_the_branch_of_another_device(filter: str) -> None:
+    own = allow("iot:Publish", f"{ARN}:topic/{THING}/state", f"{ARN}:topic/plant/{THING}/state")
+    assert found("M04", policy(CONNECT, own, *listen(filter)["Statement"]))
+
+
+@pytest.mark.parametrize(
+    ("filter", "received", "told"),
+    [
+        ("plant/?", "*", True),
+        ("plant/?", "plant/*", True),
+        ("plant/?", "plant/?", False),
+        ("plant/hall-?", "plant/*", False),
+        ("plant/?/state", "plant/*", True),
+    ],
+)
+def test_one_character_of_a_filter_may_be_a_wildcard_of_mqtt(filter: str, received: str, told: bool) -> None:
+    assert bool(found("M04", listen(filter, receive=(received,)))) is told
+    assert bool(found("M04", listen(filter))) is (filter != "plant/hall-?")
+
+
+def test_a_deny_of_all_but_some_filters_stops_only_what_it_denies() -> None:
+    rest = {"Effect": "Deny", "Action": "iot:Subscribe", "NotResource": f"{ARN}:topicfilter/hall/*"}
+    halls = [allow("iot:Subscribe", f"{ARN}:topicfilter/hall/*"), deny("iot:Subscribe", f"{ARN}:topicfilter/hall/vault")]
+    assert found("M02", policy(*halls, rest))
 
 
 # --- B: breadth
@@ -956,10 +1022,34 @@ def test_everything_is_everything(resource: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("filter", "told"), [("#", True), ("+/#", True), ("*", True), ("+", False), ("plant/#", False), ("*/a", False)]
+    ("filter", "witness"),
+    [
+        ("#", "#"),
+        ("+/#", "+/#"),
+        ("*", "#"),
+        ("?", "#"),
+        ("???", "+/#"),
+        ("+/+", "+/+"),
+        ("+/+/#", "+/+/#"),
+        ("*/*", "+/#"),
+        ("$share/g/#", "$share/g/#"),
+        ("$share/*", "$share/any-group/#"),
+        ("$share/g*", "$share/g/#"),
+        ("$share/*/plant/orders", None),
+        ("$share/g/plant/*", None),
+        ("+", None),
+        ("plant/#", None),
+        ("plant/?", None),
+        ("*/a", None),
+    ],
 )
-def test_a_filter_for_everything_is_everything_too(filter: str, told: bool) -> None:
-    assert [one.witness for one in found("B04", listen(filter))] == ([filter.replace("*", "#")] if told else [])
+def test_a_filter_for_everything_is_everything_too(filter: str, witness: str | None) -> None:
+    assert [one.witness for one in found("B04", listen(filter))] == ([witness] if witness else [])
+
+
+@pytest.mark.parametrize("topic", ["?*", "*?", "**"])
+def test_a_wildcard_beside_another_is_every_topic_still(topic: str) -> None:
+    assert found("B04", publish(topic))
 
 
 def test_receive_on_everything_is_only_told_beside_a_narrow_subscribe() -> None:

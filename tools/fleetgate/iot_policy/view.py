@@ -5,7 +5,7 @@ A statement counts here by what it says, its condition aside: a rule that cares 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
@@ -17,6 +17,7 @@ from fleetgate.iot_policy.pattern import Pattern, Token, Variable, Wildcard
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from fleetgate.iot_policy import automaton
     from fleetgate.iot_policy.model import Policy, Resource, Statement
 
 CONNECT, PUBLISH, RETAIN, SUBSCRIBE, RECEIVE = (
@@ -35,6 +36,8 @@ STRANGERS = ("another-thing", "Q7:other_one")
 IF_ATTACHED = 'with "Bool": {"iot:Connection.Thing.IsAttached": "true"}'
 #: Longer patterns than any topic are not compared: a policy may not make the tool slow.
 LONGEST = 512
+#: States that a rule looks at to answer one question; if there are more, it takes the answer for a Yes.
+CAP = 2_000
 #: The device whose policy it is, in witnesses.
 SELF = "this-thing"
 
@@ -341,6 +344,54 @@ def _characters(wanted: Pattern) -> tuple[str | None, ...]:
         else:
             found.append("" if token is Wildcard.ONE else None)
     return tuple(found)
+
+
+def describes(resource: Resource, kind: str, text: Sequence[Token], values: Mapping[str, str]) -> str | None:
+    """A name of that type which a resource describes and the pattern `text` does, too. If that cannot be told, some name."""
+    from fleetgate.iot_policy import automaton  # only a policy with something to ask pays for it
+
+    found = target(resource, kind, "")
+    if found is None:
+        return None
+    sides = [automaton.Side(_rest(found, values)), automaton.Side((tuple(text),))]
+    try:
+        return automaton.find([automaton.Requirement(automaton.Grant(side)) for side in sides], cap=CAP)
+    except automaton.Undecided:
+        return spelt(text)
+
+
+def spelt(text: Sequence[Token]) -> str:
+    """One text of a pattern without variables."""
+    return "".join(token if isinstance(token, str) else "x" for token in text if token is not Wildcard.ANY)
+
+
+def _rest(found: tuple[Pattern, str], values: Mapping[str, str]) -> tuple[tuple[Token, ...], ...]:
+    """What a target asks of the name behind `kind/`."""
+    from fleetgate.iot_policy import automaton
+
+    tokens = bound(found[0], values).tokens
+    return automaton.residues(tokens, found[1]) if found[1] else (tokens,)
+
+
+def language(
+    policy: Policy, action: str, kind: str, values: Mapping[str, str], chosen: Sequence[Grant] | None = None
+) -> automaton.Grant:
+    """The names that a policy allows to an action, or these grants of it, less those that it certainly denies."""
+    from fleetgate.iot_policy import automaton
+
+    def globs(resources: Iterable[Resource]) -> tuple[tuple[Token, ...], ...]:
+        found = (target(resource, kind, "") for resource in resources)
+        return tuple(glob for one in found if one is not None for glob in _rest(one, values))
+
+    certain = [one for one in policy.view.denies if not one.conditions and action in known(one).names]
+    denied = [item for one in certain if not one.negated_resources for item in one.resources]
+    # Of a variable without a value nobody knows whether the Deny holds.
+    excepted = [
+        one.resources for one in certain if one.negated_resources and not any("${" in item.text for item in one.resources)
+    ]
+    allowed = [grant.resource for grant in (policy.view.allow.get(action, ()) if chosen is None else chosen)]
+    deny = automaton.Side(globs(denied), tuple(globs(resources) for resources in excepted))
+    return automaton.Grant(automaton.Side(globs(allowed)), deny)
 
 
 def as_topics(name: Pattern) -> Pattern:

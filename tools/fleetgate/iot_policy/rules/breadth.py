@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
-from fleetgate.iot_policy import actions, view
+from fleetgate.iot_policy import actions, topics, view
 from fleetgate.iot_policy.model import Policy, Resource
 from fleetgate.iot_policy.pattern import Pattern, Variable, Wildcard
 from fleetgate.iot_policy.rule import Bundle, Hit, Severity, Subject, rule
@@ -170,15 +171,28 @@ def any_thing(document: Policy) -> Iterator[Hit]:
 _THING_ACTIONS = tuple(name.lower() for name in (*actions.SHADOW_ACTIONS, *actions.JOB_ACTIONS, *actions.OLD_JOB_ACTIONS))
 
 
-_ALL_FILTERS = ("#", "+/#")
+#: Filters that name no level: of every topic, or of every one of some depth; AWS takes seven slashes at most.
+_ALL_FILTERS = ("#", "+/#", "+/+", *("/".join(["+"] * depth + [end]) for depth in range(2, 8) for end in "#+"))
+_ANY_RULE = "$aws/rules/any_rule"
 
 
-def _is_bare(resource: Resource, kind: str) -> bool:
-    """Whether it describes every topic, or every filter, or, as `#`, is the filter of every topic."""
-    if resource.arn.kind == "*":
-        return all(view.reaches(resource, kind, name, view.identity(SELF)) for name in STRANGERS)
-    name = resource.arn.name
-    return name is not None and (name.tokens == (Wildcard.ANY,) or (kind == "topicfilter" and name.text in _ALL_FILTERS))
+def _bare(resource: Resource, kind: str) -> str | None:
+    """A witness that it describes every topic, every filter, or the filter of every topic: `#`, or `?`, which stands for it."""
+    name, me = resource.arn.name, view.identity(SELF)
+    if resource.arn.kind == "*" or name is None:
+        everything = all(view.reaches(resource, kind, stranger, me) for stranger in STRANGERS)
+        return None if not everything else "#" if kind == "topicfilter" else _ANY_RULE
+    if kind == "topicfilter":
+        shared = name.text.startswith(topics.SHARE)
+        share = f"{topics.SHARE}{_group(name.text)}/" if shared else ""
+        return next((share + one for one in _ALL_FILTERS if view.reaches(resource, kind, share + one, me)), None)
+    wild = Wildcard.ANY in name.tokens and all(isinstance(token, Wildcard) for token in name.tokens)
+    return _ANY_RULE if wild and view.reaches(resource, kind, _ANY_RULE, me) else None
+
+
+def _group(text: str) -> str:
+    """A group of shared subscriptions that such a filter can be of."""
+    return re.split(r"[/*?]", text[len(topics.SHARE) :], maxsplit=1)[0] or "any-group"
 
 
 @rule(
@@ -194,13 +208,11 @@ def everything(document: Policy) -> Iterator[Hit]:
     """One hit a statement."""
     told = set()
     for name, (statement, resource, _) in document.view.open_ended:
-        if statement.index not in told and _is_bare(resource, _kind(name)):
+        witness = _bare(resource, _kind(name)) if statement.index not in told else None
+        if witness is not None:
             told.add(statement.index)
             action = actions.ACTIONS[name].name
             fix = f"write {view.place(resource)}:{_kind(name)}/ and the device's own branch, with {THING} as a level"
-            written = view.name_of(resource)
-            literal = written.text if written is not None and written.text in _ALL_FILTERS else "#"
-            witness = "$aws/rules/any_rule" if name != SUBSCRIBE else literal
             yield Hit(resource.pointer, f"{action} on {resource.text:.200} is allowed everywhere", fix, witness)
 
 
@@ -221,8 +233,8 @@ def everything(document: Policy) -> Iterator[Hit]:
 def receives_everything(document: Policy) -> Iterator[Hit]:
     subscribed = document.view.allow.get(SUBSCRIBE, ())
     for _, resource, _ in document.view.allow.get(RECEIVE, ()) if subscribed and document.view.starred else ():
-        if (resource.arn.kind == "*" or resource.text.endswith("topic/*")) and _is_bare(resource, "topic"):
-            if any(_is_bare(grant.resource, "topicfilter") for grant in subscribed):
+        if (resource.arn.kind == "*" or resource.text.endswith("topic/*")) and _bare(resource, "topic"):
+            if any(_bare(grant.resource, "topicfilter") for grant in subscribed):
                 return
             yield Hit(
                 resource.pointer, f"{resource.text:.200} receives whatever is subscribed to", "name the topics, as in Subscribe"

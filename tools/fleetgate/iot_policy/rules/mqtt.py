@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 
-from fleetgate.iot_policy import pattern, view
+from fleetgate.iot_policy import pattern, topics, view
 from fleetgate.iot_policy.model import Policy, Resource, Statement
 from fleetgate.iot_policy.pattern import Pattern, Variable, Wildcard
 from fleetgate.iot_policy.rule import Hit, Severity, rule
@@ -111,7 +112,8 @@ def _arrives(document: Policy, topic: str) -> bool:
 def _may_subscribe(document: Policy, candidate: str) -> bool:
     me = view.identity(SELF)
     for statement in document.view.complements:
-        if not statement.allow and SUBSCRIBE in view.known(statement).names:
+        denies = not statement.allow and SUBSCRIBE in view.known(statement).names
+        if denies and view.covers(statement, "topicfilter", candidate, me):
             return False
     if any(view.reaches(grant.resource, "topicfilter", candidate, me) for grant in document.view.deny.get(SUBSCRIBE, ())):
         return False
@@ -159,23 +161,40 @@ def wildcard_in_topic(document: Policy) -> Iterator[Hit]:
     ),
 )
 def over_subscribed(document: Policy) -> Iterator[Hit]:
-    for statement, resource, known in document.view.mqtt:
-        name = view.name_of(resource)
-        if not statement.allow or resource.arn.kind != "topicfilter" or name is None or not _literally(name):
+    """A resource that names a device by a variable keeps to it: V06, V07 and B06 look after those."""
+    received = document.view.allow.get(RECEIVE, [])
+    for grant in document.view.allow.get(SUBSCRIBE, ()):
+        resource, name = grant.resource, grant.resource.arn.name
+        if resource.arn.kind != "topicfilter" or name is None or not _WILD.search(name.text):
             continue
-        if SUBSCRIBE not in known.names or name.text.startswith("$"):
+        literal = _literally(name) and not name.text.startswith("$")
+        if not literal and any(view.owner(token) for token in name.tokens):
             continue
-        topic = _taken_in(name)
-        received = document.view.allow.get(RECEIVE, [])
-        arrives = _arrives(document, topic)
+        topic = _taken_in(name) if literal else ""
+        arrives = literal and _arrives(document, topic)
         if arrives and _anothers(document, topic):
             message = f"{name.text:.200} brings {topic}, which is another device's"
-        elif not arrives and received and any(_half(grant, name) for grant in received):
+        elif literal and not arrives and any(_half(one, name) for one in received):
             message = f"{name.text:.200} takes in {topic}, which no statement allows to receive"
+        elif (found := _delivered(document, grant, name)) is not None:
+            topic, message = found
         else:
             continue
-        fix = "subscribe to the device's own branch: " + "${iot:Connection.Thing.ThingName} in the place of +, or * below it"
-        yield Hit(resource.pointer, message, fix, topic)
+        yield Hit(resource.pointer, message, _narrowed(resource, name), topic)
+
+
+_WILD = re.compile(r"[*?+#]")
+
+
+def _narrowed(resource: Resource, name: Pattern) -> str:
+    """The remedy: the device's name in the place of the first wildcard."""
+    found = _WILD.search(name.text)
+    head, tail = (name.text[: found.start()], name.text[found.end() :]) if found else (name.text, "")
+    if any(view.owner(token) for token in name.tokens) or "$" in head or (head and not head.endswith("/")):
+        return f"subscribe to the device's own branch, with {THING} as a level before any wildcard"
+    below = "" if tail or found is None or found[0] == "+" else "/#" if found[0] == "#" else "/*"
+    end = tail if not tail or tail.startswith("/") else f"/{tail}"
+    return f"write {view.place(resource)}:topicfilter/{head}{THING}{below}{end}"
 
 
 def _taken_in(name: Pattern) -> str:
@@ -200,6 +219,59 @@ def _anothers(document: Policy, topic: str) -> bool:
         if view.bound(view.as_topics(wanted), stranger).matches(topic):
             return True
     return False
+
+
+def _delivered(document: Policy, grant: Grant, name: Pattern) -> tuple[str, str] | None:
+    """A topic that this filter brings and that is another device's, or that a `?` takes in by standing for `+` or `#`.
+
+    Asked of the languages: is there a filter of this resource, and a topic that it matches and that may be received.
+    """
+    if name.tokens == (Wildcard.ANY,) or (name.text.startswith("$") and not name.text.startswith(topics.SHARE)):
+        return None  # B04 and B02 tell of these
+    meant = view.bound(view.as_topics(name), view.identity(SELF))
+    if name.text.startswith(topics.SHARE) or Wildcard.ONE in name.tokens:
+        others = _branches(document, STRANGERS[0])
+    else:
+        others = [branch for branch in _branches(document, STRANGERS[0]) if view.overlap(meant, branch)]
+    found = _brought(document, grant, others, _branches(document, SELF)) if others else None
+    if found is not None:
+        return found[1], f"{name.text:.200} takes in the filter {found[0]:.200}, which brings {found[1]:.200}, another device's"
+    found = _brought(document, grant, [_ANYTHING], [meant]) if Wildcard.ONE in meant.tokens else None
+    if found is not None:
+        return found[1], f"{name.text:.200} is the filter {found[0]:.200}, too, which brings {found[1]:.200}"
+    return None
+
+
+_ANYTHING = pattern.parse("*")
+
+
+def _branches(document: Policy, name: str) -> list[Pattern]:
+    """The topics that the policy gives to each device under its own name, for the device of this name."""
+    found = (view.name_of(grant.resource) for _, grant in document.view.allowed(*view.MESSAGING))
+    own = {one.text: one for one in found if one is not None and any(view.owner(token) for token in one.tokens)}
+    return [view.bound(view.as_topics(one), view.identity(name)) for one in own.values()]
+
+
+def _brought(document: Policy, grant: Grant, wanted: list[Pattern], without: list[Pattern]) -> tuple[str, str] | None:
+    """A filter and a topic that it brings: one of `wanted` and none of `without`. What cannot be told counts as found."""
+    from fleetgate.iot_policy import automaton
+
+    def side(patterns: list[Pattern]) -> automaton.Side:
+        return automaton.Side(tuple(one.tokens for one in patterns))
+
+    me = view.identity(SELF)
+    received = document.view.allow.get(RECEIVE)
+    # What is addressed to this device by name is its own, whosever branch it is in.
+    chosen = None if received is None else [one for one in received if not any(map(view.owner, one.resource.arn.whole.tokens))]
+    receive = view.language(document, RECEIVE, "topic", me, chosen)
+    if received is None:
+        receive = automaton.Grant(side([_ANYTHING]), receive.deny)
+    subscribe = view.language(document, SUBSCRIBE, "topicfilter", me, [grant])
+    bounds = automaton.Grant(side(wanted), side(without))
+    try:
+        return automaton.find_delivery(subscribe, [automaton.Requirement(receive), automaton.Requirement(bounds)], cap=view.CAP)
+    except automaton.Undecided:
+        return grant.resource.text, view.spelt(wanted[0].tokens)
 
 
 @rule(
@@ -262,22 +334,28 @@ def shared(document: Policy) -> Iterator[Hit]:
     """One hit a statement."""
     told = None
     for statement, resource, _ in document.view.allow.get(SUBSCRIBE, ()):
-        if statement is not told and _reaches_shares(resource):
+        if statement is not told and _reaches_shares(document, resource):
             told = statement
             fix = "start the filter with the device's own branch, or deny iot:Subscribe on topicfilter/$share/*"
             yield Hit(resource.pointer, f"{resource.text:.200} takes in every shared subscription", fix, "$share/any-group/#")
 
 
-def _reaches_shares(resource: Resource) -> bool:
-    """Only of a wildcard at the start: a filter that says $share/ means it, and no thing's name starts with a dollar sign."""
-    if resource.arn.kind == "*":
-        return view.reaches(resource, "topicfilter", "$share/any-group/#", {})
+def _reaches_shares(document: Policy, resource: Resource) -> bool:
+    """Of a wildcard for `$share` or for the group: a filter with a group means it. No thing's name starts with a dollar sign."""
+    any_group = "$share/any-group/#"
     name = resource.arn.name
-    if name is None or not name.tokens:
-        return False
-    first = name.tokens[0]
-    starts = isinstance(first, Wildcard) or (first == "$" and len(name.tokens) > 1)
-    return starts and view.overlap(name, _SHARES)
+    if resource.arn.kind == "*" or (name is not None and name.text.startswith(topics.SHARE)):
+        starts = view.reaches(resource, "topicfilter", any_group, {})
+    else:
+        first = name.tokens[0] if name is not None and name.tokens else None
+        open_ = isinstance(first, Wildcard) or (isinstance(first, str) and topics.SHARE.startswith(first))
+        starts = open_ and name is not None and view.overlap(name, _SHARES)
+    return starts and not any(
+        not statement.conditions
+        and SUBSCRIBE in view.known(statement).names
+        and view.covers(statement, "topicfilter", any_group, {})
+        for statement in document.view.denies
+    )
 
 
 RULES = (wildcard_in_deny, deny_bypassed, wildcard_in_topic, over_subscribed, invalid_filter, shared)
