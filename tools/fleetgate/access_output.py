@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-from fleetgate.errors import count
+from fleetgate.errors import count, printable
 from fleetgate.iot_policy.access import Change, Changes
 
 #: Rows of one action of one type in one table: from there on a person wants the JSON.
@@ -92,8 +92,7 @@ def _because(change: Change) -> str:
 
 def _code(text: str) -> str:
     """Text of a policy as code: whatever stands in it, it stays in its cell of the table and is no markup."""
-    shown = "".join(character if character.isprintable() else f"\\u{ord(character):04x}" for character in text)
-    shown = shown.replace("|", "\\|")
+    shown = printable(text).replace("|", "\\|")
     fence = "`" * (1 + max((len(run) for run in "".join(c if c == "`" else " " for c in shown).split()), default=0))
     return f"{fence} {shown} {fence}" if "`" in shown else f"{fence}{shown}{fence}"
 

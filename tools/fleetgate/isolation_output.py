@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from fleetgate.errors import count, printable
+from fleetgate.iot_policy import assumptions
 from fleetgate.iot_policy.evaluator import Outcome
 from fleetgate.iot_policy.grants import Scope
 from fleetgate.iot_policy.isolation import Gap, Member, Reach, Report, Verdict, Way
@@ -20,6 +21,7 @@ CELLS = {
     "refused": ("s", "may subscribe to the other's topics, but proven to receive nothing"),
     "isolated": (".", "isolated: proven"),
 }
+_DEFAULTS = assumptions.values(assumptions.DEFAULT)
 #: Wider matrices are left to the page and to JSON.
 MAXIMUM_COLUMNS = 40
 
@@ -61,6 +63,23 @@ def _lines(report: Report, members: Sequence[Member], scopes: Sequence[Scope]) -
         yield f"{gap.rule} {gap.message}"
     yield ""
     yield summary(report)
+    yield premises(report, members)
+
+
+def premises(report: Report, members: Sequence[Member]) -> str:
+    """What the answers rest on, in one sentence: how certificates are attached [S11], and what AWS leaves open."""
+    exclusive = [member.name for member in members if member.exclusive == (True,)]
+    devices = [member.name for member in members if not member.claim]
+    attached = (
+        "certificates attached to one thing only (EXCLUSIVE_THING)"
+        if exclusive == devices
+        else "certificates attached in any way"
+        if not exclusive
+        else f"certificates of {', '.join(exclusive)} attached to one thing only (EXCLUSIVE_THING), others in any way"
+    )
+    changed = [f"{name}={value}" for name, value in assumptions.values(report.assumptions).items() if value != _DEFAULTS[name]]
+    assumed = f", with {', '.join(changed)}" if changed else ""
+    return f"rests on {attached} and on the assumptions of `fleetgate authorize --assumptions`{assumed}"
 
 
 def summary(report: Report) -> str:
@@ -151,6 +170,10 @@ def as_json(report: Report, members: Sequence[Member], scopes: Sequence[Scope]) 
     return {
         "isolated": report.isolated,
         "summary": summary(report),
+        "premises": {
+            "exclusive_attachment": [member.name for member in members if member.exclusive == (True,)],
+            "assumptions": assumptions.values(report.assumptions),
+        },
         "scopes": [{"partition": one.partition, "region": one.region, "account": one.account} for one in scopes],
         "types": list(report.members),
         "victims": list(report.victims),

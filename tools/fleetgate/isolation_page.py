@@ -29,7 +29,7 @@ def page(report: Report, members: Sequence[Member], scopes: Sequence[Scope]) -> 
         "SCRIPT": (folder / "isolation_page.js").read_text(encoding="utf-8"),
         "STATE": "isolated" if report.isolated else "open",
         "TITLE": "Isolated" if report.isolated else "Not isolated",
-        "SUMMARY": escape(_sentence(report)),
+        "SUMMARY": escape(_sentence(report, members)),
         "WHERE": escape(", ".join(f"account {one.account} in {one.region}" for one in scopes)),
         "TILES": _tiles(report),
         "MATRIX": _matrix(report),
@@ -43,9 +43,10 @@ def page(report: Report, members: Sequence[Member], scopes: Sequence[Scope]) -> 
     return head + "".join(parts[piece] if index % 2 == 0 else piece for index, piece in enumerate(rest))
 
 
-def _sentence(report: Report) -> str:
+def _sentence(report: Report, members: Sequence[Member]) -> str:
     sentence = isolation_output.summary(report).partition(": ")[2]
-    return sentence[:1].upper() + sentence[1:] + "."
+    premises = isolation_output.premises(report, members).replace("`", "")
+    return f"{sentence[:1].upper()}{sentence[1:]}. {premises[:1].upper()}{premises[1:]}."
 
 
 def _tiles(report: Report) -> str:

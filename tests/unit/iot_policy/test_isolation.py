@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from fleetgate import members
+from fleetgate import isolation_output, members
 from fleetgate.iot_policy import automaton, model
 from fleetgate.iot_policy.assumptions import Assumptions, SharedSubscription
 from fleetgate.iot_policy.grants import Scope
@@ -313,3 +313,19 @@ def test_all_searches_for_one_answer_share_a_budget(monkeypatch):
     assert not report.isolated and len(report.reaches) >= 16
     assert any("all searches together" in reach.message for reach in report.reaches)
     assert len(spent) < 20_000  # what is left of an answer is given up at once, search by search
+
+
+def test_a_report_says_what_its_proofs_rest_on():
+    pinned, other = member(*GOOD, exclusive=(True,)), member(*GOOD, name="valve")
+    changed = Assumptions(client_id_wildcards=True)
+
+    def premises(*types, **more):
+        return isolation_output.premises(check(Fleet(types, SCOPE, **more)), types)
+
+    assert "certificates attached to one thing only" in premises(pinned) and "with" not in premises(pinned)
+    assert "certificates attached in any way" in premises(other)
+    assert "certificates of pump attached to one thing only (EXCLUSIVE_THING), others in any way" in premises(pinned, other)
+    assert premises(other, assumptions=changed).endswith(", with client_id_wildcards=true")
+    report = check(Fleet((other,), SCOPE, changed))
+    found = isolation_output.as_json(report, (other,), (SCOPE,))["premises"]
+    assert found["exclusive_attachment"] == [] and found["assumptions"]["client_id_wildcards"] == "true"

@@ -144,7 +144,7 @@ class Assumptions:
     )
     shared_subscription: SharedSubscription = _switch(  # noqa: RUF009 - it is a field
         SharedSubscription.WHOLE,
-        "M06",
+        "S6",
         "Which text does a policy see for the shared subscription `$share/<group>/<filter>`?",
         "All of it, as the client sent it.",
         "`filter`: what follows the group; `both`: either must be allowed, and neither denied.",
@@ -155,12 +155,17 @@ DEFAULT = Assumptions()
 
 
 def switches() -> tuple[Field[Any], ...]:
-    """metadata: semantics (the row of the documentation, or the lint rule, that leaves it open), question, default, otherwise."""
+    """metadata: semantics (the row of the documentation that leaves it open), question, default, otherwise."""
     return fields(Assumptions)
 
 
 def names() -> tuple[str, ...]:
     return tuple(item.name for item in switches())
+
+
+def values(assumptions: Assumptions) -> dict[str, str]:
+    """Every switch by its name, as `with_value` reads it."""
+    return {item.name: str(getattr(assumptions, item.name)).lower() for item in switches()}
 
 
 def choices(name: str) -> tuple[str, ...]:

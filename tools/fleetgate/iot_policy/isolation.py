@@ -116,13 +116,17 @@ class Gap:
 
 @dataclass(frozen=True)
 class Report:
-    """reaches and gaps: everything that is not as it should be. flows: declared, from type to type, and granted."""
+    """reaches and gaps: everything that is not as it should be. flows: declared, from type to type, and granted.
+
+    assumptions: what the proofs rest on, beside how each member's certificates are attached.
+    """
 
     members: tuple[str, ...]
     victims: tuple[str, ...]
     reaches: tuple[Reach, ...]
     gaps: tuple[Gap, ...]
     flows: tuple[tuple[str, str], ...]
+    assumptions: Assumptions = DEFAULT
 
     @property
     def isolated(self) -> bool:
@@ -252,6 +256,7 @@ class _Checker:
             tuple(reaches),
             tuple(gaps),
             tuple(flows),
+            self.fleet.assumptions,
         )
 
     # -- which pairs need a search
