@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fleetgate import build, environment
+from fleetgate import build, environment, policies
 from fleetgate.cli import main
 from fleetgate.errors import FleetgateError
 
@@ -188,3 +188,39 @@ def test_a_template_can_neither_run_code_nor_change_what_it_is_given(lint, check
     with pytest.raises(FleetgateError, match="cannot be rendered"):
         build.compile_fleet(environment.load(checkout, "local"))
     assert not Path("PWNED").exists()
+
+
+ENDLESS = {
+    "a long loop": "{% for i in range(10**9) %}{% endfor %}",
+    "loops in loops": "{% for i in range(100000) %}{% for j in range(100000) %}{% endfor %}{% endfor %}",
+    "a repeated text": "{{ 'a' * 3000000000 }}",
+    "a repeated list": "{{ [1] * 3000000000 }}",
+    "a power": "{{ 10 ** 99999999999 }}",
+    "a wide text": "{{ 'a' | center(30000000000) }}",
+    "a text joined to itself": "{% set n = namespace(x='aaaa') %}{% for i in range(40) %}{% set n.x = n.x ~ n.x %}{% endfor %}",
+    "a long result": "{% for i in range(99999) %}aaaaaaaaaa{% endfor %}",
+}
+
+
+@pytest.mark.parametrize("expression", ENDLESS.values(), ids=ENDLESS)
+def test_a_template_that_would_never_end_is_one_finding_and_one_error_at_its_line(lint, checkout, monkeypatch, expression):
+    monkeypatch.setattr(policies, "MAXIMUM_SECONDS", 1)
+    path = Path("policy_templates/claim.json.j2")  # that is rendered once; it stops at the first
+    path.write_text("\n" + expression + path.read_text(encoding="utf-8"), encoding="utf-8")
+    status, findings = lint(str(path))
+    [found] = [f for f in findings if f["rule"] == "S01"]
+    is_long = "has 9999" in found["message"] or "has 100" in found["message"]  # of its result one knows no line
+    assert status == 1 and found["file"] == str(path) and (is_long or found["line"] == 2), found
+    with pytest.raises(FleetgateError) as raised:
+        build.compile_fleet(environment.load(checkout, "local"))
+    assert str(raised.value).startswith(f"{path} " if is_long else f"{path}:2 ") and str(raised.value).count("->") == 1
+
+
+def test_a_template_that_is_not_utf_8_is_a_finding(lint, checkout):
+    Path(SENSOR).write_bytes(b"\xff" + Path(SENSOR).read_bytes())
+    status, findings = lint()
+    [found] = [f for f in findings if f["rule"] == "S01"]
+    assert status == 1 and found["file"] == SENSOR and "is not UTF-8 text: byte 0 is 0xff" in found["message"]
+    with pytest.raises(FleetgateError) as raised:
+        build.compile_fleet(environment.load(checkout, "local"))
+    assert str(raised.value).count("is not UTF-8") == 1

@@ -126,7 +126,9 @@ def test_a_broken_template_is_told_with_its_line(checkout):
 
 def test_a_template_that_is_not_there_is_named(checkout):
     (checkout / "policy_templates/_own_thing.json.j2").unlink()
-    assert "policy_templates/_own_thing.json.j2: there is no such template" in errors(checkout)
+    found = errors(checkout)
+    assert found.startswith("policy_templates/_own_thing.json.j2 (for ") and "there is no such template" in found
+    assert found.count("->") == 1
 
 
 def test_an_oversized_policy_is_refused_with_both_sizes(checkout):
@@ -146,3 +148,23 @@ def test_a_template_that_ends_too_soon_is_told(checkout):
     path = checkout / "policy_templates/sensor.json.j2"
     path.write_text(path.read_text(encoding="utf-8").rstrip().removesuffix("}") + "\n", encoding="utf-8")
     assert "the result is not JSON" in errors(checkout)
+
+
+@pytest.mark.parametrize(
+    "old, new, said",
+    [
+        ("{{ publish |", "{{ publsh |", "a variable is missing"),
+        ("{{ publish |", "{{ publish | join(3 // 0) |", "cannot be rendered"),
+        ("{{ publish |", "{{ publish | no_such_filter |", "not a Jinja template"),
+    ],
+)
+def test_a_mistake_in_a_template_of_several_types_is_told_once_with_its_line(checkout, old, new, said):
+    path = checkout / "policy_templates/sensor.json.j2"
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text.replace(old, new), encoding="utf-8")
+    line = next(number for number, one in enumerate(text.splitlines(), 1) if old in one)
+    found = errors(checkout)
+    assert found.count("->") == 1 and said in found
+    assert found.startswith(
+        f"policy_templates/sensor.json.j2:{line} (for temperature-sensor, humidity-sensor, pressure-sensor): "
+    )

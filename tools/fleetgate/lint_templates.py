@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from fleetgate import catalogue, environment, names, policies, template
+from fleetgate.errors import FleetgateError, Problem
 from fleetgate.iot_policy import lint, source
 from fleetgate.iot_policy.lint import Document, Finding, Place
 from fleetgate.iot_policy.provisioning import Created
 from fleetgate.iot_policy.rule import Bundle
-from fleetgate.iot_policy.source import Pointer, Position, SourceError
+from fleetgate.iot_policy.source import Pointer, SourceError
 from fleetgate.marked_templates import MarkingEnvironment, Rendered
 
 
@@ -37,7 +38,7 @@ class Checkout:
         self._environment = environment.load(root, environment_name)
         self._catalogue = catalogue.read(root)
         self._names = names.derive(self._catalogue, self._environment)
-        jinja = policies.renderer(self._environment, self._load, MarkingEnvironment)
+        jinja = policies.renderer(self._environment, policies.loader(root), MarkingEnvironment)
         assert isinstance(jinja, MarkingEnvironment)
         self._jinja = jinja
 
@@ -81,11 +82,17 @@ class Checkout:
     def _lint_one(self, name: str, file: str, values: dict[str, Any]) -> tuple[list[Finding], frozenset[str]]:
         """The findings of one rendered policy and the templates that it came from."""
         try:
-            rendered = self._jinja.render(file, values)
+            with policies.bounded():
+                rendered = self._jinja.render(file, values)
         except policies.RENDER_ERRORS as error:
-            problem = policies.render_problem(error, name, file, values)
-            place = self._place_of(error, file)
-            return [lint.not_json(place, problem.what, problem.remedy)], frozenset({file, Path(place.file).name})
+            failed, line = policies.failed_at(error, file)
+            return [self._told(policies.render_problem(error, file, values), failed, line)], frozenset({file, failed})
+        except FleetgateError as error:  # of the loader: a template that cannot be read
+            unread = [problem.where.removeprefix(f"{policies.FOLDER}/") for problem in error.problems]
+            told = [self._told(problem, name_) for problem, name_ in zip(error.problems, unread, strict=True)]
+            return told, frozenset({file, *unread})
+        if problem := policies.too_long(rendered.text, file):
+            return [self._told(problem, file)], rendered.templates
         try:
             parsed = source.parse(rendered.text)
         except SourceError as error:
@@ -107,28 +114,12 @@ class Checkout:
         )
         return [*lint.lint_duplicates(made), *lint.lint_policies([made], context)], rendered.templates
 
+    def _told(self, problem: Problem, template: str, line: int = 0) -> Finding:
+        return lint.not_json(Place(self._file(template), line or 1, 1, ""), problem.what, problem.remedy)
+
     def _place(self, rendered: Rendered, offset: int, pointer: Pointer) -> Place:
         file, position = rendered.origin(offset)
         return Place(self._file(file), position.line, position.column, pointer)
-
-    def _place_of(self, error: BaseException, file: str) -> Place:
-        """Where in the templates it happened: Jinja gives its frames the templates' names and lines."""
-        name, line = getattr(error, "name", None), getattr(error, "lineno", None)
-        if isinstance(line, int) and isinstance(name, str):
-            return Place(self._file(name), line, 1, "")
-        position = Position(1, 1)
-        trace = error.__traceback__
-        while trace is not None:
-            folder, _, found = trace.tb_frame.f_code.co_filename.rpartition("/")
-            if folder == policies.FOLDER:
-                file, position = found, Position(trace.tb_lineno, 1)
-            trace = trace.tb_next
-        return Place(self._file(file), position.line, position.column, "")
-
-    def _load(self, name: str) -> tuple[str, str, None] | None:
-        """For Jinja: the text, and the name that its errors carry."""
-        text = policies.loader(self._root)(name)
-        return None if text is None else (text, f"{policies.FOLDER}/{name}", None)
 
     def _file(self, name: str) -> str:
         return self._relative(self._root / policies.FOLDER / name)
@@ -148,5 +139,4 @@ def _merged(results: list[tuple[str, list[Finding]]]) -> Iterator[Finding]:
             seen[place] = seen.get(place, 0) + 1
             merged.setdefault((*place, seen[place]), (finding, []))[1].append(name)
     for finding, names_ in merged.values():
-        shown = ", ".join(names_[:3]) + (f" and {len(names_) - 3} more" if len(names_) > 3 else "")
-        yield replace(finding, message=f"{finding.message} (in the policy of {shown})")
+        yield replace(finding, message=f"{finding.message} (in the policy of {policies.some(names_)})")

@@ -8,12 +8,14 @@ what leaves this module is JSON in one spelling.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import jinja2
-from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2.sandbox import ImmutableSandboxedEnvironment, SandboxedEnvironment
 
 from fleetgate import document
 from fleetgate.catalogue import Catalogue, DeviceType
@@ -26,6 +28,12 @@ FOLDER = "policy_templates"
 CLAIM = "claim"
 #: Characters of an IoT policy document, white space excluded [service quotas of AWS IoT Core].
 MAXIMUM_SIZE = 2048
+#: Characters of a rendered template; a policy has a fiftieth of it.
+MAXIMUM_RENDERED = 100_000
+#: For one template; milliseconds are usual.
+MAXIMUM_SECONDS = 10
+_MAXIMUM_BITS = 10_000
+_MAXIMUM_MEMORY = 512 * 1024 * 1024
 #: The thing that the connected certificate is attached to [IoT thing policy variables].
 THING = "${iot:Connection.Thing.ThingName}"
 
@@ -54,12 +62,19 @@ def render(catalogue: Catalogue, environment: Environment, names: Names, load: C
     """
     jinja = renderer(environment, load)
     policies: dict[str, Policy] = {}
-    problems: list[Problem] = []
+    # A template is told once, with all the policies that it spoils.
+    problems: dict[Problem, list[str]] = {}
     for name, (template, values) in inputs(catalogue, names).items():
-        _render_one(jinja, name, template, values, policies, problems)
+        for problem in _render_one(jinja, name, template, values, policies):
+            problems.setdefault(problem, []).append(name)
     if problems:
-        raise FleetgateError(problems)
+        raise FleetgateError(replace(one, where=f"{one.where} (for {some(spoilt)})") for one, spoilt in problems.items())
     return policies
+
+
+def some(names: Sequence[str]) -> str:
+    """The first three of them, and how many there are more."""
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 def inputs(catalogue: Catalogue, names: Names) -> dict[str, tuple[str, dict[str, Any]]]:
@@ -108,15 +123,21 @@ def loader(root: Path) -> Callable[[str], str | None]:
 
 
 def renderer(
-    environment: Environment, load: Callable[[str], Any], kind: type[jinja2.Environment] = ImmutableSandboxedEnvironment
+    environment: Environment, load: Callable[[str], str | None], kind: type[jinja2.Environment] = ImmutableSandboxedEnvironment
 ) -> jinja2.Environment:
     """The Jinja environment of policy templates. kind: `lint` takes one that remembers where its output comes from.
 
     Sandboxed: a pull request is linted before anybody has read it, and may neither run code nor read files.
     """
     arn = f"arn:{partition(environment.settings.region)}:iot:{environment.settings.region}:{environment.settings.account_id}"
+
+    def named(name: str) -> tuple[str, str, None] | None:
+        # The file's name is what an error's frames carry: `failed_at` finds the line by it.
+        text = load(name)
+        return None if text is None else (text, f"{FOLDER}/{name}", None)
+
     jinja = kind(
-        loader=jinja2.FunctionLoader(load),
+        loader=jinja2.FunctionLoader(named),
         undefined=jinja2.StrictUndefined,
         autoescape=False,  # JSON, not HTML: every value goes through to_json
         keep_trailing_newline=True,
@@ -125,7 +146,80 @@ def renderer(
     jinja.filters["topicfilter"] = lambda topic: f"{arn}:topicfilter/{topic}"
     jinja.filters["to_json"] = _to_json
     jinja.globals["client"] = lambda client_id: f"{arn}:client/{client_id}"
+    if isinstance(jinja, SandboxedEnvironment):  # which bounds range() by itself
+        jinja.intercepted_binops = frozenset({"*", "**"})
+        jinja.binop_table |= {"*": _times, "**": _power}
     return jinja
+
+
+def _times(left: Any, right: Any) -> Any:
+    """`"a" * 3000000000` would end the process, and so would a number of as many digits."""
+    for one, other in ((left, right), (right, left)):
+        if isinstance(one, str | list | tuple) and isinstance(other, int) and len(one) * other > MAXIMUM_RENDERED:
+            raise OverflowError(f"a product of more than {MAXIMUM_RENDERED} characters or items")
+    if _bits(left) + _bits(right) > _MAXIMUM_BITS:
+        raise OverflowError("a number that is too large")
+    return left * right
+
+
+def _power(left: Any, right: Any) -> Any:
+    if isinstance(right, int) and _bits(left) * abs(right) > _MAXIMUM_BITS:
+        raise OverflowError("a number that is too large")
+    return left**right
+
+
+def _bits(value: Any) -> int:
+    return value.bit_length() if isinstance(value, int) else 0
+
+
+@contextmanager
+def bounded() -> Iterator[None]:
+    """Around the rendering of one template: what needs too much memory or time is an error of RENDER_ERRORS.
+
+    Jinja's sandbox keeps a template from files and code, but not from joining a text to itself thirty times. Time is only bounded
+    in the main thread, and memory only on Linux.
+    """
+    with _bounded_memory(), _bounded_time():
+        yield
+
+
+@contextmanager
+def _bounded_memory() -> Iterator[None]:
+    try:
+        import resource
+
+        used = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0]) * resource.getpagesize()
+        before = resource.getrlimit(resource.RLIMIT_AS)
+    except (ImportError, OSError):
+        yield
+        return
+    limit = min([used + _MAXIMUM_MEMORY, *(bound for bound in before if bound != resource.RLIM_INFINITY)])
+    resource.setrlimit(resource.RLIMIT_AS, (limit, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
+
+
+@contextmanager
+def _bounded_time() -> Iterator[None]:
+    import signal
+    import threading
+
+    if not hasattr(signal, "setitimer") or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(*_: object) -> None:
+        raise OverflowError(f"it takes longer than {MAXIMUM_SECONDS} seconds")
+
+    handler = signal.signal(signal.SIGALRM, stop)
+    left, interval = signal.setitimer(signal.ITIMER_REAL, MAXIMUM_SECONDS)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, left, interval)
+        signal.signal(signal.SIGALRM, handler)
 
 
 def partition(region: str) -> str:
@@ -144,34 +238,61 @@ def _no_constant(name: str) -> None:
 
 
 #: What a mistake in a template can raise.
-RENDER_ERRORS = (jinja2.TemplateError, TypeError, ValueError, LookupError, ArithmeticError, RecursionError)
+RENDER_ERRORS = (jinja2.TemplateError, TypeError, ValueError, LookupError, ArithmeticError, RecursionError, MemoryError)
 
 
-def render_problem(error: Exception, name: str, template: str, values: Mapping[str, Any]) -> Problem:
+def failed_at(error: BaseException, template: str) -> tuple[str, int]:
+    """The template and its line where it happened, 0 if unknown: Jinja gives its frames the templates' names and lines."""
+    name, line = getattr(error, "name", None), getattr(error, "lineno", None)
+    if isinstance(line, int) and isinstance(name, str):
+        return name, line
+    line, trace = 0, error.__traceback__
+    while trace is not None:
+        folder, _, found = trace.tb_frame.f_code.co_filename.rpartition("/")
+        if folder == FOLDER:
+            template, line = found, trace.tb_lineno
+        trace = trace.tb_next
+    return template, line
+
+
+def render_problem(error: Exception, template: str, values: Mapping[str, Any]) -> Problem:
     """What a person can do about an error of RENDER_ERRORS."""
-    where = f"{FOLDER}/{template} (for {name})"
+    file, line = failed_at(error, template)
+    where = f"{FOLDER}/{file}" + (f":{line}" if line else "")
     if isinstance(error, jinja2.TemplateNotFound):
         return Problem(f"{FOLDER}/{error.name}", "there is no such template", "add it, or mend `shape` or `include`")
     if isinstance(error, jinja2.UndefinedError):
         return Problem(where, f"a variable is missing: {error}", f"use one of: {', '.join(sorted(values))}")
     if isinstance(error, jinja2.TemplateSyntaxError):
-        return Problem(f"{FOLDER}/{error.name}:{error.lineno}", f"not a Jinja template: {error}", "mend the line")
+        return Problem(where, f"not a Jinja template: {error}", "mend the line")
+    if isinstance(error, MemoryError):
+        return Problem(where, "cannot be rendered: it takes too much memory", "mend the expression in the template")
     return Problem(where, f"cannot be rendered: {error}", "mend the expression in the template")
 
 
+def too_long(text: str, template: str) -> Problem | None:
+    """Of a template whose result is not worth parsing."""
+    if len(text) <= MAXIMUM_RENDERED:
+        return None
+    what = f"the result has {len(text)} characters, a policy {MAXIMUM_SIZE} at most"
+    return Problem(f"{FOLDER}/{template}", what, "mend the loops in the template")
+
+
 def _render_one(
-    jinja: jinja2.Environment,
-    name: str,
-    template: str,
-    values: Mapping[str, Any],
-    policies: dict[str, Policy],
-    problems: list[Problem],
-) -> None:
+    jinja: jinja2.Environment, name: str, template: str, values: Mapping[str, Any], policies: dict[str, Policy]
+) -> Iterator[Problem]:
     where = f"{FOLDER}/{template}"
     try:
-        text = jinja.get_template(template).render(values)
+        with bounded():
+            text = jinja.get_template(template).render(values)
     except RENDER_ERRORS as error:
-        problems.append(render_problem(error, name, template, values))
+        yield render_problem(error, template, values)
+        return
+    except FleetgateError as error:  # of the loader: a template that cannot be read
+        yield from error.problems
+        return
+    if problem := too_long(text, template):
+        yield problem
         return
     try:
         policy = json.loads(text, parse_constant=_no_constant)
@@ -179,17 +300,19 @@ def _render_one(
         # What is missing at the end stands one line behind the last.
         line = next(iter(text.splitlines()[error.lineno - 1 :]), "").strip()
         what = f"the result is not JSON: {error.msg} at line {error.lineno} of it: {line:.80}"
-        problems.append(Problem(f"{where} (for {name})", what, "mend the template there"))
+        yield Problem(where, what, "mend the template there")
+        return
+    except RecursionError:
+        yield Problem(where, "the result is not a policy: it is nested too deeply", "mend the brackets in the template")
         return
     except ValueError as error:
-        problems.append(Problem(f"{where} (for {name})", f"the result is not JSON: {error}", "write a number"))
+        yield Problem(where, f"the result is not JSON: {error}", "write a number")
         return
     if not isinstance(policy, dict) or not {"Version", "Statement"} <= set(policy):
-        problems.append(Problem(f"{where} (for {name})", "the result is not a policy", "give it Version and Statement"))
+        yield Problem(where, "the result is not a policy", "give it Version and Statement")
         return
     over = size(policy) - MAXIMUM_SIZE
     if over > 0:
         what = f"the policy has {size(policy)} characters without white space, AWS IoT takes {MAXIMUM_SIZE}"
-        remedy = f"save {over}: fewer or shorter topics in the catalogue"
-        problems.append(Problem(f"{where} (for {name})", what, remedy))
+        yield Problem(where, what, f"save {over}: fewer or shorter topics in the catalogue")
     policies[name] = policy
