@@ -6,6 +6,7 @@ import io
 import json
 import os
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -265,7 +266,20 @@ def test_in_a_folder_an_answer_that_is_nothing_of_aws_iot_is_passed_over(run):
     assert (status, out) == (0, "no findings in 0 files\n") and "authorizer.json: an IAM policy" in err
 
 
-SUPPRESSION = '[[suppress]]\nrule = "A04"\npath = "policies/*.json"\nreason = "a lab"\nexpires = 2999-01-01\n'
+NEXT_MONTH = (datetime.now(UTC) + timedelta(days=30)).date().isoformat()
+SUPPRESSION = f'[[suppress]]\nrule = "A04"\npath = "policies/*.json"\nreason = "a lab"\nexpires = {NEXT_MONTH}\n'
+
+
+def test_a_suppression_by_a_sid_that_two_statements_have_suppresses_nothing(run):
+    write("policies/a.json", policy(*WIDE["Statement"], {**CLEAN["Statement"][0], "Sid": "All"}))
+    Path("fleetgate-lint.toml").write_text(SUPPRESSION + 'statement = "All"\n')
+    assert {"A04", "X01"} <= set(rules(run("lint", "--format", "json", "policies")[1]))
+
+
+def test_a_document_that_cannot_be_read_cannot_be_suppressed(run):
+    write("policies/a.json", b'{"Statement": [}')
+    Path("fleetgate-lint.toml").write_text(SUPPRESSION.replace("A04", "S01"))
+    assert set(rules(run("lint", "--format", "json", "policies")[1])) == {"S01", "X01"}
 
 
 def test_a_suppression_is_found_in_a_folder_above_and_its_path_is_relative_to_it(run, monkeypatch):
@@ -300,7 +314,7 @@ def test_a_suppression_for_a_path_that_is_gone_names_it(run, path):
 
 def test_an_expired_suppression_fails(run):
     write("policies/a.json", CLEAN)
-    Path("fleetgate-lint.toml").write_text(SUPPRESSION.replace("2999", "2020"))
+    Path("fleetgate-lint.toml").write_text(SUPPRESSION.replace(NEXT_MONTH, "2020-01-01"))
     status, out, _ = run("lint", "policies")
     assert status == 1 and "fleetgate-lint.toml:1:1  MEDIUM X02" in out
 

@@ -276,7 +276,8 @@ def suppress(report: Report, file: Path) -> int:
     except UnicodeDecodeError as error:
         what = f"is not UTF-8: byte {error.start} is {error.object[error.start]:#04x}"
         raise UnusablePath(Problem(shown, what, "save it as UTF-8")) from None
-    suppressions, findings = suppression.parse(text, shown)
+    today = datetime.now(UTC).date()
+    suppressions, findings = suppression.parse(text, shown, today)
 
     def relative(name: str) -> str:
         return Path(os.path.relpath(Path(name).resolve(), folder)).as_posix()
@@ -294,7 +295,6 @@ def suppress(report: Report, file: Path) -> int:
         return [file for file in found if fnmatchcase(file, pattern)] + [problem.where for problem in unread]
 
     seen = [*report.looked_at, *report.passed_over]
-    today = datetime.now(UTC).date()
     left, suppressed = suppression.apply(report.findings, suppressions, shown, today, seen, relative, existing)
     report.findings = lint.tidy([*left, *findings])
     return suppressed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 
 import pytest
@@ -28,7 +29,7 @@ def applied(
     there: tuple[str, ...] = ("policies/a.json",),
 ) -> tuple[list[str], int]:
     """The rules that are left, those about the suppressions included, and the number of suppressed findings."""
-    read, problems = suppression.parse(f"[[suppress]]\n{text}", FILE)
+    read, problems = suppression.parse(f"[[suppress]]\n{text}", FILE, TODAY)
     left, suppressed = suppression.apply(findings, read, FILE, TODAY, looked_at, lambda name: name, lambda pattern: there)
     return [f.rule for f in [*left, *problems]], suppressed
 
@@ -70,7 +71,7 @@ def test_that_a_suppression_is_unused_is_only_said_if_every_file_of_its_pattern_
 
 
 def test_a_suppression_for_a_file_that_is_gone_names_it():
-    read, _ = suppression.parse(f"[[suppress]]\n{COMPLETE}", FILE)
+    read, _ = suppression.parse(f"[[suppress]]\n{COMPLETE}", FILE, TODAY)
     [left], _ = suppression.apply([], read, FILE, TODAY, ["other.json"], lambda name: name, lambda pattern: ())
     assert left.rule == "X03" and "policies/*.json, and there is no such file any more" in left.message
 
@@ -86,17 +87,28 @@ def test_an_incomplete_suppression_suppresses_nothing(missing):
     [
         ('"fielded meters"', '"  "', "reason is missing"),
         ('"fielded meters"', "3", "reason is 3"),
-        ("2026-11-23", '"never"', "expires is 'never'"),
+        ("2026-11-23", '"never"', 'expires is "never"'),
+        ("2026-11-23", "2027-11-25", "expires is 2027-11-25, further ahead than a year"),
+        ("2026-11-23", "10:00:00", "expires is 10:00:00"),
+        ('"fielded meters"', "true", "reason is true"),
+        ('"fielded meters"', '["a"]', "reason is a list"),
+        ('"policies/*.json"', '"*"', 'path is "*", which fits every file'),
+        ('"policies/*.json"', '"**/*"', "which fits every file"),
+        ('"policies/*.json"', '"*.json"', "which fits every file"),
+        ('"policies/*.json"', '"[!a]*"', "which fits every file"),
+        ('"B01"', '"S01"', "S01 cannot be suppressed: of what cannot be read"),
+        ('"B01"', '"I01"', "I01 cannot be suppressed: `fleetgate isolation` reports it"),
+        ('"B01"', '"I03"', "I03 cannot be suppressed: `fleetgate access-diff` reports it"),
         ("2026-11-23", "2026-11-23T10:00:00Z", "expires is"),
-        ('"B01"', '"B99"', "no rule 'B99'"),
+        ('"B01"', '"B99"', 'no rule "B99"'),
         ('"B01"', '"X03"', "cannot be suppressed"),
-        ("reason", "because", "'because' is not known"),
+        ("reason", "because", '"because" is not known'),
         ('"fielded meters"', "", "not TOML"),
     ],
 )
 def test_what_is_wrong_with_a_suppression_is_said_with_its_line(before, after, message):
     text = f"# why\n\n[[suppress]]\n{COMPLETE.replace(before, after)}"
-    read, problems = suppression.parse(text, FILE)
+    read, problems = suppression.parse(text, FILE, TODAY)
     assert read == []
     assert message in " ".join(problem.message for problem in problems)
     assert all(problem.rule == "X01" and 3 <= problem.line <= 6 for problem in problems)
@@ -104,8 +116,24 @@ def test_what_is_wrong_with_a_suppression_is_said_with_its_line(before, after, m
 
 @pytest.mark.parametrize("text", ["suppress = 3", "[suppress]\nrule = 3", "[ignore]", "[[[", "a = " + "[" * 5000])
 def test_a_file_that_holds_something_else_is_a_finding(text):
-    read, problems = suppression.parse(text, FILE)
+    read, problems = suppression.parse(text, FILE, TODAY)
     assert read == [] and {problem.rule for problem in problems} == {"X01"}
+
+
+@pytest.mark.parametrize("path", ["a*.json", "policies/*", "*/legacy.json", "policies/legacy-?.json"])
+def test_a_path_that_names_something_is_taken(path):
+    assert suppression.parse("[[suppress]]\n" + COMPLETE.replace("policies/*.json", path), FILE, TODAY)[1] == []
+
+
+def test_a_year_ahead_is_the_furthest():
+    assert applied(COMPLETE.replace("2026-11-23", "2027-11-24"), finding()) == ([], 1)
+
+
+def test_a_sid_that_stands_twice_says_nothing_and_is_told():
+    twice = replace(finding(sid="Connect"), repeats_sid=True)
+    assert applied(COMPLETE + 'statement = "Connect"', twice, twice) == (["B01", "B01", "X01"], 0)
+    assert applied(COMPLETE + 'statement = "Connect"\npointer = "/Statement/0"', twice) == ([], 1)
+    assert applied(COMPLETE, twice) == ([], 1)
 
 
 def test_a_day_in_quotes_is_a_day():

@@ -34,7 +34,7 @@ class Place:
 class Finding:
     """line, column: from 1, in `file`, where a person mends it. pointer: into the document that was judged.
 
-    statement: the Sid of the policy statement, if it stands in one that has a Sid.
+    statement: the Sid of the policy statement, if it stands in one that has a Sid. repeats_sid: another statement has it too.
     """
 
     rule: str
@@ -47,6 +47,7 @@ class Finding:
     fix: str
     witness: str | None = None
     statement: str | None = None
+    repeats_sid: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,6 +275,7 @@ def _run_bundle(bundle: Bundle, members: Sequence[Document]) -> Iterator[Finding
 def _finding(rule: Rule[Any], hit: Hit, locate: Callable[[Pointer], Place], value: Any) -> Finding:
     place = locate(hit.pointer)
     message = f"{place.said}: {hit.message}" if place.said else hit.message
+    sid, repeats = _sid(value, hit.pointer)
     return Finding(
         rule.id,
         rule.severity,
@@ -284,18 +286,24 @@ def _finding(rule: Rule[Any], hit: Hit, locate: Callable[[Pointer], Place], valu
         message,
         hit.fix,
         hit.witness,
-        _sid(value, hit.pointer),
+        sid,
+        repeats,
     )
 
 
-def _sid(value: Any, pointer: Pointer) -> str | None:
-    """Of the statement that a pointer leads into."""
+def _sid(value: Any, pointer: Pointer) -> tuple[str | None, bool]:
+    """Of the statement that a pointer leads into, and whether another statement has the same."""
     parts = pointer.split("/")
-    statement = value.get("Statement") if isinstance(value, dict) and parts[1:2] == ["Statement"] else None
-    if isinstance(statement, list) and len(parts) > 2 and parts[2].isdigit() and int(parts[2]) < len(statement):
-        statement = statement[int(parts[2])]
+    given = value.get("Statement") if isinstance(value, dict) and parts[1:2] == ["Statement"] else None
+    statement, others = given, 0
+    if isinstance(given, list) and len(parts) > 2 and parts[2].isdigit() and int(parts[2]) < len(given):
+        statement = given[int(parts[2])]
     sid = statement.get("Sid") if isinstance(statement, dict) else None
-    return sid if isinstance(sid, str) else None
+    if not isinstance(sid, str):
+        return None, False
+    if isinstance(given, list):
+        others = sum(1 for other in given if isinstance(other, dict) and other.get("Sid") == sid) - 1
+    return sid, others > 0
 
 
 def _compact(value: Any) -> str:

@@ -7,24 +7,35 @@
     reason = "fielded meters know no thing name before firmware 3"
     expires = 2027-06-30
 
-`path` is a pattern, relative to the file's folder; `statement` (a Sid) and `pointer` (a JSON pointer and all below it) narrow it
-further and may be left out. There are no others: no comments in policies, no rule switched off for good.
+`path` is a pattern, relative to the file's folder; `statement` (a Sid that stands once) and `pointer` (a JSON pointer and all
+below it) narrow it further and may be left out. There are no others: no comments in policies, no rule switched off for good.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass
-from datetime import date, datetime
+from dataclasses import dataclass, replace
+from datetime import date, datetime, time, timedelta
 from fnmatch import fnmatchcase
 from typing import Any
 
+from fleetgate.errors import printable
 from fleetgate.iot_policy import rules
 from fleetgate.iot_policy.lint import Finding
 
 _NEEDED = ("rule", "path", "reason", "expires")
 _OPTIONAL = ("statement", "pointer")
+#: How far ahead a suppression may expire: whoever decides again after a year still knows why.
+MAXIMUM_DAYS = 366
+#: What says that a document, or a part of it, cannot be read: nothing else is known of it then, and AWS IoT refuses it anyway.
+UNREADABLE = frozenset({"S01", "S03", "S04"})
+#: Reported by other commands, which know no suppressions: a proof is of all devices, or none.
+ELSEWHERE = {"I01": "isolation", "I02": "isolation", "I03": "access-diff", "I04": "isolation"}
+#: Names that no pattern fits but one that fits everything.
+_UNLIKELY = "\x01" * 9
+_ANYTHING = tuple(place + suffix for place in (_UNLIKELY, f"{_UNLIKELY}/{_UNLIKELY}") for suffix in (".json", ".json.j2", ""))
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +55,17 @@ class Suppression:
         return (
             finding.rule == self.rule
             and fnmatchcase(path, self.path)
-            and (self.statement is None or finding.statement == self.statement)
+            and (self.statement is None or (finding.statement == self.statement and not self.is_ambiguous(finding)))
             and (self.pointer is None or finding.pointer == self.pointer or finding.pointer.startswith(f"{self.pointer}/"))
         )
 
+    def is_ambiguous(self, finding: Finding) -> bool:
+        """Whether a Sid that stands in several statements is all that says which of them is meant."""
+        return self.statement is not None and finding.statement == self.statement and finding.repeats_sid and not self.pointer
 
-def parse(text: str, file: str) -> tuple[list[Suppression], list[Finding]]:
-    """The complete suppressions of a file, and a finding for everything else that is wrong in it."""
+
+def parse(text: str, file: str, today: date) -> tuple[list[Suppression], list[Finding]]:
+    """The complete suppressions of a file, and findings for all else in it. today: no date may be further ahead than a year."""
     import tomllib
 
     try:
@@ -63,7 +78,7 @@ def parse(text: str, file: str) -> tuple[list[Suppression], list[Finding]]:
     lines = [number for number, line in enumerate(text.splitlines(), 1) if re.match(r"\s*\[\[\s*suppress\s*\]\]", line)]
     found: list[Suppression] = []
     findings = [
-        _about("X01", file, 1, f"{key!r:.60} is not known here", "write [[suppress]] tables and nothing else")
+        _about("X01", file, 1, f"{_toml(key)} is not known here", "write [[suppress]] tables and nothing else")
         for key in data
         if key != "suppress"
     ]
@@ -72,13 +87,13 @@ def parse(text: str, file: str) -> tuple[list[Suppression], list[Finding]]:
         line = lines[index] if index < len(lines) else 1
         if not isinstance(item, dict):
             findings.append(_about("X01", file, line, "suppress is not a table", "write it below [[suppress]]"))
-        elif problems := list(_problems(item)):
+        elif problems := list(_problems(item, today)):
             findings += [_about("X01", file, line, what, fix) for what, fix in problems]
         else:
             chosen = {name: item.get(name) for name in _OPTIONAL}
-            found.append(
-                Suppression(item["rule"], item["path"], item["reason"].strip(), _date(item["expires"]), line=line, **chosen)
-            )
+            expires = _date(item["expires"])
+            assert expires is not None
+            found.append(Suppression(item["rule"], item["path"], item["reason"].strip(), expires, line=line, **chosen))
     return found, findings
 
 
@@ -103,12 +118,20 @@ def apply(
     active = [s for s in suppressions if s.expires >= today]
     used: set[int] = set()
     left = []
+    ambiguous: dict[tuple[int, str | None, str], Finding] = {}
     for finding in findings:
+        for s in active:
+            if replace(s, statement=None).covers(finding, paths[finding.file]) and s.is_ambiguous(finding):
+                used.add(id(s))
+                what = f"the Sid {_toml(finding.statement)} stands in more than one statement of {printable(finding.file)}"
+                fix = "give every statement a Sid of its own, or add the pointer of one"
+                ambiguous.setdefault((id(s), s.statement, finding.file), _about("X01", file, s.line, what, fix))
         covering = [s for s in active if s.covers(finding, paths[finding.file])]
         used.update(id(s) for s in covering)
         if not covering:
             left.append(finding)
     suppressed = len(findings) - len(left)
+    left += ambiguous.values()
     for suppression in suppressions:
         what = f"{suppression.rule} in {suppression.path}"
         if suppression.expires < today:
@@ -130,22 +153,54 @@ def _unused(suppression: Suppression, seen: Collection[str], existing: Callable[
     return f"the suppression of {suppression.rule} is for {suppression.path}, and there is no such file any more"
 
 
-def _problems(item: dict[str, Any]) -> Iterable[tuple[str, str]]:
+def _problems(item: dict[str, Any], today: date) -> Iterable[tuple[str, str]]:
     for name in _NEEDED:
         if name not in item or item[name] == "" or (isinstance(item[name], str) and not item[name].strip()):
             yield f"{name} is missing", f"add {name} = {_EXAMPLES[name]}"
     for name, value in item.items():
         if name not in (*_NEEDED, *_OPTIONAL):
-            yield f"{name!r:.60} is not known", f"use {', '.join((*_NEEDED, *_OPTIONAL))}"
+            yield f"{_toml(name)} is not known", f"use {', '.join((*_NEEDED, *_OPTIONAL))}"
         elif name == "expires":
-            if _date(value) is None:
-                yield f"expires is {value!r:.60}", f"write a day: expires = {_EXAMPLES['expires']}"
+            if (day := _date(value)) is None:
+                yield f"expires is {_toml(value)}", f"write a day: expires = {_EXAMPLES['expires']}"
+            elif day > today + timedelta(days=MAXIMUM_DAYS):
+                yield f"expires is {_toml(value)}, further ahead than a year", "write a nearer day, and decide again then"
         elif not isinstance(value, str):
-            yield f"{name} is {value!r:.60}", "write it as a text in quotes"
+            yield f"{name} is {_toml(value)}", "write it as a text in quotes"
+    if isinstance(path := item.get("path"), str) and any(fnmatchcase(name, path) for name in _ANYTHING):
+        yield f"path is {_toml(path)}, which fits every file", "name a file, or a folder: policies/*.json"
     rule = item.get("rule")
-    if isinstance(rule, str) and rule and (rule not in rules.by_id() or rule.startswith("X")):
-        what = "a suppression cannot be suppressed" if rule.startswith("X") else f"there is no rule {rule!r:.40}"
-        yield what, "see `fleetgate explain` for the ids"
+    if isinstance(rule, str) and rule:
+        yield from _about_rule(rule)
+
+
+def _about_rule(rule: str) -> Iterable[tuple[str, str]]:
+    if rule not in rules.by_id():
+        yield f"there is no rule {_toml(rule)}", "see `fleetgate explain` for the ids"
+    elif rule.startswith("X"):
+        yield f"{rule} cannot be suppressed: it is about a suppression", "mend the suppression that it is about"
+    elif rule in ELSEWHERE:
+        what = f"{rule} cannot be suppressed: `fleetgate {ELSEWHERE[rule]}` reports it, and reads no suppressions"
+        yield what, "narrow the policy, or declare the flow in the catalogue; then remove this"
+    elif rule in UNREADABLE:
+        what = f"{rule} cannot be suppressed: of what cannot be read nobody knows what else is wrong with it"
+        yield what, "mend the document, or take it out of what is linted; then remove this"
+
+
+def _toml(value: Any) -> str:
+    """A value as a person has written it in the file, or nearly so; a long one is cut."""
+    if isinstance(value, str):
+        text = json.dumps(value, ensure_ascii=False)
+    elif isinstance(value, bool):
+        text = str(value).lower()
+    elif isinstance(value, dict | list):
+        text = "a table" if isinstance(value, dict) else "a list"
+    else:
+        text = value.isoformat() if isinstance(value, date | time) else str(value)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+
+
+_SHOWN = 60
 
 
 _EXAMPLES = {
@@ -156,7 +211,7 @@ _EXAMPLES = {
 }
 
 
-def _date(value: Any) -> Any:
+def _date(value: Any) -> date | None:
     """A day, or None. TOML has dates; a day in quotes is taken as well."""
     if isinstance(value, str):
         try:
