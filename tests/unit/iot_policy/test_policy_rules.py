@@ -878,6 +878,10 @@ ATTACHED = {"iot:Connection.Thing.IsAttached": "true"}
         f"{ARN}:client/${{iot:clientid}}",
         f"{ARN}:cl*",
         f"{ARN}:client/?*",
+        f"{ARN}:client/*-*",
+        f"{ARN}:client/*-gw",
+        f"{ARN}:client/????????????????*",
+        f"{ARN}:client/*-${{iot:ClientId}}",
     ],
 )
 def test_any_client_id_needs_an_attached_thing(resource: str) -> None:
@@ -901,7 +905,18 @@ def test_any_client_id_needs_an_attached_thing(resource: str) -> None:
         assert found("B01", policy(allow("iot:Connect", resource, **condition)))
 
 
-@pytest.mark.parametrize("name", ["press-7", "press-*", THING, "${iot:Certificate.Subject.CommonName}", "another-*", "Q*"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "press-7",
+        "press-*",
+        THING,
+        "${iot:Certificate.Subject.CommonName}",
+        "another-*",
+        "Q*",
+        "*-${iot:Certificate.SerialNumber}",
+    ],
+)
 def test_some_client_ids_are_not_any(name: str) -> None:
     assert found("B01", policy(allow("iot:Connect", f"{ARN}:client/{name}"))) == []
 
@@ -912,10 +927,12 @@ def test_a_deny_may_keep_out_whoever_is_not_attached() -> None:
         deny("iot:Connect", "*", Bool={"iot:Connection.Thing.IsAttached": "false"}),
         deny("iot:*", "*", BoolIfExists={"iot:Connection.Thing.IsAttached": "false"}),
         deny("iot:Connect", "*", StringNotEquals={"iot:Connection.Thing.IsAttached": "true"}),
-        {"Effect": "Deny", "Action": "iot:Connect", "NotResource": f"{ARN}:client/{THING}"},
     ):
         assert found("B01", policy(anybody, guard)) == []
     for no_guard in (
+        # For whoever connects under another name than its thing's the variable has no value, and the Deny may deny nothing.
+        {"Effect": "Deny", "Action": "iot:Connect", "NotResource": f"{ARN}:client/{THING}"},
+        deny("iot:Connect", f"{ARN}:client/*-*", Bool={"iot:Connection.Thing.IsAttached": "false"}),
         deny("iot:Connect", "*", Bool={"iot:Connection.Thing.IsAttached": "true"}),
         deny("iot:Connect", f"{ARN}:client/a*", Bool={"iot:Connection.Thing.IsAttached": "false"}),
         deny("iot:Publish", "*", Bool={"iot:Connection.Thing.IsAttached": "false"}),
@@ -936,18 +953,38 @@ def test_a_deny_may_keep_out_whoever_is_not_attached() -> None:
         "$aws/t*",
         "$aws/things/?*",
         "$aws/things/*/greengrass/health/json",
+        "$aws/things/*-gw/shadow/update",
+        "$aws/things/*-*/jobs/*",
+        "$aws/things/????????????????*/shadow/get",
+        "$aws/commands/*",
+        "$aws/commands/things/*",
+        "$aws/commands/things/*/executions/*/response/json",
+        "$aws/commands/clients/*-gw/executions/*",
     ],
 )
 def test_other_things_are_reached_by_publishing(topic: str) -> None:
     for action in ("iot:Publish", "iot:RetainPublish"):
         [one] = found("B02", policy(allow(action, f"{ARN}:topic/{topic}")))
-        assert str(one.witness).startswith("$aws/things/another-thing/")
+        assert str(one.witness).startswith(("$aws/things/another-thing", "$aws/commands/"))
+        assert "/another-thing" in str(one.witness)
     assert found("B02", policy(allow("iot:Receive", f"{ARN}:topic/{topic}"))) == []
     assert found("B02", policy(deny("iot:Publish", f"{ARN}:topic/{topic}"))) == []
 
 
 @pytest.mark.parametrize(
-    "filter", ["$aws/things/+/shadow/update", "$aws/things/#", "$aws/#", "$aws/+/+/shadow/#", "$aws/things/*", "*", "$aws/+/#"]
+    "filter",
+    [
+        "$aws/things/+/shadow/update",
+        "$aws/things/#",
+        "$aws/#",
+        "$aws/+/+/shadow/#",
+        "$aws/things/*",
+        "*",
+        "$aws/+/#",
+        "$aws/things/?/shadow/update",
+        "$aws/commands/things/+/executions/+/request/json",
+        "$aws/commands/#",
+    ],
 )
 def test_other_things_are_reached_by_subscribing(filter: str) -> None:
     assert found("B02", listen(filter))
@@ -961,6 +998,8 @@ def test_other_things_are_reached_by_subscribing(filter: str) -> None:
         "$aws/things/press-7/*",
         "$aws/things/press-7/#",
         "$aws/things/press-*/shadow/get",
+        f"$aws/commands/things/{THING}/executions/*",
+        "$aws/commands/things/press-7/*",
         "$aws/rules/save/*",
         "plant/*",
         "*/orders",
@@ -1003,7 +1042,9 @@ def test_a_complement_leaves_other_things_open() -> None:
     assert found("B02", policy(received)) == []
 
 
-@pytest.mark.parametrize(("name", "told"), [("*", True), ("?*", True), ("press-7", False), ("press-*", False), (THING, False)])
+@pytest.mark.parametrize(
+    ("name", "told"), [("*", True), ("?*", True), ("*-gw", True), ("press-7", False), ("press-*", False), (THING, False)]
+)
 def test_any_thing_of_the_https_api_is_any_thing(name: str, told: bool) -> None:
     for action in ("iot:GetThingShadow", "iotjobsdata:UpdateJobExecution", "iot:UpdateJobExecution"):
         assert bool(found("B03", policy(allow(action, f"{ARN}:thing/{name}")))) is told
@@ -1121,6 +1162,12 @@ def test_the_wildcard_that_aws_asks_for_is_a_greengrass_cores() -> None:
         ("$aws/rules/*", True),
         ("$aws/rules/save*", True),
         ("$aws/rules*", True),
+        ("$aws/r*", True),
+        ("$aws/rules/?????", True),
+        ("$aws/rules/?????/x", True),
+        ("$aws/e*", True),
+        ("$aws/event?/presence/*", True),
+        ("$aws/rules/${iot:ClientId}/*", False),
         ("$aws/events/presence/connected/x", True),
         ("$aws/events/*", True),
         ("$aws/rules/save", False),
@@ -1136,7 +1183,8 @@ def test_rules_are_named_and_events_are_aws_own(topic: str, told: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    ("alias", "told"), [("rolealias/*", True), ("*", True), ("rolealias/logs", False), ("rolealias/logs-*", False)]
+    ("alias", "told"),
+    [("rolealias/*", True), ("*", True), ("rolealias/*-logs", True), ("rolealias/logs", False), ("rolealias/logs-*", False)],
 )
 def test_a_role_alias_is_named(alias: str, told: bool) -> None:
     assert bool(found("B08", policy(allow("iot:AssumeRoleWithCertificate", f"{ARN}:{alias}")))) is told
@@ -1236,6 +1284,7 @@ def test_a_chosen_client_id_is_a_wildcard_in_a_filter() -> None:
     subscribes = allow("iot:Subscribe", f"{ARN}:topicfilter/plant/${{iot:ClientId}}/orders")
     assert [one.witness for one in found("V03", _as("*", subscribes))] == ["+"]
     assert [one.witness for one in found("V03", _as("press-*", subscribes))] == ["press-/+"]
+    assert [one.witness for one in found("V03", _as("*-gw", subscribes))] == ["+/-gw"]
 
 
 def test_a_chosen_client_id_does_no_harm_where_it_must_be_a_things() -> None:

@@ -443,9 +443,27 @@ def attached_only(statement: Statement) -> bool:
     return False
 
 
+def any_name(resource: Resource, kind: str) -> str | None:
+    """A name of this type, if the resource describes those that nobody has in mind: both strangers, or some that begin like each.
+
+    So `*-gw` is any name: whoever may choose takes one that ends so. `press-*` is not.
+    """
+    if all(reaches(resource, kind, name, identity(SELF, name)) for name in STRANGERS):
+        return STRANGERS[0]
+    tokens = resource.arn.name.tokens if resource.arn.name is not None else ()
+    if not tokens or not isinstance(tokens[0], Wildcard) or any(owner(token) and not _chosen(token) for token in tokens):
+        return None
+    found = [describes(resource, kind, (name, Wildcard.ANY), identity(SELF, name)) for name in STRANGERS]
+    return found[0] if None not in found else None
+
+
+def _chosen(token: Token) -> bool:
+    return isinstance(token, Variable) and variables.canonical(token.name) == variables.CLIENT_ID
+
+
 def any_client(resource: Resource) -> bool:
     """Whether a resource lets a device connect under whatever client id it likes."""
-    return all(reaches(resource, "client", name, identity(SELF, name)) for name in STRANGERS)
+    return any_name(resource, "client") is not None
 
 
 def pinned(statement: Statement, resource: Resource) -> bool:
@@ -474,9 +492,9 @@ def _guards(statement: Statement) -> bool:
     if CONNECT not in known(statement).names:
         return False
     if statement.negated_resources:
-        names = [resource.arn.name for resource in statement.resources]
-        return not statement.conditions and all(name is not None and is_thing_name(name) for name in names)
-    if not any(any_client(resource) for resource in statement.resources) or len(statement.conditions) != 1:
+        return False  # with a variable in it that has no value for a stranger, nobody knows whether it denies him anything
+    everybody = (all(reaches(resource, "client", name, {}) for name in STRANGERS) for resource in statement.resources)
+    if not any(everybody) or len(statement.conditions) != 1:
         return False
     for found, values in conditioned(statement, variables.IS_ATTACHED):
         # Of these operators alone it is certain that they read the value so, and StringEquals minds its case.

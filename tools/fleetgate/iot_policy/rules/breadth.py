@@ -35,14 +35,14 @@ def any_client(document: Policy) -> Iterator[Hit]:
     """One hit a statement."""
     told = None
     for name, (statement, resource, _) in document.view.allowed(view.CONNECT, *_OF_CLIENTS):
-        if statement is told or view.pinned(statement, resource) or not view.any_client(resource):
+        if statement is told or view.pinned(statement, resource) or (witness := view.any_name(resource, "client")) is None:
             continue
         if name == view.CONNECT and view.guarded((document,)):
             continue
         told = statement
         what = "connect as any other" if name == view.CONNECT else f"do {actions.ACTIONS[name].name} to any other's connection"
         fix = f"write {view.place(resource)}:client/{THING}, {view.IF_ATTACHED}"
-        yield Hit(resource.pointer, f"{resource.text:.200} lets a device {what}", fix, STRANGERS[0])
+        yield Hit(resource.pointer, f"{resource.text:.200} lets a device {what}", fix, witness)
 
 
 #: Called over HTTPS with the client id of a connection.
@@ -63,7 +63,7 @@ def other_things(document: Policy) -> Iterator[Hit]:
     """One hit a statement."""
     told = set()
     for name, (statement, resource, _) in document.view.open_ended:
-        if statement.index in told or not _may_hold(resource, _THINGS):
+        if statement.index in told or not any(_may_hold(resource, branch) for branch in _BRANCHES):
             continue
         witness = _of_another_thing(resource, _kind(name))
         if witness is not None:
@@ -97,54 +97,79 @@ def _may_hold(resource: Resource, prefix: str) -> bool:
     return isinstance(first, str) and (first.startswith((prefix, "$aws/")) or prefix.startswith(first))
 
 
-_TOPICS = (
-    "shadow/update",
-    "shadow/get",
-    "shadow/delete",
-    "shadow/name/settings/update",
-    "jobs/get",
-    "jobs/notify",
-    "jobs/7/update",
-)
+_JOBS = ("jobs/get", "jobs/notify", "jobs/7/update")
+_SHADOWS = ("shadow/update", "shadow/get", "shadow/delete", "shadow/name/settings/update")
+_EXECUTIONS = ("executions/7/request/json", "executions/7/response/json")
+#: Where AWS has something for each thing, or each client, and what stands below its name.
+_BRANCHES = {
+    _THINGS: (*_SHADOWS, *_JOBS),
+    "$aws/commands/things/": _EXECUTIONS,
+    "$aws/commands/clients/": _EXECUTIONS,
+}
 
 
 def _of_another_thing(resource: Resource, kind: str) -> str | None:
     """A topic or filter of a thing that the policy cannot have in mind."""
     me = view.identity(SELF)
     name = view.name_of(resource)
-    if name is not None and _names_a_thing(name):
+    if name is not None and any(_names_a_thing(name, branch) for branch in _BRANCHES):
         return None
-    for end in _TOPICS:
-        found = [f"{_THINGS}{stranger}/{end}" for stranger in STRANGERS]
-        if all(view.reaches(resource, kind, topic, me) for topic in found):
-            return found[0]
+    for branch, ends in _BRANCHES.items():
+        for end in ends:
+            found = [f"{branch}{stranger}/{end}" for stranger in STRANGERS]
+            if all(view.reaches(resource, kind, topic, me) for topic in found):
+                return found[0]
     if name is None:
         return None
     made = view.example(name, me, STRANGERS[0])
     match made.split("/"):
-        case ["$aws", "things", level, _, *_] if level == STRANGERS[0]:
+        case ["$aws", "things", level, _, *_] | ["$aws", "commands", "things" | "clients", level, _, *_] if level == STRANGERS[0]:
             return made
-        case ["$aws", "things", "+" | "#", *_] | ["$aws", "+", "+", *_] | ["$aws", "#"] | ["$aws", "+", "#"]:
+        case (
+            ["$aws", "things", "+" | "#", *_]
+            | ["$aws", "commands", "things" | "clients" | "+", "+" | "#", *_]
+            | ["$aws", "+", "+", *_]
+            | ["$aws", "#"]
+            | ["$aws", "+" | "commands", "#"]
+        ):
             return made if kind == "topicfilter" else None
+    return _below_any_name(resource, name, kind)
+
+
+def _below_any_name(resource: Resource, name: Pattern, kind: str) -> str | None:
+    """Of a wildcard with text in the thing's place, as in `$aws/things/*-gw/shadow/update`, and of a `?` that stands for `+`."""
+    me = view.identity(SELF)
+    for branch, ends in _BRANCHES.items():
+        if not name.text.startswith((f"{branch}*", f"{branch}?")) or any(map(view.owner, name.tokens)):
+            continue
+        for end in ends:
+            found = [view.describes(resource, kind, (branch + one, Wildcard.ANY, f"/{end}"), me) for one in STRANGERS]
+            if None not in found:
+                return found[0]
+            plus = f"{branch}+/{end}"
+            if kind == "topicfilter" and view.reaches(resource, kind, plus, me):
+                return plus
     return None
 
 
 def _own_branch(resource: Resource) -> str:
     """The same below the device's own name, where that can be told."""
     name = view.name_of(resource)
-    for wildcard in ("*", "+", "#"):
-        if name is not None and name.text.startswith(f"{_THINGS}{wildcard}"):
-            end = name.text[len(_THINGS) + 1 :]
-            return f"{_THINGS}{THING}{end}" if end.startswith("/") else f"{_THINGS}{THING}/*"
+    for branch in _BRANCHES if name is not None else ():
+        for wildcard in ("*", "+", "#"):
+            if name is not None and name.text.startswith(f"{branch}{wildcard}"):
+                rest = name.text[len(branch) + 1 :]
+                end = rest if rest.startswith("/") else rest[rest.find("/") :] if "/" in rest else "/*"
+                return f"{branch}{THING}{end}"
     return f"{_THINGS}{THING}/shadow/*, and what else of its own it needs"
 
 
-def _names_a_thing(name: Pattern) -> bool:
+def _names_a_thing(name: Pattern, branch: str) -> bool:
     """Whether it stands below one thing, or below those of a prefix, of which B06 tells."""
     first = name.tokens[0]
-    if first == _THINGS:
-        return isinstance(name.tokens[1], Variable)
-    return isinstance(first, str) and first.startswith(_THINGS) and first[len(_THINGS)] not in "+#"
+    if first == branch:
+        return len(name.tokens) > 1 and isinstance(name.tokens[1], Variable)
+    return isinstance(first, str) and first.startswith(branch) and first[len(branch)] not in "+#"
 
 
 @rule(
@@ -160,12 +185,12 @@ def any_thing(document: Policy) -> Iterator[Hit]:
     """One hit a statement."""
     told = None
     for name, (statement, resource, _) in document.view.allowed(*_THING_ACTIONS):
-        if statement is told or not all(view.reaches(resource, "thing", stranger, view.identity(SELF)) for stranger in STRANGERS):
+        if statement is told or (witness := view.any_name(resource, "thing")) is None:
             continue
         told = statement
         fix = f"write {view.place(resource)}:thing/ and the thing's name; over HTTPS thing variables have no value"
         message = f"{actions.ACTIONS[name].name} on {resource.text:.200} is allowed for every thing"
-        yield Hit(resource.pointer, message, fix, f"thing/{STRANGERS[0]}")
+        yield Hit(resource.pointer, message, fix, f"thing/{witness}")
 
 
 _THING_ACTIONS = tuple(name.lower() for name in (*actions.SHADOW_ACTIONS, *actions.JOB_ACTIONS, *actions.OLD_JOB_ACTIONS))
@@ -340,16 +365,35 @@ def system_topics(document: Policy) -> Iterator[Hit]:
         name = view.name_of(resource)
         if not statement.allow or resource.arn.kind != "topic" or name is None or known.names.isdisjoint(SENDING):
             continue
-        if not name.text.startswith(("$aws/events", "$aws/rules")):
+        head = name.tokens[0]
+        if not isinstance(head, str) or not _of_system(head):
             continue
-        levels = name.text.split("/")
-        if name.text.startswith("$aws/events"):
+        witness = view.describes(resource, "topic", ("$aws/events/", Wildcard.ANY), view.identity(SELF))
+        if witness is not None and not _wide(head):
             fix = "remove it: a device subscribes to events at most"
-            witness = f"$aws/events/presence/connected/{STRANGERS[0]}"
             yield Hit(resource.pointer, f"{name.text:.200} is where AWS alone publishes", fix, witness)
-        elif name.text.startswith("$aws/rules") and "*" in "".join(levels[1:3]):
+        elif (rule := _any_rule(resource, name)) is not None:
             fix = f"name the rule: {view.place(resource)}:topic/$aws/rules/<rule>/{THING}"
-            yield Hit(resource.pointer, f"{name.text:.200} runs rules that are not this device's", fix, "$aws/rules/any_rule")
+            yield Hit(resource.pointer, f"{name.text:.200} runs rules that are not this device's", fix, rule)
+
+
+def _of_system(head: str) -> bool:
+    """Whether the text before the first wildcard leads to rules or events, or leaves it open for either."""
+    return head.startswith(("$aws/events", "$aws/rules")) or "$aws/rules".startswith(head) or "$aws/events".startswith(head)
+
+
+def _wide(head: str) -> bool:
+    """Whether B02 tells of it: it is for things, rules, events and all that AWS has."""
+    return "$aws/things/".startswith(head)
+
+
+def _any_rule(resource: Resource, name: Pattern) -> str | None:
+    """A wildcard in the rule's name, or before it."""
+    head = name.tokens[0]
+    assert isinstance(head, str)
+    if _wide(head) or len(name.tokens) == 1 or isinstance(name.tokens[1], Variable) or head.count("/") > 2:
+        return None
+    return view.describes(resource, "topic", ("$aws/rules/", Wildcard.ANY), view.identity(SELF))
 
 
 @rule(
@@ -363,9 +407,9 @@ def system_topics(document: Policy) -> Iterator[Hit]:
 )
 def any_role(document: Policy) -> Iterator[Hit]:
     for _, resource, _ in document.view.allow.get("iot:assumerolewithcertificate", ()):
-        if all(view.reaches(resource, "rolealias", name, view.identity(SELF)) for name in STRANGERS):
+        if (witness := view.any_name(resource, "rolealias")) is not None:
             fix = f"write {view.place(resource)}:rolealias/ and the name of the one alias"
-            yield Hit(resource.pointer, f"{resource.text:.200} is every role alias", fix, f"rolealias/{STRANGERS[0]}")
+            yield Hit(resource.pointer, f"{resource.text:.200} is every role alias", fix, f"rolealias/{witness}")
 
 
 @rule(

@@ -159,10 +159,15 @@ def _by_thing(text: str) -> str:
 
 def _client_id(free: Resource, *, injected: bool) -> str:
     """One that this resource lets a device connect under, and that is not its own."""
-    if view.any_client(free):
-        return "+" if injected else STRANGERS[0]
     name = free.arn.name
-    return view.example(name, {variables.CLIENT_ID: "x"}, "/+" if injected else "2") if name is not None else STRANGERS[0]
+    if view.reaches(free, "client", "+", view.identity(SELF, "+")) and injected:
+        return "+"
+    if name is None or view.reaches(free, "client", STRANGERS[0], view.identity(SELF, STRANGERS[0])):
+        return STRANGERS[0]
+    made = view.example(name, {variables.CLIENT_ID: "x"}, "/+/" if injected else "2")
+    # A + is a wildcard only as a whole level: between slashes, but with none at the ends.
+    made = made.removeprefix("/") if name.tokens[0] is Wildcard.ANY else made
+    return made.removesuffix("/") if name.tokens[-1] is Wildcard.ANY else made
 
 
 @rule(
