@@ -6,6 +6,7 @@ import io
 import json
 import os
 import sys
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -264,6 +265,28 @@ def test_in_a_folder_an_answer_that_is_nothing_of_aws_iot_is_passed_over(run):
     write("sketch.json", {"templateBody": "Resources: !Sub x", "policyDocument2": 1})
     status, out, err = run("lint", ".")
     assert (status, out) == (0, "no findings in 0 files\n") and "authorizer.json: an IAM policy" in err
+
+
+LARGE = policy(*[{**WIDE["Statement"][0], "Sid": f"All{number}"} for number in range(20_000)])
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        LARGE,
+        {"policyName": "mine", "policyDocument": json.dumps(LARGE)},
+        json.dumps(LARGE).replace('"Version"', '"Version": "x", "Version"', 1).encode(),
+        {**TEMPLATE, "Resources": {"policy": {"Type": "AWS::IoT::Policy", "Properties": {"PolicyDocument": LARGE}}}},
+    ],
+    ids=["a policy", "an answer of AWS", "a key twice", "in a template"],
+)
+def test_a_policy_that_is_far_too_large_is_one_finding_and_quickly_so(run, value):
+    began = time.process_time()
+    status, out, _ = run("lint", "--format", "json", write("a.json", value))
+    found = [one for one in json.loads(out)["findings"] if one["rule"][0] in "SABCV"]
+    assert status == 1 and [one["rule"] for one in found] == ["S01"]
+    assert "is not judged: it has" in found[0]["message"] and "2,048" in found[0]["message"]
+    assert time.process_time() - began < 5
 
 
 NEXT_MONTH = (datetime.now(UTC) + timedelta(days=30)).date().isoformat()

@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Any
 
 from fleetgate.iot_policy import actions
-from fleetgate.iot_policy.model import OLD_VERSION, VERSION
+from fleetgate.iot_policy.model import MAXIMUM_SIZE, OLD_VERSION, VERSION
 from fleetgate.iot_policy.rule import Hit
 
 
@@ -19,6 +19,10 @@ class Kind(StrEnum):
     CLOUDFORMATION = "CloudFormation template"
     OTHER = "other"
 
+
+#: Characters of a text that may be an IoT policy. AWS IoT takes 2,048 without white space: a larger one is nobody's policy, and
+#: rules and proofs take longer than it grows.
+MAXIMUM_POLICY_TEXT = 100_000
 
 _MARKERS = (b'"Statement"', b"AWS::IoT::", b'"format_version"', b'"policyDocument"', b'"templateBody"')
 
@@ -35,6 +39,13 @@ def may_be_ours(data: bytes) -> bool:
 
 
 _ESCAPE = re.compile(rb"\\u00([2-7][0-9a-fA-F])")
+
+
+def oversized(text: str | bytes) -> str | None:
+    """What is wrong with a policy's text that is too large to be judged, by any command; None for all others."""
+    if len(text) <= MAXIMUM_POLICY_TEXT:
+        return None
+    return f"is not judged: it has {len(text):,} characters, and AWS IoT takes a policy of {MAXIMUM_SIZE:,} without white space"
 
 
 def kind(value: Any) -> Kind:

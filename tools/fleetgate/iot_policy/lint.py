@@ -116,19 +116,26 @@ def lint_policies(policies: Sequence[Document], context: Bundle | None = None) -
     Without it every policy is judged by itself, and nothing that needs the others is asked.
     """
     findings: list[Finding] = []
-    readable: list[tuple[Document, model.Policy]] = []
-    for document in policies:
-        if isinstance(document.value, dict) and (mistaken := documents.iam(document.value)):
-            findings.append(_finding(rules.by_id()[mistaken[0]], mistaken[1], document.locate, document.value))
-            continue
-        policy = model.read(document.value, document.name, document.text)
-        readable.append((document, policy))
-        findings += _run(rules.of(Subject.POLICY), policy, document)
-        if context is None:
+    readable = [(document, policy) for document in policies if (policy := lint_policy(document, findings)) is not None]
+    if context is None:
+        for document, policy in readable:
             findings += _run_bundle(Bundle((policy,)), [document])
-    if context is not None and readable:
+    elif readable:
         findings += lint_bundle(readable, context)
     return findings
+
+
+def lint_policy(document: Document, findings: list[Finding]) -> model.Policy | None:
+    """The policy, whose own findings are added; None if there is no policy of AWS IoT to be judged, which is a finding too."""
+    if what := documents.oversized(document.text if document.text is not None else _compact(document.value)):
+        findings.append(not_json(document.locate(""), what, "give a policy of that size, or split it"))
+        return None
+    if isinstance(document.value, dict) and (mistaken := documents.iam(document.value)):
+        findings.append(_finding(rules.by_id()[mistaken[0]], mistaken[1], document.locate, document.value))
+        return None
+    policy = model.read(document.value, document.name, document.text)
+    findings += _run(rules.of(Subject.POLICY), policy, document)
+    return policy
 
 
 def lint_bundle(members: Sequence[tuple[Document, model.Policy]], context: Bundle) -> list[Finding]:
@@ -184,9 +191,9 @@ def lint_plan(document: Document) -> tuple[list[Finding], list[str]]:
     notes: list[str] = []
     policies: dict[str, tuple[Document, model.Policy]] = {}
     for resource, written in _embedded(plan, document, "aws_iot_policy", "policy", findings, notes):
-        findings += lint_policies([written])
-        if isinstance(written.value, dict) and documents.iam(written.value) is None:
-            policies[resource.address] = (written, model.read(written.value, written.name, written.text))
+        if (policy := lint_policy(written, findings)) is not None:
+            policies[resource.address] = (written, policy)
+            findings += _run_bundle(Bundle((policy,)), [written])
     findings += _bundles(plan, policies)
     created = _created(plan)
     for resource, body in _embedded(plan, document, "aws_iot_provisioning_template", "template_body", findings, notes):
