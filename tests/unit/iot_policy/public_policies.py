@@ -441,6 +441,7 @@ CASES = (
             allow("iot:Connect", f"{ARN}:client/sdk-scale", f"{ARN}:client/basicShop", f"{ARN}:client/sdk-till-*"),
         ),
         "A01",
+        "B10",
     ),
     # Jobs and shadows
     case("jobs of one thing", "basic-jobs-example, mended", jobs("thing/scale1")),
@@ -891,6 +892,7 @@ CASES = (
             allow("iot:Publish", f"{ARN}:topic/$aws/things/scale-*/shadow/update"),
         ),
         "B06",
+        "B10",
     ),
     case(
         "placeholders for everything, the partition too",
@@ -995,6 +997,7 @@ CASES = (
             allow("iot:Connect", f"{ARN}:client/hub-*"),
             allow(["iot:Publish", "iot:Subscribe", "iot:Receive"], f"{ARN}:topic/home/#"),
         ),
+        "B10",
         "M03",
         "R02",
     ),
@@ -1019,6 +1022,7 @@ CASES = (
                 f"{ARN}:topicfilter/cluster/7/*",
             )
         ),
+        "B10",
     ),
     case(
         "a viewer of many rooms",
@@ -1037,6 +1041,7 @@ CASES = (
             allow(["iot:Publish", "iot:Receive"], f"{ARN}:topic/test/topic"),
             allow("iot:Subscribe", f"{ARN}:topicfilter/test/topic", f"{ARN}:topicfilter/$share/*/test/topic"),
         ),
+        "B10",
     ),
     case(
         "a Deny of another department's topics",

@@ -21,7 +21,9 @@ CATALOGUE = {
     **dict.fromkeys(
         ["M01", "M02", "M04", "B06", "B07", "V01", "V02", "V04", "V06", "V07", "V09", "V10", "K01", "K03"], Severity.HIGH
     ),
-    **dict.fromkeys(["A06", "A07", "A08", "R03", "R04", "R05", "R07", "M03", "M05", "M06", "V05", "V08", "K02"], Severity.MEDIUM),
+    **dict.fromkeys(
+        ["A06", "A07", "A08", "B10", "R03", "R04", "R05", "R07", "M03", "M05", "M06", "V05", "V08", "K02"], Severity.MEDIUM
+    ),
     **dict.fromkeys(["R06"], Severity.LOW),
     **dict.fromkeys(["S07", "A05", "B05"], Severity.INFO),
 }
@@ -919,6 +921,65 @@ def test_any_client_id_needs_an_attached_thing(resource: str) -> None:
 )
 def test_some_client_ids_are_not_any(name: str) -> None:
     assert found("B01", policy(allow("iot:Connect", f"{ARN}:client/{name}"))) == []
+
+
+@pytest.mark.parametrize(
+    ("client", "told"),
+    [
+        ("press-*", True),
+        ("press-?", True),
+        ("????", True),
+        ("press-${iot:ClientId}", True),
+        ("another-*", True),
+        ("press-7", False),
+        (THING, False),
+        (f"{THING}*", False),
+        ("${iot:Certificate.Subject.CommonName}", False),
+        ("*", False),
+    ],
+)
+def test_a_client_id_of_a_form_is_the_choice_of_the_device(client: str, told: bool) -> None:
+    connect = allow("iot:Connect", f"{ARN}:client/{client}")
+    assert bool(found("B10", policy(connect))) is told
+    assert not told or ids(policy(connect)) == {"B10"}
+    assert found("B10", _as(client, Bool=ATTACHED)) == []
+    assert found("B10", _as(client, StringEquals={"iot:ClientId": "${iot:Certificate.Subject.CommonName}"})) == []
+    guard = deny("iot:Connect", "*", Bool={"iot:Connection.Thing.IsAttached": "false"})
+    assert found("B10", policy(connect), policy(guard), complete=True) == []
+    create = allow("iot:Publish", f"{ARN}:topic/$aws/certificates/create/*")
+    assert found("B10", policy(connect, create)) == found("B10", policy(connect), claim=True) == []
+    core = allow("greengrass:ResolveComponentCandidates", "*")
+    if client == "press-*":
+        assert found("B10", policy(connect, core)) == []
+
+
+def test_a_claim_is_told_a_client_id_that_it_can_have() -> None:
+    document = policy(allow("iot:Connect", "*"), allow("iot:Publish", f"{ARN}:topic/$aws/certificates/create/*"))
+    assert ["client/claim-*" in one.fix for one in found("B01", document)] == [True]
+
+
+@pytest.mark.parametrize(
+    ("rule", "resource", "told"),
+    [
+        ("V06", f"client/{THING}*", False),
+        ("V06", f"topic/$aws/things/{THING}*/shadow/*", False),
+        ("V06", f"topic/$aws/things/{THING}*", False),
+        ("V07", f"client/*{THING}", True),
+        ("V07", f"client/gw?{THING}*", True),
+        ("V06", f"client/{THING}*-gw", True),
+        ("V06", f"topic/plant/{THING}*", True),
+        ("B06", "topic/$aws/things/core*/jobs/*", False),
+        ("B06", "thing/core*", False),
+        ("B06", "topic/$aws/things/press-*/shadow/*", True),
+        ("B06", "thing/press-*", True),
+        ("B06", "topic/$aws/things/press-?/shadow/*", True),
+    ],
+)
+def test_a_greengrass_core_is_let_off_only_what_it_needs(rule: str, resource: str, told: bool) -> None:
+    connect = allow("iot:Connect", f"{ARN}:client/{THING}*" if "${" in resource else f"{ARN}:client/core*")
+    actions = ["iot:Connect", "iot:Publish", "iot:GetThingShadow"]
+    core = allow("greengrass:ResolveComponentCandidates", "*")
+    assert bool(found(rule, policy(connect, core, allow(actions, f"{ARN}:{resource}")))) is told
 
 
 def test_a_deny_may_keep_out_whoever_is_not_attached() -> None:

@@ -451,13 +451,14 @@ def any_name(resource: Resource, kind: str) -> str | None:
     if all(reaches(resource, kind, name, identity(SELF, name)) for name in STRANGERS):
         return STRANGERS[0]
     tokens = resource.arn.name.tokens if resource.arn.name is not None else ()
-    if not tokens or not isinstance(tokens[0], Wildcard) or any(owner(token) and not _chosen(token) for token in tokens):
+    if not tokens or not isinstance(tokens[0], Wildcard) or any(owner(token) and not chosen(token) for token in tokens):
         return None
     found = [describes(resource, kind, (name, Wildcard.ANY), identity(SELF, name)) for name in STRANGERS]
     return found[0] if None not in found else None
 
 
-def _chosen(token: Token) -> bool:
+def chosen(token: Token) -> bool:
+    """Whether it is the client id, which a device may choose."""
     return isinstance(token, Variable) and variables.canonical(token.name) == variables.CLIENT_ID
 
 
@@ -477,10 +478,7 @@ def pinned(statement: Statement, resource: Resource) -> bool:
 
 
 def _definite(wanted: Pattern) -> bool:
-    return not any(
-        isinstance(token, Wildcard) or (isinstance(token, Variable) and variables.canonical(token.name) == variables.CLIENT_ID)
-        for token in wanted.tokens
-    )
+    return not any(isinstance(token, Wildcard) or chosen(token) for token in wanted.tokens)
 
 
 def guarded(policies: Sequence[Policy]) -> bool:
@@ -516,6 +514,37 @@ def greengrass(policy: Policy) -> bool:
     return any(text.startswith("greengrass:") for text in listed) or any(
         "/greengrass" in grant.resource.text for grant in policy.view.reserved
     )
+
+
+def of_core(policy: Policy, resource: Resource) -> bool:
+    """Whether a resource is what AWS asks for a Greengrass core: its name with a `*` behind it, as client id or as thing.
+
+    `client/core*`, `thing/core*` and `$aws/things/core*/...` are of one core, so where the policy lets it connect, as this name.
+    """
+    name = resource.arn.name
+    core = _core(name, resource.arn.kind) if name is not None else None
+    if core is None or not greengrass(policy):
+        return False
+    clients = [grant.resource.arn.name for grant in policy.view.allow.get(CONNECT, ())]
+    names = {one.text.removesuffix("*") for one in clients if one is not None}
+    return resource.arn.kind == "client" or not names or core in names
+
+
+def _core(name: Pattern, kind: str | None) -> str | None:
+    """The text before the `*` behind a name."""
+    things = "$aws/things/"
+    head, star, tail = name.text.partition("*")
+    below = kind in ("topic", "topicfilter")
+    if not star or below is not head.startswith(things) or (tail and not (below and tail.startswith("/"))):
+        return None
+    core = head.removeprefix(things)
+    plain = "?" not in core and "/" not in core and "${" not in core
+    return core if core and (plain or is_thing_name(pattern.parse(core))) else None
+
+
+def provisions(policy: Policy) -> bool:
+    """Whether it asks for certificates, as a claim's does."""
+    return "/$aws/certificates/" in policy.view.text or "/$aws/provisioning-template" in policy.view.text
 
 
 def place(resource: Resource) -> str:

@@ -15,6 +15,7 @@ from fleetgate.iot_policy.view import RECEIVE, SELF, SENDING, STRANGERS, SUBSCRI
 _PERMISSIVE = "https://docs.aws.amazon.com/iot-device-defender/latest/devguide/audit-chk-iot-policy-permissive.html"
 _PUB_SUB = "https://docs.aws.amazon.com/iot/latest/developerguide/pub-sub-policy.html"
 _RESERVED = "https://docs.aws.amazon.com/iot/latest/developerguide/reserved-topics.html"
+_CONNECT = "https://docs.aws.amazon.com/iot/latest/developerguide/connect-policy.html"
 _CLAIM = "https://docs.aws.amazon.com/iot/latest/developerguide/provision-wo-cert.html"
 _PUBLISH = allow("iot:Publish", f"{ARN}:topic/plant/{THING}/state")
 _THINGS = "$aws/things/"
@@ -42,11 +43,45 @@ def any_client(document: Policy) -> Iterator[Hit]:
         told = statement
         what = "connect as any other" if name == view.CONNECT else f"do {actions.ACTIONS[name].name} to any other's connection"
         fix = f"write {view.place(resource)}:client/{THING}, {view.IF_ATTACHED}"
+        if view.provisions(document):  # a claim has no thing
+            fix = f"write {view.place(resource)}:client/claim-*, with a prefix that no device's client id has"
         yield Hit(resource.pointer, f"{resource.text:.200} lets a device {what}", fix, witness)
 
 
 #: Called over HTTPS with the client id of a connection.
 _OF_CLIENTS = ("iot:deleteconnection", "iot:getconnection", "iot:listsubscriptions", "iot:senddirectmessage")
+
+
+@rule(
+    id="B10",
+    title="Connects under any client id of a form",
+    severity=Severity.MEDIUM,
+    why="With client/press-* every press may connect as every other, and throw it off. A client id is the device's own only if"
+    " the policy ties it to the thing or to the certificate.",
+    source=_CONNECT,
+    fails=policy(allow("iot:Connect", f"{ARN}:client/press-*")),
+    passes=policy(CONNECT),
+    subject=Subject.BUNDLE,
+)
+def some_client(bundle: Bundle) -> Iterator[Hit]:
+    """One hit a statement. A claim has no thing, and a Greengrass core connects under its name with suffixes."""
+    if bundle.claim or any(view.provisions(document) for document in bundle.policies):
+        return
+    told = None
+    for index, _, (statement, resource, _) in view.allowed(bundle.policies, view.CONNECT):
+        wild = "*" in resource.text or "?" in resource.text or "${" in resource.text
+        if not wild or statement is told or view.pinned(statement, resource) or view.any_client(resource):
+            continue
+        document, name = bundle.policies[index], view.name_of(resource)
+        # V06 and V07 tell of a wildcard beside the thing's name.
+        if name is None or any(view.owner(token) and not view.chosen(token) for token in name.tokens):
+            continue
+        if view.of_core(document, resource) or view.guarded(bundle.policies):
+            continue
+        told = statement
+        witness = view.example(name, view.identity(SELF, STRANGERS[0]), "2")
+        fix = f"write {view.place(resource)}:client/{THING}, {view.IF_ATTACHED}"
+        yield Hit(resource.pointer, f"{resource.text:.200} lets a device connect as {witness}", fix, witness, index)
 
 
 @rule(
@@ -281,14 +316,14 @@ def crossing(document: Policy) -> Iterator[Hit]:
     told: set[str] = set()
     for statement, resource, known in document.view.starred:
         text = resource.text
-        if not statement.allow or (text.endswith("/*") and text.find("*") == len(text) - 1):
+        if not statement.allow or (text.endswith("/*") and text.find("*") == len(text) - 1 and "?" not in text):
             continue
         wanted = view.name_of(resource)
         if wanted is None or resource.text in told or not _mixed(wanted.text.replace("?", "*")):
             continue
         if _CROSSING.isdisjoint(known.by_kind.get(resource.arn.kind, ())):
             continue
-        found = _swallowed(wanted) or _glued(wanted, str(resource.arn.kind), document)
+        found = _swallowed(wanted) or _glued(wanted, resource, document)
         if found is not None:
             told.add(resource.text)
             yield Hit(resource.pointer, f"{wanted.text:.200} {found[0]}", found[2], found[1])
@@ -328,15 +363,15 @@ def _spelt(token: object) -> str:
     return f"${{{token.name}}}" if isinstance(token, Variable) else ""
 
 
-def _glued(wanted: Pattern, kind: str, document: Policy) -> tuple[str, str, str] | None:
+def _glued(wanted: Pattern, resource: Resource, document: Policy) -> tuple[str, str, str] | None:
     """Text and `*` in one level, before any variable. The start of a topic is a prefix on purpose [AWS shows that]."""
     first = wanted.tokens[0]
     if not isinstance(first, str) or not isinstance(next(iter(wanted.tokens[1:]), None), Wildcard):
         return None
     parents, slash, start = first.rpartition("/")
-    if kind == "thing" or first.startswith(_THINGS):
+    if resource.arn.kind == "thing" or first.startswith(_THINGS):
         # AWS' own policies for Greengrass cores are of this form: a core connects under its name with suffixes.
-        if view.greengrass(document) or not first.removeprefix(_THINGS) or "/" in first.removeprefix(_THINGS):
+        if view.of_core(document, resource) or not first.removeprefix(_THINGS) or "/" in first.removeprefix(_THINGS):
             return None
         witness = wanted.text.replace("*", "2", 1).replace("*", "x").replace("?", "2")
         return (
@@ -491,6 +526,7 @@ def _templates(claims: list[tuple[int, Grant]], names: tuple[str, ...]) -> Itera
 
 RULES = (
     any_client,
+    some_client,
     other_things,
     any_thing,
     everything,

@@ -261,7 +261,7 @@ def _beside(document: Policy, rule_id: str) -> Iterator[Hit]:
         name = view.name_of(resource)
         if not statement.allow or name is None or resource.text in told or resource.arn.kind == "rolealias":
             continue
-        if "$${" in name.text or (resource.arn.kind == "client" and view.greengrass(document)):
+        if "$${" in name.text or view.of_core(document, resource):
             continue  # S08 tells of the dollar sign too many
         found = _neighbours(name.tokens, levels=resource.arn.kind in ("topic", "topicfilter"))
         if found is not None and found[0] == rule_id:
