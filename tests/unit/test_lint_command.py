@@ -99,6 +99,10 @@ def test_what_fails_is_chosen(run, fail_on, status):
         (["--format", "xml", "."], "invalid choice"),
         (["--suppressions", "missing.toml", "."], "missing.toml: is not a file"),
         (["\0"], "cannot be read"),
+        ([""], "PATH: is empty"),
+        (["--suppressions", "", "."], "--suppressions: is empty"),
+        (["--suppressions", "\0", "."], "is not a file"),
+        (["--html", "", "."], "unrecognized arguments: --html"),
     ],
 )
 def test_wrong_usage_exits_2(run, arguments, said):
@@ -157,6 +161,32 @@ def test_a_folder_is_read_in_order_and_what_is_none_of_ours_is_passed_over(run):
     files = [finding["file"] for finding in json.loads(out)["findings"]]
     assert list(dict.fromkeys(files)) == ["a/template.json", "z.json"]
     assert (status, json.loads(out)["files"], err) == (1, 2, "")
+
+
+@pytest.mark.parametrize("arguments", [["."], ["--format", "json", "."], ["--format", "sarif", "empty"], ["--only", "plan"]])
+def test_that_nothing_was_looked_at_is_said(run, arguments):
+    Path("empty").mkdir()
+    write("package.json", {"name": "x"})
+    status, _, err = run("lint", *arguments)
+    assert status == 0 and err.startswith("nothing was looked at: ")
+
+
+@pytest.mark.parametrize(
+    "content, kind",
+    [
+        (b'{"Statement": [}', "policy"),
+        (b'{"Resources": {"p": {"Type": "AWS::IoT::Policy", "Properties": {"PolicyDocument": {"Statement": [}', "template"),
+        (b'{"templateName": "a", "templateBody": }', "template"),
+        (b'{"format_version": "1.2", "planned_values": "Statement AWS::IoT::" }}', "plan"),
+        (json.dumps({"policyName": "a", "policyDocument": "{"}).encode(), "policy"),
+        (json.dumps(TEMPLATE).replace('"Resources"', '"Version": 1, "Version": 2, "Resources"').encode(), "template"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_reported_by_one_hook(run, content, kind):
+    write("a.json", content)
+    found = [k for k in ("policy", "template", "plan") if "S01" in rules(run("lint", "--format=json", "--only", k, "a.json")[1])]
+    assert found == [kind]
+    assert rules(run("lint", "--format=json", "a.json")[1]).count("S01") == 1
 
 
 def test_a_broken_policy_in_a_folder_is_found(run):

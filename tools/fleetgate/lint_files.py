@@ -102,11 +102,15 @@ def _lint_templates(root: Path, environment: str, names: set[str], report: Repor
 
 def _lint_json(data: bytes, file: str, only: Collection[Kind], report: Report, *, is_told: bool) -> None:
     if data.startswith(b"PK\x03\x04"):
+        if Kind.PLAN not in only:
+            return
         fix = f"give its JSON: terraform show -json {file}"
         report.findings.append(lint.not_json(Place(file, 1, 1, ""), "not JSON: a plan as Terraform saves it", fix))
         return
     parsed, findings = lint.read(data, file)
     if parsed is None:
+        if documents.probable_kind(data) not in only:  # the hook of that kind reports it
+            return
         report.findings += findings
         report.looked_at.append(file)
         return
@@ -203,6 +207,9 @@ def _files(paths: Iterable[str]) -> Iterator[tuple[str, bool]]:
         if path == STANDARD_INPUT:
             yield path, True
             continue
+        if not path:  # which Path takes for the current folder
+            problems.append(Problem("PATH", "is empty", "give a file or a folder; . is the current one"))
+            continue
         try:
             here = Path(path)
             mode = here.stat().st_mode
@@ -258,7 +265,9 @@ def suppressions_file(given: str | None) -> Path | None:
     """The file that was given, or the nearest one upwards. Raises UnusablePath for one that was given and is not there."""
     if given is not None:
         if not Path(given).is_file():
-            raise UnusablePath(Problem(given, "is not a file", "give a file of suppressions"))
+            raise UnusablePath(
+                Problem(given or "--suppressions", "is not a file" if given else "is empty", "give a file of suppressions")
+            )
         return Path(given)
     here = Path.cwd()
     return next((path for folder in (here, *here.parents) if (path := folder / SUPPRESSIONS).is_file()), None)
@@ -271,18 +280,18 @@ def suppress(report: Report, file: Path) -> int:
 
     from fleetgate.iot_policy import suppression
 
-    shown = _shown(file)
+    name = shown(file)
     folder = file.resolve().parent
     try:
         text = _read(str(file)).decode("utf-8")
     except UnicodeDecodeError as error:
         what = f"is not UTF-8: byte {error.start} is {error.object[error.start]:#04x}"
-        raise UnusablePath(Problem(shown, what, "save it as UTF-8")) from None
+        raise UnusablePath(Problem(name, what, "save it as UTF-8")) from None
     today = datetime.now(UTC).date()
-    suppressions, findings = suppression.parse(text, shown, today)
+    suppressions, findings = suppression.parse(text, name, today)
 
-    def relative(name: str) -> str:
-        return Path(os.path.relpath(Path(name).resolve(), folder)).as_posix()
+    def relative(path: str) -> str:
+        return Path(os.path.relpath(Path(path).resolve(), folder)).as_posix()
 
     def existing(pattern: str) -> list[str]:
         if not (sign := _WILDCARD.search(pattern)):
@@ -297,7 +306,7 @@ def suppress(report: Report, file: Path) -> int:
         return [file for file in found if fnmatchcase(file, pattern)] + [problem.where for problem in unread]
 
     seen = [*report.looked_at, *report.passed_over]
-    left, suppressed = suppression.apply(report.findings, suppressions, shown, today, seen, relative, existing)
+    left, suppressed = suppression.apply(report.findings, suppressions, name, today, seen, relative, existing)
     report.findings = lint.tidy([*left, *findings])
     return suppressed
 
@@ -305,5 +314,6 @@ def suppress(report: Report, file: Path) -> int:
 _WILDCARD = re.compile(r"[*?\[]")
 
 
-def _shown(path: Path) -> str:
+def shown(path: Path) -> str:
+    """As a person in the current folder would write it."""
     return Path(os.path.relpath(path)).as_posix()

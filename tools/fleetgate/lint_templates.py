@@ -5,7 +5,6 @@ A policy template that no device type uses is rendered with every type's values:
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,6 +17,7 @@ from fleetgate.iot_policy.lint import Document, Finding, Place
 from fleetgate.iot_policy.provisioning import Created
 from fleetgate.iot_policy.rule import Bundle
 from fleetgate.iot_policy.source import Pointer, SourceError
+from fleetgate.lint_files import shown
 from fleetgate.marked_templates import MarkingEnvironment, Rendered
 
 
@@ -56,7 +56,7 @@ class Checkout:
     def lint_provisioning_template(self) -> Outcome:
         body = template.render(self._catalogue)
         code = self._root / "tools/fleetgate/template.py"
-        file = self._relative(code if code.is_file() else self._root / catalogue.FILE)
+        file = shown(code if code.is_file() else self._root / catalogue.FILE)
         types = self._names.types.values()
         created = Created(
             frozenset(t.policy for t in types),
@@ -122,10 +122,7 @@ class Checkout:
         return Place(self._file(file), position.line, position.column, pointer)
 
     def _file(self, name: str) -> str:
-        return self._relative(self._root / policies.FOLDER / name)
-
-    def _relative(self, path: Path) -> str:
-        return Path(os.path.relpath(path)).as_posix()
+        return shown(self._root / policies.FOLDER / name)
 
 
 def _merged(results: list[tuple[str, list[Finding]]]) -> Iterator[Finding]:

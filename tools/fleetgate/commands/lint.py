@@ -85,6 +85,9 @@ def _print(args: argparse.Namespace, report: Report, suppressed: int) -> None:
     from fleetgate.errors import count, printable
 
     findings, files = report.findings, len(set(report.looked_at))
+    if not files and not findings:  # on stderr, whatever the format: "no findings" alone would sound like a verdict
+        where = f"in {count(len(args.path), 'path')}" if args.path else "since no path is given"
+        common.say(f"nothing was looked at: no policy, template or plan {where}")
     if args.format == "json":
         print(lint_output.to_json(findings, files, suppressed, report.notes), end="")
         return
@@ -103,8 +106,6 @@ def _print(args: argparse.Namespace, report: Report, suppressed: int) -> None:
     print(lint_output.summary(findings, files, suppressed))
     if findings and sys.stderr.isatty():
         common.say(f"what a rule is about: {common.program()} explain {findings[0].rule}")
-    elif not files:
-        common.say(f"nothing to lint was found in {count(len(args.path), 'path')}")
 
 
 def _colours() -> bool:

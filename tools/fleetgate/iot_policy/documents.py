@@ -32,10 +32,21 @@ _CLOUDFORMATION_SECTIONS = {"AWSTemplateFormatVersion", "Conditions", "Hooks", "
 
 def may_be_ours(data: bytes) -> bool:
     """Whether it is worth parsing: a folder's other JSON files are not. A key may be spelt with escapes, or be in UTF-16."""
-    plain = data.replace(b"\0", b"") if b"\0" in data else data
-    if b"\\u00" in plain:
-        plain = _ESCAPE.sub(lambda found: bytes([int(found[1], 16)]), plain)
+    plain = _plain(data)
     return any(marker in plain for marker in _MARKERS)
+
+
+def probable_kind(data: bytes) -> Kind:
+    """Of a text that cannot be parsed: each has one, so that of several runs over it, each for a kind, one reports it."""
+    plain = _plain(data)
+    if any(marker in plain for marker in (b'"format_version"', b'"planned_values"')):
+        return Kind.PLAN
+    return Kind.TEMPLATE if any(marker in plain for marker in (b"AWS::IoT::", b'"templateBody"')) else Kind.POLICY
+
+
+def _plain(data: bytes) -> bytes:
+    plain = data.replace(b"\0", b"") if b"\0" in data else data
+    return _ESCAPE.sub(lambda found: bytes([int(found[1], 16)]), plain) if b"\\u00" in plain else plain
 
 
 _ESCAPE = re.compile(rb"\\u00([2-7][0-9a-fA-F])")
