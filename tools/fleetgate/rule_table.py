@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from fleetgate.iot_policy.rule import Rule, Subject
+from fleetgate.iot_policy.suppression import ELSEWHERE
 
 FILE = "docs/rules.md"
 _HEAD = """# Lint rules
@@ -30,6 +31,15 @@ def to_json(rule: Rule[Any]) -> dict[str, Any]:
     }
 
 
+def reported_by(rule: Rule[Any]) -> str | None:
+    """Which command says it, where that is not `fleetgate lint` of any document."""
+    if rule.id in ELSEWHERE:
+        return f"Reported by `fleetgate {ELSEWHERE[rule.id]}`, not by `fleetgate lint`; it cannot be suppressed."
+    if rule.subject is Subject.OTHER:
+        return "Reported by `fleetgate lint`, of its file of suppressions; it cannot be suppressed."
+    return "Reported by `fleetgate lint` of a Terraform plan." if rule.subject is Subject.PLAN else None
+
+
 def table(rules: Sequence[Rule[Any]]) -> str:
     return "".join(f"{rule.id}  {str(rule.severity).upper():8}  {rule.title}\n" for rule in rules)
 
@@ -38,7 +48,9 @@ def to_text(rule: Rule[Any]) -> str:
     """What a person asks when they meet a finding."""
     import textwrap
 
-    parts = [f"{rule.id}  {str(rule.severity).upper()}  {rule.title}", textwrap.fill(rule.why, 100), f"Source: {rule.source}"]
+    parts = [f"{rule.id}  {str(rule.severity).upper()}  {rule.title}", textwrap.fill(rule.why, 100)]
+    parts += [reported] if (reported := reported_by(rule)) else []
+    parts.append(f"Source: {rule.source}")
     if rule.subject is not Subject.OTHER:
         parts += [f"Found in:\n{_indented(rule.fails)}", f"Not found in:\n{_indented(rule.passes)}"]
     return "\n\n".join(parts) + "\n"
@@ -57,6 +69,7 @@ def to_markdown(rules: Sequence[Rule[Any]]) -> str:
             "",
             _escaped(rule.why),
             "",
+            *([reported, ""] if (reported := reported_by(rule)) else []),
             f"Source: {rule.source}",
         ]
         if rule.subject is not Subject.OTHER:
