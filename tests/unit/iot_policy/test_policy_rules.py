@@ -1358,6 +1358,50 @@ def test_a_chosen_client_id_does_no_harm_where_it_must_be_a_things() -> None:
     assert found("V03", _as("*", deny("iot:Publish", f"{ARN}:topic/${{iot:ClientId}}"))) == []
 
 
+@pytest.mark.parametrize(
+    ("topic", "remedy"),
+    [
+        ("plant/${iot:ClientId}/x", f"plant/{THING}/x"),
+        ("plant/*/${iot:clientid}/*", f"plant/{THING}/*"),
+        ("plant/${iot:ClientId}*", f"plant/{THING}/*"),
+        ("plant/gw-${iot:ClientId}/x", f"plant/{THING}/x"),
+        ("plant/${iot:ClientId}/a/*", f"plant/{THING}/a/*"),
+        ("*/${iot:ClientId}", f"{THING}/*"),
+    ],
+)
+def test_the_remedy_for_a_chosen_client_id_breaks_no_other_rule(topic: str, remedy: str) -> None:
+    publishes = allow("iot:Publish", f"{ARN}:topic/{topic}")
+    [one] = found("V03", _as("press-*", publishes))
+    assert one.fix.startswith(f"write {ARN}:topic/{remedy}, or allow")
+    assert one.fix.endswith(f"client/{THING} in Connect")
+    assert ids(policy(CONNECT, allow("iot:Publish", f"{ARN}:topic/{remedy}"))) == set()
+
+
+@pytest.mark.parametrize(
+    ("filter", "remedy"),
+    [
+        ("plant/#", f"plant/{THING}/#"),
+        ("plant/+/state", f"plant/{THING}/state"),
+        ("plant/+/+/state", f"plant/{THING}/+/state"),
+        ("plant/*/state", f"plant/{THING}/state"),
+        ("plant/*", f"plant/{THING}/*"),
+        ("plant/?", f"plant/{THING}/*"),
+    ],
+)
+def test_the_remedy_for_a_wide_filter_speaks_of_that_filter(filter: str, remedy: str) -> None:
+    own = allow("iot:Publish", f"{ARN}:topic/plant/{THING}/*")
+    told = found("M04", policy(CONNECT, own, *listen(filter)["Statement"]))
+    assert [one.fix for one in told] == [f"write {ARN}:topicfilter/{remedy}"]
+    assert "M04" not in ids(policy(CONNECT, own, *listen(remedy)["Statement"]))
+
+
+def test_what_is_said_twice_is_mended_by_removing_the_wide_one() -> None:
+    [one] = found("S07", publish("plant/*", "plant/1"))
+    assert one.fix.startswith(f"remove {ARN}:topic/plant/* if this one is enough")
+    apart = [{**statement, "Sid": f"S{n}"} for n, statement in enumerate([OWN, *publish("plant/hall")["Statement"]])]
+    assert "two with a Sid each may stay apart" in found("S07", policy(*apart))[0].fix
+
+
 def test_an_attribute_is_told_in_topics_and_not_in_conditions() -> None:
     assert found("V04", publish("plant/${iot:Connection.Thing.Attributes[site]}/x"))
     assert [one.witness for one in found("V04", listen("plant/${iot:connection.thing.attributes[site]}/x"))] == ["a/#"]

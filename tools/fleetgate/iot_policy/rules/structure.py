@@ -149,10 +149,12 @@ def redundant(document: Policy) -> Iterator[Hit]:
             for one, what in ((same, "resources"), (other, "actions")):
                 if one is not statement and _conditions(one) == _conditions(statement):
                     message = f"differs from statement {one.index} only in its {what}"
-                    yield Hit(statement.pointer, message, f"merge it into statement {one.index}")
+                    fix = f"merge it into statement {one.index} if characters are short; two with a Sid each may stay apart"
+                    yield Hit(statement.pointer, message, fix)
                     break
         for wide, narrow in _covered(statement):
-            yield Hit(narrow.pointer, f"is covered by {wide.text} beside it", "remove it")
+            fix = f"remove {wide.text} if this one is enough; only if all of that is meant, remove this one"
+            yield Hit(narrow.pointer, f"is covered by {wide.text} beside it", fix)
 
 
 def _conditions(statement: Statement) -> list[tuple[str, ...]]:

@@ -144,7 +144,8 @@ def chosen_client_id(bundle: Bundle) -> Iterator[Hit]:
         told.add((index, statement.index))
         client_id = _client_id(free, injected=name == SUBSCRIBE)
         reached = view.example(resource.arn.name, view.identity(SELF, client_id))
-        fix = f"write {_by_thing(resource.text)}, or allow iot:Connect on the very client ids only"
+        fix = f"write {_by_thing(resource)}, or allow iot:Connect on the very client ids only"
+        fix += f"; the thing's name needs client/{THING} in Connect"
         yield Hit(resource.pointer, f"the client id {client_id!r} makes it {reached}", fix, client_id, index)
 
 
@@ -153,8 +154,17 @@ def _canonical(names: tuple[str, ...] | frozenset[str]) -> frozenset[str]:
     return frozenset(variables.canonical(name) for name in names)
 
 
-def _by_thing(text: str) -> str:
-    return re.sub(r"\$\{iot:clientid\}", lambda _: THING, text, flags=re.IGNORECASE)
+def _by_thing(resource: Resource) -> str:
+    """The resource with the thing's name as a level before any wildcard of the policy: else V06, V07 or B06 would tell."""
+    text = re.sub(r"\$\{iot:clientid\}", lambda _: THING, resource.text, flags=re.IGNORECASE)
+    name = text.partition(f":{resource.arn.kind}/")[2]
+    levels = name.split("/")
+    at = next((index for index, level in enumerate(levels) if THING in level), 0)
+    open_ = next((index for index, level in enumerate(levels) if "*" in level or "?" in level), len(levels))
+    if open_ > at and levels[at] == THING:
+        return text
+    kept = [*levels[: min(at, open_)], THING, *(["*"] if open_ <= at or "*" in levels[at] else levels[at + 1 :])]
+    return f"{view.place(resource)}:{resource.arn.kind}/{'/'.join(kept)}"
 
 
 def _client_id(free: Resource, *, injected: bool) -> str:
