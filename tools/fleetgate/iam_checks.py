@@ -30,7 +30,7 @@ _DOCUMENTS = {
     "aws_iam_user_policy": "policy",
 }
 _SHOWN_DETAIL = 300
-#: parliament does not know them, or asks for what the resource's type cannot have. Each with its reason.
+#: Issues of parliament's that are not repeated here, each with its reason.
 _NOT_FINDINGS = {
     "RESOURCE_EFFECTIVELY_STAR": "checkov's CKV_AWS_355 asks the same, and knows the actions that have no resource",
 }
