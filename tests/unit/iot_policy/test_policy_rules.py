@@ -1227,6 +1227,8 @@ def test_the_wildcard_that_aws_asks_for_is_a_greengrass_cores() -> None:
         ("$aws/rules/?????", True),
         ("$aws/rules/?????/x", True),
         ("$aws/e*", True),
+        ("$aws/?????/*", True),
+        ("$aws/*", False),
         ("$aws/event?/presence/*", True),
         ("$aws/rules/${iot:ClientId}/*", False),
         ("$aws/events/presence/connected/x", True),

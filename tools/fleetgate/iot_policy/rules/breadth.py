@@ -401,10 +401,10 @@ def system_topics(document: Policy) -> Iterator[Hit]:
         if not statement.allow or resource.arn.kind != "topic" or name is None or known.names.isdisjoint(SENDING):
             continue
         head = name.tokens[0]
-        if not isinstance(head, str) or not _of_system(head):
+        if not isinstance(head, str) or not _of_system(head) or (_wide(head) and _of_another_thing(resource, "topic")):
             continue
         witness = view.describes(resource, "topic", ("$aws/events/", Wildcard.ANY), view.identity(SELF))
-        if witness is not None and not _wide(head):
+        if witness is not None:
             fix = "remove it: a device subscribes to events at most"
             yield Hit(resource.pointer, f"{name.text:.200} is where AWS alone publishes", fix, witness)
         elif (rule := _any_rule(resource, name)) is not None:
@@ -418,7 +418,7 @@ def _of_system(head: str) -> bool:
 
 
 def _wide(head: str) -> bool:
-    """Whether B02 tells of it: it is for things, rules, events and all that AWS has."""
+    """Whether it may be for things, too: then B02 tells of it."""
     return "$aws/things/".startswith(head)
 
 
@@ -426,7 +426,7 @@ def _any_rule(resource: Resource, name: Pattern) -> str | None:
     """A wildcard in the rule's name, or before it."""
     head = name.tokens[0]
     assert isinstance(head, str)
-    if _wide(head) or len(name.tokens) == 1 or isinstance(name.tokens[1], Variable) or head.count("/") > 2:
+    if len(name.tokens) == 1 or isinstance(name.tokens[1], Variable) or head.count("/") > 2:
         return None
     return view.describes(resource, "topic", ("$aws/rules/", Wildcard.ANY), view.identity(SELF))
 
