@@ -53,38 +53,6 @@ _OF_CLIENTS = ("iot:deleteconnection", "iot:getconnection", "iot:listsubscriptio
 
 
 @rule(
-    id="B10",
-    title="Connects under any client id of a form",
-    severity=Severity.MEDIUM,
-    why="With client/press-* every press may connect as every other, and throw it off. A client id is the device's own only if"
-    " the policy ties it to the thing or to the certificate.",
-    source=_CONNECT,
-    fails=policy(allow("iot:Connect", f"{ARN}:client/press-*")),
-    passes=policy(CONNECT),
-    subject=Subject.BUNDLE,
-)
-def some_client(bundle: Bundle) -> Iterator[Hit]:
-    """One hit a statement. A claim has no thing, and a Greengrass core connects under its name with suffixes."""
-    if bundle.claim or any(view.provisions(document) for document in bundle.policies):
-        return
-    told = None
-    for index, _, (statement, resource, _) in view.allowed(bundle.policies, view.CONNECT):
-        wild = "*" in resource.text or "?" in resource.text or "${" in resource.text
-        if not wild or statement is told or view.pinned(statement, resource) or view.any_client(resource):
-            continue
-        document, name = bundle.policies[index], view.name_of(resource)
-        # V06 and V07 tell of a wildcard beside the thing's name.
-        if name is None or any(view.owner(token) and not view.chosen(token) for token in name.tokens):
-            continue
-        if view.of_core(document, resource) or view.guarded(bundle.policies):
-            continue
-        told = statement
-        witness = view.example(name, view.identity(SELF, STRANGERS[0]), "2")
-        fix = f"write {view.place(resource)}:client/{THING}, {view.IF_ATTACHED}"
-        yield Hit(resource.pointer, f"{resource.text:.200} lets a device connect as {witness}", fix, witness, index)
-
-
-@rule(
     id="B02",
     title="Reaches other things' shadows and jobs",
     severity=Severity.CRITICAL,
@@ -536,3 +504,35 @@ RULES = (
     any_role,
     claim,
 )
+
+
+@rule(
+    id="B10",
+    title="Connects under any client id of a form",
+    severity=Severity.MEDIUM,
+    why="With client/press-* every press may connect as every other, and throw it off. A client id is the device's own only if"
+    " the policy ties it to the thing or to the certificate.",
+    source=_CONNECT,
+    fails=policy(allow("iot:Connect", f"{ARN}:client/press-*")),
+    passes=policy(CONNECT),
+    subject=Subject.BUNDLE,
+)
+def some_client(bundle: Bundle) -> Iterator[Hit]:
+    """One hit a statement. A claim has no thing, and a Greengrass core connects under its name with suffixes."""
+    if bundle.claim or any(view.provisions(document) for document in bundle.policies):
+        return
+    told = None
+    for index, _, (statement, resource, _) in view.allowed(bundle.policies, view.CONNECT):
+        wild = "*" in resource.text or "?" in resource.text or "${" in resource.text
+        if not wild or statement is told or view.pinned(statement, resource) or view.any_client(resource):
+            continue
+        document, name = bundle.policies[index], view.name_of(resource)
+        # V06 and V07 tell of a wildcard beside the thing's name.
+        if name is None or any(view.owner(token) and not view.chosen(token) for token in name.tokens):
+            continue
+        if view.of_core(document, resource) or view.guarded(bundle.policies):
+            continue
+        told = statement
+        witness = view.example(name, view.identity(SELF, STRANGERS[0]), "2")
+        fix = f"write {view.place(resource)}:client/{THING}, {view.IF_ATTACHED}"
+        yield Hit(resource.pointer, f"{resource.text:.200} lets a device connect as {witness}", fix, witness, index)
