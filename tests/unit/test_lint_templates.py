@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -214,6 +215,18 @@ def test_a_template_that_would_never_end_is_one_finding_and_one_error_at_its_lin
     with pytest.raises(FleetgateError) as raised:
         build.compile_fleet(environment.load(checkout, "local"))
     assert str(raised.value).startswith(f"{path} " if is_long else f"{path}:2 ") and str(raised.value).count("->") == 1
+
+
+def test_a_template_that_takes_too_long_is_tried_once_and_not_for_every_type(lint, checkout, monkeypatch):
+    monkeypatch.setattr(policies, "MAXIMUM_SECONDS", 1)
+    path = Path(SENSOR)
+    path.write_text(ENDLESS["loops in loops"] + path.read_text(encoding="utf-8"), encoding="utf-8")
+    began = time.monotonic()
+    [found] = [f for f in lint(SENSOR)[1] if f["rule"] == "S01"]
+    assert found["message"].endswith("(in the policy of temperature-sensor, humidity-sensor, pressure-sensor)")
+    with pytest.raises(FleetgateError, match="for temperature-sensor, humidity-sensor, pressure-sensor"):
+        build.compile_fleet(environment.load(checkout, "local"))
+    assert time.monotonic() - began < 5  # twice a second, and not six times
 
 
 def test_a_template_that_is_not_utf_8_is_a_finding(lint, checkout):

@@ -41,6 +41,8 @@ class Checkout:
         jinja = policies.renderer(self._environment, policies.loader(root), MarkingEnvironment)
         assert isinstance(jinja, MarkingEnvironment)
         self._jinja = jinja
+        #: What was found in templates that are better not tried again.
+        self._too_slow: dict[str, tuple[list[Finding], frozenset[str]]] = {}
 
     def lint_policies(self, chosen: Collection[str] | None = None) -> Outcome:
         """chosen: file names of policy templates; every policy that one of them has a part in is judged. None: all."""
@@ -81,16 +83,21 @@ class Checkout:
 
     def _lint_one(self, name: str, file: str, values: dict[str, Any]) -> tuple[list[Finding], frozenset[str]]:
         """The findings of one rendered policy and the templates that it came from."""
+        if file in self._too_slow:
+            return self._too_slow[file]
         try:
             with policies.bounded():
                 rendered = self._jinja.render(file, values)
         except policies.RENDER_ERRORS as error:
             failed, line = policies.failed_at(error, file)
-            return [self._told(policies.render_problem(error, file, values), failed, line)], frozenset({file, failed})
+            told = [self._told(policies.render_problem(error, file, values), failed, line)], frozenset({file, failed})
+            if isinstance(error, policies.TooSlow):
+                self._too_slow[file] = told
+            return told
         except FleetgateError as error:  # of the loader: a template that cannot be read
             unread = [problem.where.removeprefix(f"{policies.FOLDER}/") for problem in error.problems]
-            told = [self._told(problem, name_) for problem, name_ in zip(error.problems, unread, strict=True)]
-            return told, frozenset({file, *unread})
+            found = [self._told(problem, name_) for problem, name_ in zip(error.problems, unread, strict=True)]
+            return found, frozenset({file, *unread})
         if problem := policies.too_long(rendered.text, file):
             return [self._told(problem, file)], rendered.templates
         try:

@@ -64,8 +64,9 @@ def render(catalogue: Catalogue, environment: Environment, names: Names, load: C
     policies: dict[str, Policy] = {}
     # A template is told once, with all the policies that it spoils.
     problems: dict[Problem, list[str]] = {}
+    too_slow: dict[str, Problem] = {}
     for name, (template, values) in inputs(catalogue, names).items():
-        for problem in _render_one(jinja, name, template, values, policies):
+        for problem in _render_one(jinja, name, template, values, policies, too_slow):
             problems.setdefault(problem, []).append(name)
     if problems:
         raise FleetgateError(replace(one, where=f"{one.where} (for {some(spoilt)})") for one, spoilt in problems.items())
@@ -172,6 +173,10 @@ def _bits(value: Any) -> int:
     return value.bit_length() if isinstance(value, int) else 0
 
 
+class TooSlow(ArithmeticError):
+    """Of a template that is better not tried again with the values of another type."""
+
+
 @contextmanager
 def bounded() -> Iterator[None]:
     """Around the rendering of one template: what needs too much memory or time is an error of RENDER_ERRORS.
@@ -211,7 +216,7 @@ def _bounded_time() -> Iterator[None]:
         return
 
     def stop(*_: object) -> None:
-        raise OverflowError(f"it takes longer than {MAXIMUM_SECONDS} seconds")
+        raise TooSlow(f"it takes longer than {MAXIMUM_SECONDS} seconds")
 
     handler = signal.signal(signal.SIGALRM, stop)
     left, interval = signal.setitimer(signal.ITIMER_REAL, MAXIMUM_SECONDS)
@@ -279,20 +284,31 @@ def too_long(text: str, template: str) -> Problem | None:
 
 
 def _render_one(
-    jinja: jinja2.Environment, name: str, template: str, values: Mapping[str, Any], policies: dict[str, Policy]
+    jinja: jinja2.Environment,
+    name: str,
+    template: str,
+    values: Mapping[str, Any],
+    policies: dict[str, Policy],
+    too_slow: dict[str, Problem],
 ) -> Iterator[Problem]:
     where = f"{FOLDER}/{template}"
+    if template in too_slow:
+        yield too_slow[template]
+        return
     try:
         with bounded():
             text = jinja.get_template(template).render(values)
     except RENDER_ERRORS as error:
-        yield render_problem(error, template, values)
+        problem = render_problem(error, template, values)
+        if isinstance(error, TooSlow):
+            too_slow[template] = problem
+        yield problem
         return
     except FleetgateError as error:  # of the loader: a template that cannot be read
         yield from error.problems
         return
-    if problem := too_long(text, template):
-        yield problem
+    if large := too_long(text, template):
+        yield large
         return
     try:
         policy = json.loads(text, parse_constant=_no_constant)
