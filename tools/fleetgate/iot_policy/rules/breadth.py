@@ -492,20 +492,6 @@ def _templates(claims: list[tuple[int, Grant]], names: tuple[str, ...]) -> Itera
             )
 
 
-RULES = (
-    any_client,
-    some_client,
-    other_things,
-    any_thing,
-    everything,
-    receives_everything,
-    crossing,
-    system_topics,
-    any_role,
-    claim,
-)
-
-
 @rule(
     id="B10",
     title="Connects under any client id of a form",
@@ -536,3 +522,17 @@ def some_client(bundle: Bundle) -> Iterator[Hit]:
         witness = view.example(name, view.identity(SELF, STRANGERS[0]), "2")
         fix = f"write {view.place(resource)}:client/{THING}, {view.IF_ATTACHED}"
         yield Hit(resource.pointer, f"{resource.text:.200} lets a device connect as {witness}", fix, witness, index)
+
+
+RULES = (
+    any_client,
+    other_things,
+    any_thing,
+    everything,
+    receives_everything,
+    crossing,
+    system_topics,
+    any_role,
+    claim,
+    some_client,
+)
