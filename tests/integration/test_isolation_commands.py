@@ -98,7 +98,7 @@ def test_a_file_that_is_no_policy_is_told_and_not_called_isolated(tmp_path, caps
     path = tmp_path / "broken.json"
     path.write_text(content)
     status, out, err = run(capsys, "isolation", path)
-    assert status == 1 and out == "" and said in err and "broken.json" in err
+    assert status == 2 and out == "" and said in err and "broken.json" in err
 
 
 def test_a_file_that_is_not_there_and_two_of_one_name_are_told(tmp_path, capsys):
@@ -106,7 +106,7 @@ def test_a_file_that_is_not_there_and_two_of_one_name_are_told(tmp_path, capsys)
     one = policy_file(tmp_path, "a", ("iot:Publish", "topic/x"))
     two = policy_file(tmp_path / "other", "a", ("iot:Publish", "topic/x"))
     status, _, err = run(capsys, "isolation", one, two, tmp_path / "missing.json")
-    assert status == 1 and "No such file" in err and "another file is named a" in err
+    assert status == 2 and "No such file" in err and "another file is named a" in err
 
 
 @pytest.mark.parametrize("assumed", ["no_such=true", "deny_unresolved=maybe", "x"])
@@ -164,25 +164,28 @@ def test_a_wider_claim_and_a_new_type_are_growth(repository, capsys):
 
 def test_an_unknown_revision_a_base_without_catalogue_and_no_repository_are_told(repository, tmp_path, capsys):
     status, _, err = run(capsys, "--root", repository, "access-diff", "--base", "nowhere")
-    assert status == 1 and "--base nowhere: there is no such revision here" in err
+    assert status == 2 and "--base 'nowhere': is no commit here" in err
     status, _, err = run(capsys, "--root", repository, "access-diff", "--base=--output=x")  # no option of git's, either
-    assert status == 1 and "there is no such revision here" in err
+    assert status == 2 and "is no commit here" in err
+    for base in ("", "HEAD:catalogue/device_types.yaml", "HEAD^{tree}"):
+        status, _, err = run(capsys, "--root", repository, "access-diff", "--base", base)
+        assert status == 2 and ("is no commit here" in err or "expected commit type" in err), err
     git(repository, "rm", "--quiet", "--cached", "-r", "catalogue")
     git(repository, "commit", "--quiet", "--message", "no catalogue")
     status, _, err = run(capsys, "--root", repository, "access-diff", "--base", "HEAD")
-    assert status == 1 and "HEAD: holds no catalogue/device_types.yaml" in err
+    assert status == 2 and "HEAD: holds no catalogue/device_types.yaml" in err
 
 
 def test_outside_of_a_repository_it_says_so(checkout, capsys, monkeypatch):
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(checkout.parent))
     status, _, err = run(capsys, "--root", checkout, "access-diff", "--base", "main")
-    assert status == 1 and "is in no Git repository" in err
+    assert status == 2 and "is in no Git repository" in err
 
 
 def test_without_git_it_says_so(repository, capsys, monkeypatch):
     monkeypatch.setenv("PATH", "/nonexistent")
     status, _, err = run(capsys, "--root", repository, "access-diff", "--base", "main")
-    assert status == 1 and "git: is not installed" in err
+    assert status == 2 and "git: is not installed" in err
 
 
 def test_a_base_that_does_not_compile_names_the_revision(repository, capsys):
@@ -190,7 +193,7 @@ def test_a_base_that_does_not_compile_names_the_revision(repository, capsys):
     git(repository, "commit", "--quiet", "--all", "--message", "broken")
     change(repository, "publsh |", "publish |")
     status, _, err = run(capsys, "--root", repository, "access-diff", "--base", "HEAD")
-    assert status == 1 and "HEAD: policy_templates/sensor.json.j2" in err
+    assert status == 2 and "HEAD: policy_templates/sensor.json.j2" in err
 
 
 def test_text_of_a_policy_is_no_markup_in_the_comment():
@@ -198,6 +201,15 @@ def test_text_of_a_policy_is_no_markup_in_the_comment():
 
     assert _code("a|b") == "`a\\|b`" and _code("`x`").startswith("`` ") and _plain("<b>*x*") == "\\<b\\>\\*x\\*"
     assert "\n" not in _code("a\nb")
+
+
+def test_a_mistake_of_whoever_uses_the_base_is_not_the_bases(repository):
+    from fleetgate import base_revision, environment
+    from fleetgate.errors import fail
+
+    with pytest.raises(FleetgateError) as told, base_revision.compiled(environment.load(repository, "local"), "HEAD"):
+        raise fail("mine", "is wrong", "mend it")
+    assert str(told.value).startswith("mine: is wrong")
 
 
 def test_errors_are_the_programs_own(repository):
@@ -211,7 +223,7 @@ def test_a_pipe_is_refused_and_a_name_cannot_write_lines_of_its_own(capsys, tmp_
     os.mkfifo(tmp_path / "pipe.json")
     for command in (("isolation",), ("authorize", "--thing", "pump-1", "--connect")):
         status, _, err = run(capsys, *command, tmp_path / "pipe.json")
-        assert status == 1 and "pipe.json: is no file" in err
+        assert status == 2 and "pipe.json: is no file" in err
     odd = tmp_path / "pump\n::error::x.json"
     odd.write_text(json.dumps({"Version": "2012-10-17", "Statement": []}), encoding="utf-8")
     _, out, err = run(capsys, "isolation", odd)
@@ -222,4 +234,65 @@ def test_of_an_iam_policy_nothing_is_proven(capsys, tmp_path):
     statement = {"Effect": "Allow", "Action": ["s3:GetObject", "iam:PassRole"], "Resource": "*"}
     (tmp_path / "iam.json").write_text(json.dumps({"Version": "2012-10-17", "Statement": [statement]}), encoding="utf-8")
     status, out, err = run(capsys, "isolation", tmp_path / "iam.json")
-    assert status == 1 and "is an IAM policy" in err and "proven" not in out
+    assert status == 2 and "is an IAM policy" in err and "proven" not in out
+    status, _, err = run(capsys, "authorize", tmp_path / "iam.json", "--thing", "pump-1", "--connect")
+    assert status == 2 and "is an IAM policy" in err
+
+
+COMMANDS = (("isolation",), ("authorize", "--thing", "pump-1", "--connect"))
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_an_answer_of_aws_is_read_as_the_policy_inside(capsys, tmp_path, command):
+    resource = "arn:aws:iot:us-east-1:123456789012:client/${iot:Connection.Thing.ThingName}"
+    statement = {"Effect": "Allow", "Action": "iot:Connect", "Resource": resource}
+    document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    path = tmp_path / "answer.json"
+    path.write_text(json.dumps({"policyName": "pump", "policyDocument": document}, indent=1), encoding="utf-8")
+    status, out, err = run(capsys, *command, path)
+    assert status == 0 and ("1 pair proven" in out or out.startswith("ALLOWED")), err
+    for inner, said in (
+        (document[:-1], "answer.json:3 policyDocument: not JSON"),
+        (
+            document.replace('"Effect": "Allow"', '"Effect": "Allow", "Effect": "Deny"'),
+            "answer.json:3 /Statement/0/Effect: the key stands",
+        ),
+        (json.loads(document), "answer.json:3 policyDocument: is no text"),
+        ('{"Version": "2012-10-17"}', "answer.json:3: Statement is missing"),
+    ):
+        path.write_text(json.dumps({"policyName": "pump", "policyDocument": inner}, indent=1), encoding="utf-8")
+        status, out, err = run(capsys, *command, path)
+        assert status == 2 and out == "" and said in err, err
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_folder_an_empty_path_and_a_text_that_is_far_too_large_are_refused(capsys, tmp_path, command):
+    (tmp_path / "large.json").write_text('{"Version": "2012-10-17", "Statement": [' + " " * 100_000 + "]}", encoding="utf-8")
+    for path, said in ((tmp_path, "is a folder"), (tmp_path / "large.json", "is not judged: it has")):
+        status, out, err = run(capsys, *command, path)
+        assert status == 2 and out == "" and said in err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("isolation", ""),
+        ("isolation", "--html", ""),
+        ("authorize", ""),
+        ("authorize", "--type", "gateway", "--thing", "", "--connect"),
+        ("authorize", "--type", "gateway", "--thing", "x", "--publish", ""),
+        ("authorize", "--type", "gateway", "--thing", "x", "--request", ""),
+    ],
+)
+def test_an_empty_text_is_an_unset_variable_and_refused(capsys, words):
+    with pytest.raises(SystemExit) as ended:
+        cli.main(list(words))
+    assert ended.value.code == 2 and "is empty" in capsys.readouterr().err
+
+
+def test_the_page_takes_any_text_of_a_policy(capsys, tmp_path):
+    statement = {"Sid": "\ud800", "Effect": "Allow", "Action": "iot:*", "Resource": "*"}
+    path = tmp_path / "odd.json"
+    path.write_text(json.dumps({"Version": "2012-10-17", "Statement": [statement]}), encoding="utf-8")
+    status, _, err = run(capsys, "isolation", path, "--html", tmp_path / "page.html")
+    assert status == 1 and "written" in err and "\\ud800" in (tmp_path / "page.html").read_text(encoding="utf-8")

@@ -239,7 +239,7 @@ def test_policies_of_two_accounts_need_to_be_told_which(authorize, tmp_path):
     (tmp_path / "other.json").write_text(json.dumps(POLICY).replace("111111111111", "222222222222"))
     words = ["policy.json", "other.json", "--thing", "t1", "--connect"]
     status, _, err = authorize(*words)
-    assert status == 1 and "name more than one account: 111111111111, 222222222222" in err and "--arn-prefix" in err
+    assert status == 2 and "name more than one account: 111111111111, 222222222222" in err and "--arn-prefix" in err
     assert authorize(*words, "--arn-prefix", "arn:aws:iot:eu-west-1:222222222222")[0] == 0
 
 
@@ -355,7 +355,7 @@ def test_a_request_document_can_skip_a_policy(authorize, tmp_path):
 def test_a_mistake_in_a_request_document_is_told_with_its_place(authorize, tmp_path, change, said):
     (tmp_path / "request.json").write_text(json.dumps(REQUEST | change))
     status, out, err = authorize("policy.json", "--thing", "t1", "--request", "request.json")
-    assert (status, out) == (1, "") and f"request.json:1 {said}" in err and "\n    -> " in err
+    assert (status, out) == (2, "") and f"request.json:1 {said}" in err and "\n    -> " in err
 
 
 # What it refuses
@@ -372,9 +372,9 @@ USAGE = ["policy.json", "--thing", "t1"]
         (["policy.json", "--publish", "a"], "nobody asks"),
         ([*USAGE, "--publish", "a/#"], "'a/#' is no topic"),
         ([*USAGE, "--receive", "+"], "'+' is no topic"),
-        ([*USAGE, "--retain", ""], "'' is no topic"),
+        ([*USAGE, "--retain", ""], "argument --retain: is empty"),
         ([*USAGE, "--subscribe", "a/#/b"], "'a/#/b' is no topic filter"),
-        ([*USAGE, "--get-shadow", ""], "the name is empty"),
+        ([*USAGE, "--get-shadow", ""], "argument --get-shadow: is empty"),
         ([*USAGE, "--action", "iot:PublishRetain", "--resource", "x"], "is no action; did you mean iot:RetainPublish?"),
         ([*USAGE, "--action", "iot:Publish"], "--action iot:Publish stands without a --resource"),
         ([*USAGE, "--action", "iot:Publish", "--connect", "--resource", "x"], "--action iot:Publish stands without a --resource"),
@@ -422,12 +422,12 @@ def test_wrong_usage_ends_with_2_and_one_sentence(authorize, words, said):
 def test_a_file_that_is_no_policy_is_told_with_line_and_remedy(authorize, tmp_path, text, said):
     (tmp_path / "bad.json").write_bytes(text)
     status, out, err = authorize("bad.json", "--thing", "t1", "--connect")
-    assert (status, out) == (1, "") and said in err and "\n    -> " in err
+    assert (status, out) == (2, "") and said in err and "\n    -> " in err
 
 
 def test_a_file_that_is_not_there_is_told(authorize):
     status, _, err = authorize("nowhere.json", "--thing", "t1", "--connect")
-    assert status == 1 and "nowhere.json: cannot be read: No such file" in err
+    assert status == 2 and "nowhere.json: cannot be read: No such file" in err
 
 
 def test_text_that_a_terminal_would_act_on_is_escaped(authorize):
@@ -458,7 +458,7 @@ def test_the_place_is_in_the_template(checkout, capsys):
 
 
 def test_a_device_type_that_is_not_in_the_catalogue_is_told_with_those_that_are(checkout, capsys):
-    assert main(["--root", str(checkout), "authorize", "--type", "gatway", "--thing", "a", "--connect"]) == 1
+    assert main(["--root", str(checkout), "authorize", "--type", "gatway", "--thing", "a", "--connect"]) == 2
     assert "name one of: temperature-sensor" in capsys.readouterr().err
 
 

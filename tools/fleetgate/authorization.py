@@ -11,11 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fleetgate import policy_files
 from fleetgate.errors import FleetgateError, Problem, fail
 from fleetgate.iot_policy import actions, evaluator, model, source
 from fleetgate.iot_policy.evaluator import Outcome, Request
 from fleetgate.iot_policy.model import Policy
-from fleetgate.iot_policy.source import Pointer, Source, SourceError
+from fleetgate.iot_policy.source import Pointer, Source
+from fleetgate.policy_files import LocatedPolicy
 
 if TYPE_CHECKING:
     from fleetgate.environment import Environment
@@ -28,14 +30,6 @@ MAXIMUM_AUTH_INFOS = 10
 _MEMBERS = {"principal", "cognitoIdentityPoolId", "authInfos", "clientId", "policyNamesToAdd", "policyNamesToSkip"}
 #: Of policies that name no account: the one of AWS's own examples.
 EXAMPLE_SCOPE = ("aws", "us-east-1", "123456789012")
-
-
-@dataclass(frozen=True)
-class Attached:
-    """A policy and where its parts are written: `locate(pointer)` gives `file:line`."""
-
-    policy: Policy
-    locate: Callable[[Pointer], str]
 
 
 @dataclass(frozen=True)
@@ -61,31 +55,21 @@ class TestAuthorization:
     skipped: frozenset[str]
 
 
-def read_policy(file: str, taken: Iterable[str] = ()) -> Attached:
+def read_policy(file: str, taken: Iterable[str] = ()) -> LocatedPolicy:
     """A policy file, named by its stem, with a number behind it if that is taken. Raises FleetgateError with all its flaws."""
-    parsed = _read_json(file, "policy")
     name = stem = re.sub(r"[^\w+=,.@-]", "-", Path(file).stem)[:120]  # [botocore PolicyName]
     number = 1
     while name in taken:
         number += 1
         name = f"{stem}-{number}"
-    policy = model.read(parsed.value, name, parsed.text)
-
-    def locate(pointer: Pointer) -> str:
-        return f"{file}:{parsed.position(pointer).line}"
-
-    problems = [Problem(f"{locate(flaw.pointer)} {flaw.pointer}".rstrip(), flaw.message, flaw.fix) for flaw in policy.flaws]
-    problems += [Problem(f"{locate(at)} {at}", "the key stands twice in its object", "keep one") for at in parsed.duplicates]
-    if problems:
-        raise FleetgateError(problems)
-    return Attached(policy, locate)
+    return policy_files.read(file, name)
 
 
 @dataclass(frozen=True)
 class Catalogued:
     """A device type's rendered policy. thing_type: the name of its thing type, None of the claim's."""
 
-    attached: Attached
+    attached: LocatedPolicy
     thing_type: str | None
 
 
@@ -117,7 +101,7 @@ def from_catalogue(environment: Environment, kinds: Sequence[str]) -> list[Catal
         is_claim = kind == policies.CLAIM
         name = derived.claim_policy if is_claim else derived.types[kind].policy
         policy = model.read(rendered[kind], name, policies.to_document(rendered[kind]))
-        found.append(Catalogued(Attached(policy, locate), None if is_claim else derived.types[kind].thing_type))
+        found.append(Catalogued(LocatedPolicy(policy, locate), None if is_claim else derived.types[kind].thing_type))
     return found
 
 
@@ -145,7 +129,7 @@ def scope(policies: Iterable[Policy]) -> str:
 
 def read_request(file: str) -> TestAuthorization:
     """A request of TestAuthorization as JSON. Raises FleetgateError with everything that is wrong with it."""
-    parsed = _read_json(file, "request")
+    parsed = policy_files.read_json(file, "request")
     value = parsed.value
     problems: list[Problem] = []
 
@@ -229,20 +213,6 @@ def response(answers: Sequence[Answer], policies: Sequence[Policy], arn_prefix: 
 def answer(info: AuthInfo, decide: Callable[[Request], Outcome]) -> Answer:
     """All resources of a question together."""
     return Answer(info, evaluator.combine([decide(request) for request in info.requests]))
-
-
-def _read_json(file: str, what: str) -> Source:
-    if Path(file).exists() and not Path(file).is_file():  # a pipe or a device may never end
-        raise fail(file, "is no file", f"give the path of a {what} in JSON")
-    try:
-        data = Path(file).read_bytes()
-    except OSError as error:
-        raise fail(file, f"cannot be read: {error.strerror}", f"give the path of a {what} in JSON") from None
-    try:
-        return source.parse(data)
-    except SourceError as error:
-        place = f"{file}:{error.position.line}:{error.position.column}"
-        raise fail(place, str(error), f"give a {what} in JSON; a Jinja template is asked for by --type") from None
 
 
 def several(listed: Iterable[tuple[str, str]]) -> dict[str, str | tuple[str, ...]]:

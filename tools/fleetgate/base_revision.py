@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import subprocess
 import tarfile
 import tempfile
@@ -41,14 +42,16 @@ def compiled(environment: Environment, revision: str) -> Iterator[Fleet]:
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes((root / environment.file).read_bytes())
         try:
-            yield build.compile_fleet(load(Path(folder), environment.name))
+            base = build.compile_fleet(load(Path(folder), environment.name))
         except FleetgateError as error:
             raise FleetgateError(Problem(f"{revision}: {one.where}", one.what, one.remedy) for one in error.problems) from None
+        yield base
 
 
 def _git(root: Path, revision: str, *arguments: str) -> bytes:
     try:
-        done = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, check=False)
+        english = {**os.environ, "LC_ALL": "C"}  # what Git says is looked at
+        done = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, check=False, env=english)
     except FileNotFoundError:
         raise fail("git", "is not installed", "install it: the base is read from the repository's history") from None
     if done.returncode == 0:
@@ -56,6 +59,6 @@ def _git(root: Path, revision: str, *arguments: str) -> bytes:
     said = done.stderr.decode(errors="replace").strip()
     if "not a git repository" in said.lower():
         raise fail(str(root), "is in no Git repository", "run it in a checkout made by git clone")
-    if arguments[0] == "rev-parse":
-        raise fail(f"--base {revision}", "there is no such revision here", "fetch it, or name another: git fetch origin main")
+    if arguments[0] == "rev-parse" and not said:  # --quiet leaves exactly that unsaid
+        raise fail(f"--base {revision!r}", "is no commit here", "fetch it, or name another: git fetch origin main")
     raise fail(f"git {arguments[0]}", said or "failed", "mend what Git says")

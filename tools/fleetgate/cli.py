@@ -71,7 +71,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if args.debug:
             raise
         print(f"fleetgate: {error}", file=sys.stderr)
-        return 1
+        return int(getattr(args, "failed", 1))  # 2 of a command whose 1 is an answer
     except KeyboardInterrupt:
         print(f"fleetgate: interrupted; {args.command} can be run again", file=sys.stderr)
         # Threads may still be tidying up; whoever cannot wait ends them by another Ctrl-C, which has no traceback then.

@@ -15,7 +15,8 @@ Compiles the fleet of --base and the one of this working tree, and compares what
 by the languages of their policies, not by their texts. Each difference comes with an action and a topic that the one allows and
 the other refuses.
 
-exit status: 0 no access is gained, or --allow-growth; 1 access is gained, or it cannot be told; 2 wrong usage."""
+exit status: 0 no access is gained, or --allow-growth; 1 access is gained, or it cannot be told; 2 wrong usage,
+or one of the two cannot be compiled."""
 
 
 def add(subparsers: common.Subparsers) -> None:
@@ -24,6 +25,7 @@ def add(subparsers: common.Subparsers) -> None:
     )
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = _EPILOG
+    parser.set_defaults(failed=2)
     parser.add_argument("--base", metavar="REV", required=True, help="the Git revision to compare with, like origin/main")
     parser.add_argument("--allow-growth", action="store_true", help="exit 0 even if access is gained")
     parser.add_argument("--format", choices=("markdown", "json"), default="markdown", help="default: markdown, for a comment")

@@ -10,18 +10,19 @@ from typing import TYPE_CHECKING, Any
 from fleetgate.commands import assume, common
 
 if TYPE_CHECKING:
-    from fleetgate.authorization import Answer, Attached, AuthInfo
+    from fleetgate.authorization import Answer, AuthInfo
     from fleetgate.iot_policy.assumptions import Assumptions
     from fleetgate.iot_policy.evaluator import Identity, Outcome, Request
+    from fleetgate.policy_files import LocatedPolicy
 
 _EPILOG = """\
 examples:
-  fleetgate authorize --type gateway --thing gateway-GW-1 --connect --publish gateway/gateway-GW-1/status
+  fleetgate authorize --type gateway --thing gateway-GW-000001 --connect --publish gateway/gateway-GW-000001/status
   fleetgate authorize policy.json --thing pump-7 --subscribe 'pumps/pump-7/#' --receive pumps/pump-7/set
   fleetgate authorize policy.json --client-id x --action iot:GetThingShadow --resource thing/pump-7
   fleetgate authorize policy.json --request test-authorization.json --json
 
-exit status: 0 everything is allowed; 1 something is denied, or a file is no policy; 2 wrong usage.
+exit status: 0 everything is allowed; 1 something is denied; 2 wrong usage, or a file is no policy.
 
 Each request is decided for itself, as by TestAuthorization; that a publish takes a connection as well is told beside it. What AWS
 has not documented is an assumption with a name: where a decision rests on one, that is told, and --assume changes it."""
@@ -59,6 +60,7 @@ def add(subparsers: common.Subparsers) -> None:
     parser = common.add_parser(subparsers, "authorize", "say what AWS IoT would allow a device, without asking AWS", _authorize)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = _EPILOG
+    parser.set_defaults(failed=2)
     parser.set_defaults(asked=[])
     parser.add_argument("policies", nargs="*", metavar="POLICY.json", help="a policy of the certificate")
     parser.add_argument("--type", action="append", metavar="TYPE", help="the catalogue's policy of a device type, or of `claim`")
@@ -103,6 +105,7 @@ def _authorize(args: argparse.Namespace) -> int:
         _list_assumptions()
         return 0
     common.never_fail_on_output()
+    common.refuse_empty(args, args.asked)
     if args.arn_prefix and not re.fullmatch(r"arn:[^:]+:iot:[^:]*:[^:]*", args.arn_prefix):
         args.refuse(f"argument --arn-prefix: {args.arn_prefix!r:.80} is not like arn:aws:iot:eu-west-1:123456789012")
     assumed = assume.made(args)
@@ -124,7 +127,7 @@ def _authorize(args: argparse.Namespace) -> int:
 class Asking:
     """Everything of a run but the requests."""
 
-    def __init__(self, own: list[Attached], groups: list[Attached], identity: Identity, assumed: Assumptions) -> None:
+    def __init__(self, own: list[LocatedPolicy], groups: list[LocatedPolicy], identity: Identity, assumed: Assumptions) -> None:
         self.own = [one.policy for one in own]
         self.groups = [one.policy for one in groups]
         self.identity = identity
@@ -155,13 +158,13 @@ def _list_assumptions() -> None:
         print(f"  {first}: {switch.metadata['default']}\n  otherwise: {switch.metadata['otherwise']}")
 
 
-def _policies(args: argparse.Namespace) -> tuple[list[Attached], list[Attached], str | None]:
+def _policies(args: argparse.Namespace) -> tuple[list[LocatedPolicy], list[LocatedPolicy], str | None]:
     """The certificate's policies, the groups', and the thing type that goes with --type."""
     from fleetgate import authorization
 
     if not (args.policies or args.type or args.group_policy):
         args.refuse("no policy: give POLICY.json or --type TYPE")
-    own: list[Attached] = []
+    own: list[LocatedPolicy] = []
     thing_type = None
     if args.type:
         from fleetgate import environment
@@ -170,7 +173,7 @@ def _policies(args: argparse.Namespace) -> tuple[list[Attached], list[Attached],
         for found in authorization.from_catalogue(chosen, args.type):
             own.append(found.attached)
             thing_type = thing_type or found.thing_type
-    groups: list[Attached] = []
+    groups: list[LocatedPolicy] = []
     for files, target in ((args.policies, own), (args.group_policy, groups)):
         for file in files:
             target.append(authorization.read_policy(file, {one.policy.name for one in (*own, *groups)}))
@@ -248,8 +251,6 @@ def _check(args: argparse.Namespace, option: str, value: str) -> None:
             args.refuse(f"argument {option}: {value!r:.80} is no topic filter: + and # fill a whole level, # only the last")
     elif _REQUESTS[option][1] == "topic" and not topics.is_topic(value):
         args.refuse(f"argument {option}: {value!r:.80} is no topic: a message cannot be sent to a filter")
-    elif not value:
-        args.refuse(f"argument {option}: the name is empty")
 
 
 def _identity(args: argparse.Namespace, client_id: str | None, thing_type: str | None, infos: Sequence[AuthInfo]) -> Identity:

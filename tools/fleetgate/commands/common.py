@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -64,6 +65,14 @@ def fleet(args: argparse.Namespace) -> Fleet:
     from fleetgate import build
 
     return build.compile_fleet(environment(args))
+
+
+def refuse_empty(args: argparse.Namespace, asked: Sequence[tuple[str, Any]] = ()) -> None:
+    """An empty text is an unset variable of the caller's script, and never what was meant. asked: more options, with values."""
+    given = [(f"--{name.replace('_', '-')}", value) for name, value in vars(args).items() if name != "asked"]
+    for option, value in (*given, *asked):
+        if value == "" or (isinstance(value, list) and "" in value):
+            args.refuse(f"argument {option}: is empty")
 
 
 def program() -> str:

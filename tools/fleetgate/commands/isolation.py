@@ -16,13 +16,14 @@ Every type against every type: can a device connect, publish, retain, subscribe,
 device? Without a file it is about the catalogue's types and the claim, whose declared flows and topics must work, too. Of files
 each is one type, named like the file. docs/isolation.md says what is asked and why the answers are proofs.
 
-exit status: 0 isolated; 1 not isolated, or undecided, or a file is no policy; 2 wrong usage."""
+exit status: 0 isolated; 1 not isolated, or undecided; 2 wrong usage, or a file is no policy."""
 
 
 def add(subparsers: common.Subparsers) -> None:
     parser = common.add_parser(subparsers, "isolation", "prove that no device can act as another, or show how", _isolation)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = _EPILOG
+    parser.set_defaults(failed=2)
     parser.add_argument("file", metavar="FILE", nargs="*", help="a policy in JSON (default: the policies of the catalogue)")
     parser.add_argument("--json", action="store_true", help="for programs: every pair with its verdict")
     parser.add_argument("--html", metavar="FILE", help="write a page to look at, in one file")
@@ -34,6 +35,7 @@ def _isolation(args: argparse.Namespace) -> int:
     from fleetgate.iot_policy import isolation
 
     common.never_fail_on_output()
+    common.refuse_empty(args)
     assumed = assume.made(args)
     if args.file:
         types, scopes = members.of_files([Path(file) for file in args.file])
