@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fleetgate import build, environment, policy_gate
+from fleetgate import build, deploy, environment, policy_gate
 from fleetgate.errors import FleetgateError
 
 
@@ -29,3 +29,13 @@ def test_a_policy_that_reaches_too_far_is_named_with_the_place(checkout, fleet, 
     with pytest.raises(FleetgateError) as refused:
         policy_gate.require(build.compile_fleet(environment.load(checkout, "local")))
     assert all(part in str(refused.value) for part in parts), refused.value
+
+
+def test_a_wrong_policy_is_told_before_any_cloud_is_asked(checkout, monkeypatch):
+    path = checkout / "policy_templates/sensor.json.j2"
+    path.write_text(path.read_text(encoding="utf-8").replace('"Action": "iot:Publish"', '"Action": "iot:*"'), encoding="utf-8")
+    asked = []
+    monkeypatch.setattr("fleetgate.cloud.require", asked.append)
+    with pytest.raises(FleetgateError, match="A04"):
+        deploy.plan(build.compile_fleet(environment.load(checkout, "local")), print)
+    assert asked == [] and not (checkout / "build/local/fleet.tfvars.json").exists()

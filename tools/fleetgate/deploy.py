@@ -38,8 +38,8 @@ def plan(fleet: Fleet, say: Say, *, verbose: bool = False, json_file: Path | Non
     from fleetgate import aws, policy_gate
 
     environment = fleet.environment
+    policy_gate.require(fleet)  # first: it asks nobody, and no cloud makes a wrong policy right
     cloud.require(environment)
-    policy_gate.require(fleet)
     aws.client("iot")  # without credentials, or with another account's, nothing is written either
     _make_missing_claims(environment, say)
     if written := build.write(fleet):
