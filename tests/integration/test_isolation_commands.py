@@ -138,7 +138,7 @@ def test_access_that_is_taken_away_ends_with_0(repository, capsys):
     found = json.loads(out)
     assert status == 0 and not found["grows"]
     assert [(one["type"], one["change"], one["witness"]) for one in found["changes"]] == [
-        ("gateway", "taken away", "sensors/temperature/temperature-sensor-/")
+        ("gateway", "taken away", "sensors/temperature/temperature-sensor-/gateway-GW-000001")
     ]
 
 

@@ -19,6 +19,7 @@ from fleetgate.iot_policy.evaluator import Request, authorize, covers_action
 from fleetgate.iot_policy.grants import ANY_KIND, SOME_CLIENT_ID, Holder, Scope
 from fleetgate.iot_policy.isolation import CONNECT, Fleet, Member
 from fleetgate.iot_policy.model import Policy, Statement
+from fleetgate.iot_policy.pattern import Wildcard
 from fleetgate.iot_policy.thing_names import choose, shape
 from fleetgate.iot_policy.witness import confirm
 
@@ -218,7 +219,7 @@ class _Comparison:
         for resource, extra in _pieces(more, action, kind):
             for one, other in _settled(more, less, action, kind):
                 required = [Requirement(one), Requirement(other, False), *map(Requirement, [*asked, *extra])]
-                text = _find(required, kind)
+                text = self._example(required, kind, more.identity.thing_name)
                 if text is None or (resource == "" and seen):
                     continue
                 change = self._judged(situation, more, less, action, kind, gained, text)
@@ -228,6 +229,19 @@ class _Comparison:
                 yield replace(change, resource=resource)
                 if change.decided:
                     break
+
+    def _example(self, required: list[Requirement], kind: str, name: str | None) -> str | None:
+        """A shortest text; if nothing in it is the device's own, one with another device's name, which says more."""
+        shortest = _find(required, kind)
+        if shortest is None or (name is not None and name in shortest):
+            return shortest
+        another = self.after.names.second if name != self.after.names.second else self.after.names.first
+        levels = [(Wildcard.ANY, f"/{another}", Wildcard.ANY)] if kind in ("topic", "topicfilter") else []
+        its = Grant(Side(((another, Wildcard.ANY), *levels)))
+        try:
+            return _find([*required, Requirement(its)], kind) or shortest
+        except Undecided:
+            return shortest
 
     def _judged(
         self, situation: _Situation, more: Holder, less: Holder, action: Action, kind: str, gained: bool, text: str
