@@ -19,9 +19,11 @@ from fleetgate.commands import (
     cloud,
     deploy,
     device,
+    devices,
     isolation,
     lint,
     registry,
+    revoke,
     smoke,
 )
 from fleetgate.errors import FleetgateError
@@ -57,7 +59,7 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--debug", action="store_true", help="show tracebacks")
     commands = top.add_subparsers(metavar="COMMAND", required=True)
     checks = (catalogue, lint, authorize, isolation, access_diff, capacity)
-    for module in (*checks, build, deploy, smoke, cloud, claim, registry, device):
+    for module in (*checks, build, deploy, smoke, cloud, claim, registry, device, devices, revoke):
         module.add(commands)
     return top
 

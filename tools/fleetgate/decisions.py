@@ -76,12 +76,13 @@ REASONS: Mapping[str, tuple[str, str]] = {
     ),
     "revoked": (
         "an operator has revoked the serial number",
-        "keep the device out; if that was a mistake, an operator has to set the status of its row back to registered",
+        "keep the device out; if that was a mistake, run: fleetgate revoke --reinstate --env {env} {serial};"
+        " then let the device provision again",
     ),
     "already_provisioned": (
         "a device with another certificate has come in with the serial number before",
-        "find out which of the two is the true device; if a stranger has it, run: fleetgate registry revoke --env {env} {serial};"
-        " if the true device has lost its key, remove its old thing and set its row back to registered",
+        "find out which of the two is the true device; if a stranger has it, run: fleetgate revoke --env {env} {serial};"
+        " if the true device has lost its key, run that too; then run: fleetgate revoke --reinstate --env {env} {serial}",
     ),
     "raced": (
         "another certificate asked for the serial number less than 5 seconds before and got it",

@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from itertools import islice
 from typing import Any
 
 from fleetgate.catalogue import ATTRIBUTE_VALUE, SERIAL, Catalogue
@@ -38,7 +39,13 @@ DEVICE_ATTRIBUTES = (
     "provisionedAt",
     "thingName",
 )
+#: What a revocation writes into a row beside its status.
+REVOCATION_ATTRIBUTES = ("revokedAt", "revokedBy", "revokedReason")
 _TIMES = ("leasedAt", "leaseExpiresAt")
+#: BatchGetItem takes no more keys.
+_BATCH = 100
+#: Bytes of a key [DynamoDB limits].
+_MAXIMUM_KEY = 2048
 
 Row = dict[str, Any]
 Expected = Mapping[str, str | None]
@@ -275,6 +282,8 @@ class Registry:
 
     def get(self, serial: str) -> Row | None:
         """The row of a serial, as of now."""
+        if not 0 < len(serial.encode(errors="replace")) <= _MAXIMUM_KEY:
+            return None  # DynamoDB takes no such key
         try:
             answer = self._client.get_item(TableName=self._table, Key={"serialNumber": {"S": serial}}, ConsistentRead=True)
         except self._client.exceptions.ResourceNotFoundException:
@@ -309,16 +318,36 @@ class Registry:
                 return
             request["ExclusiveStartKey"] = page["LastEvaluatedKey"]
 
-    def revoke(self, serial: str) -> Row | None:
-        """Sets the status to `revoked`; returns the row as it was, whose status may be `revoked` already, or None."""
+    def which(self, serials: Sequence[str]) -> set[str]:
+        """Those of the serials that have a row."""
+        found: set[str] = set()
+        for start in range(0, len(serials), _BATCH):
+            keys = [{"serialNumber": {"S": serial}} for serial in serials[start : start + _BATCH]]
+            wanted: dict[str, Any] = {self._table: {"Keys": keys, "ProjectionExpression": "serialNumber"}}
+            while wanted:
+                try:
+                    answer = self._client.batch_get_item(RequestItems=wanted)
+                except self._client.exceptions.ResourceNotFoundException:
+                    raise self._no_table() from None
+                found |= {item["serialNumber"]["S"] for item in answer["Responses"].get(self._table, [])}
+                wanted = answer.get("UnprocessedKeys", {})
+        return found
+
+    def revoke(self, serial: str, notes: Mapping[str, str] | None = None) -> Row | None:
+        """Sets the status to `revoked`; returns the row as it was, whose status may be `revoked` already, or None.
+
+        notes: attributes that are written with it: who did it, when and why (see REVOCATION_ATTRIBUTES).
+        """
+        kept = notes or {}
+        assignments = ["#status = :revoked", *(f"{name} = :{name}" for name in kept)]
         try:
             answer = self._client.update_item(
                 TableName=self._table,
                 Key={"serialNumber": {"S": serial}},
-                UpdateExpression="SET #status = :revoked",
+                UpdateExpression=f"SET {', '.join(assignments)}",
                 ConditionExpression="attribute_exists(serialNumber) AND #status <> :revoked",
                 ExpressionAttributeNames={"#status": "status"},
-                ExpressionAttributeValues={":revoked": {"S": "revoked"}},
+                ExpressionAttributeValues={":revoked": {"S": "revoked"}} | {f":{n}": {"S": v} for n, v in kept.items()},
                 ReturnValues="ALL_OLD",
                 ReturnValuesOnConditionCheckFailure="ALL_OLD",
             )
@@ -328,6 +357,23 @@ class Registry:
             item = error.response.get("Item")
             return _from_item(item) if item else None
         return _from_item(answer["Attributes"])
+
+    def reinstate(self, serial: str, certificate_id: str | None) -> bool:
+        """Sets a revoked row back to `registered`, as it was before a device came in; returns whether it did.
+
+        Only if it is revoked and still names that certificate (None: none): whoever changed it meanwhile has the last word.
+        """
+        held = "certificateId = :certificate" if certificate_id is not None else "attribute_not_exists(certificateId)"
+        values = {":registered": {"S": "registered"}, ":revoked": {"S": "revoked"}}
+        request: dict[str, Any] = {
+            "TableName": self._table,
+            "Key": {"serialNumber": {"S": serial}},
+            "UpdateExpression": f"SET #status = :registered REMOVE {', '.join(DEVICE_ATTRIBUTES + REVOCATION_ATTRIBUTES)}",
+            "ConditionExpression": f"#status = :revoked AND {held}",
+            "ExpressionAttributeNames": {"#status": "status"},
+            "ExpressionAttributeValues": values | ({":certificate": {"S": certificate_id}} if certificate_id is not None else {}),
+        }
+        return self._write(self._client.update_item, request)
 
     def free(self, serial: str, certificate_id: str) -> bool:
         """Sets the row of a device that was taken away back to `registered`; returns whether the serial may come in again now.
@@ -417,6 +463,19 @@ def shown(row: Row) -> Row:
     """A row as people and programs read it: the hook's milliseconds as UTC."""
     times = {name: row[name] for name in _TIMES if isinstance(row.get(name), int)}
     return row | {name: time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(value / 1000)) for name, value in times.items()}
+
+
+def page(rows: Iterable[Row], limit: int) -> tuple[list[Row], str | None]:
+    """The first `limit` rows (0: all) as people read them, sorted; and the serial to go on after, None if that was all.
+
+    The serial is the last one in the table's own order, which is not the order of the page.
+    """
+    # One more than wanted tells whether there is more.
+    found = list(rows if limit == 0 else islice(rows, limit + 1))
+    more = limit != 0 and len(found) > limit
+    found = found[:limit] if more else found
+    after = str(found[-1]["serialNumber"]) if more else None
+    return sorted(map(shown, found), key=lambda row: str(row["serialNumber"])), after
 
 
 def _to_item(row: Row) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from fleetgate.commands import common
 
 if TYPE_CHECKING:
     from fleetgate.build import Fleet
-    from fleetgate.errors import FleetgateError, Problem
+    from fleetgate.errors import Problem
     from fleetgate.registry import Added, Registry, Row, Wanted
 
 _PARALLEL = 16
@@ -58,7 +58,7 @@ def add(subparsers: common.Subparsers) -> None:
     parser = common.add_parser(group, "revoke", summary, _revoke)
     parser.description = (
         "Sets the status of a serial number to revoked: the gate refuses it from then on. A device that is already in keeps its"
-        " certificate and its connection; to cut it off, set its certificate INACTIVE as well."
+        " certificate and its connection; fleetgate revoke cuts it off as well."
     )
     parser.add_argument("serial", metavar="SERIAL")
     parser.add_argument("--yes", action="store_true", help="do not ask")
@@ -79,10 +79,10 @@ def _add(args: argparse.Namespace) -> int:
     for problem in registry.grouped(problems):
         common.say(f"skipped: {problem}")
     skipped = len(wanted) - len(good) + len(unreadable)
-    return _write(good, skipped, _registry(fleet), fleet)
+    return _write(good, skipped, open_registry(fleet), fleet)
 
 
-def _registry(fleet: Fleet) -> Registry:
+def open_registry(fleet: Fleet) -> Registry:
     """The environment's table, as soon as there is a cloud to ask: otherwise botocore would try for a while."""
     from fleetgate import cloud
     from fleetgate.registry import Registry
@@ -148,13 +148,13 @@ def _write(rows: Sequence[Wanted], skipped: int, table: Registry, fleet: Fleet) 
 
 
 def _show(args: argparse.Namespace) -> int:
-    from fleetgate import progress, registry
+    from fleetgate import near, progress, registry
 
     fleet = common.fleet(args)
-    table = _registry(fleet)
+    table = open_registry(fleet)
     row = table.get(args.serial)
     if row is None:
-        raise _unknown_serial(args, fleet)
+        raise near.unknown(fleet, table, args.serial)
     row = registry.shown(row)
     if args.json:
         common.print_json(row)
@@ -175,7 +175,7 @@ def _why(args: argparse.Namespace) -> int:
         raise fail("--since", f"{args.since:g} is not a number of hours", f"use more than 0 and at most {_MAXIMUM_HOURS}")
     fleet = common.fleet(args)
     env = fleet.environment.name
-    row = _registry(fleet).get(args.serial)
+    row = open_registry(fleet).get(args.serial)
     log = decisions.Log(fleet.names.hook)
     period = f"the last {args.since:g} h"
     common.say(f"looking through {log.group}, {period}")
@@ -232,55 +232,51 @@ def _present(serial: str, row: Row | None) -> str:
 
 
 def _list(args: argparse.Namespace) -> int:
-    from itertools import islice
-
     from fleetgate import progress, registry
     from fleetgate.errors import count
 
     fleet = common.fleet(args)
-    table = _registry(fleet)
-    _check_filters(args, fleet, table)
-    rows = table.rows(args.type, args.status, args.after)
-    # One more than shown tells whether there is more.
-    found = list(rows if args.limit == 0 else islice(rows, args.limit + 1))
-    more = args.limit != 0 and len(found) > args.limit
-    found = found[: args.limit] if more else found
-    after = found[-1]["serialNumber"] if more else None
-    found = sorted(map(registry.shown, found), key=lambda row: str(row["serialNumber"]))
+    table = open_registry(fleet)
+    check_filters(fleet, table, args.type, args.status, args.limit, "--status")
+    found, after = registry.page(table.rows(args.type, args.status, args.after), args.limit)
     if args.json:
         common.print_json({"after": after, "rows": found})
     else:
         cells = [[str(row.get(name, "")) for name in _LISTED_COLUMNS] for row in found]
         progress.table("device registry", _LISTED_COLUMNS, cells)
-        common.say(count(len(found), "row") + (f", and there are more: add --after {after}, or --limit 0" if more else ""))
+        common.say(count(len(found), "row") + (f", and there are more: add --after {after}, or --limit 0" if after else ""))
     return 0
 
 
-def _check_filters(args: argparse.Namespace, fleet: Fleet, table: Registry) -> None:
+def check_filters(
+    fleet: Fleet, table: Registry, device_type: str | None, status: str | None, limit: int, status_option: str
+) -> None:
+    """Raises FleetgateError for filters that fit nothing; `status_option` is what the command calls the one of the status."""
     from fleetgate import registry
     from fleetgate.errors import FleetgateError, Problem
 
     problems = []
-    known = args.type is None or args.type in fleet.catalogue.device_types
+    known = device_type is None or device_type in fleet.catalogue.device_types
     # A type that has left the catalogue may still have rows. (An empty key is none that DynamoDB takes.)
-    if not known and (not args.type or next(table.rows(args.type), None) is None):
-        problems.append(registry.unknown_type("--type", args.type, fleet.catalogue))
-    if args.status is not None and args.status not in registry.STATUSES:
-        remedy = registry.did_you_mean(args.status, registry.STATUSES)
-        problems.append(Problem("--status", f"unknown status {args.status!r:.80}", remedy))
-    if not 0 <= args.limit <= sys.maxsize - 1:
-        problems.append(Problem("--limit", f"{args.limit} is not a number of rows", "use 0 for all, or a smaller number"))
+    if device_type is not None and not known and (not device_type or next(table.rows(device_type), None) is None):
+        problems.append(registry.unknown_type("--type", device_type, fleet.catalogue))
+    if status is not None and status not in registry.STATUSES:
+        what = f"unknown {status_option.removeprefix('--')} {status!r:.80}"
+        problems.append(Problem(status_option, what, registry.did_you_mean(status, registry.STATUSES)))
+    if not 0 <= limit <= sys.maxsize - 1:
+        problems.append(Problem("--limit", f"{limit} is not a number of rows", "use 0 for all, or a smaller number"))
     if problems:
         raise FleetgateError(problems)
 
 
 def _revoke(args: argparse.Namespace) -> int:
+    from fleetgate import near
 
     fleet = common.fleet(args)
-    table = _registry(fleet)
+    table = open_registry(fleet)
     row = table.get(args.serial)
     if row is None:
-        raise _unknown_serial(args, fleet)
+        raise near.unknown(fleet, table, args.serial)
     if row["status"] == "revoked":
         print(f"{args.serial} is revoked already")
         return 0
@@ -288,15 +284,11 @@ def _revoke(args: argparse.Namespace) -> int:
     common.confirm(f"{question} will not let it in again.", yes=args.yes)
     before = table.revoke(args.serial)
     if before is None:
-        raise _unknown_serial(args, fleet)
+        raise near.unknown(fleet, table, args.serial)
     print(f"{args.serial} is revoked" + (" already" if before["status"] == "revoked" else f" (was {before['status']})"))
     if before.get("certificateId"):
-        common.say(f"its certificate {before['certificateId']} is untouched: a device that holds it stays connected")
+        common.say(
+            f"its certificate {before['certificateId']} is untouched: a device that holds it stays connected\n"
+            f"    -> to cut it off: fleetgate revoke --env {fleet.environment.name} {args.serial}"
+        )
     return 0
-
-
-def _unknown_serial(args: argparse.Namespace, fleet: Fleet) -> FleetgateError:
-    from fleetgate.errors import fail
-
-    remedy = f"see what there is: fleetgate registry list --env {fleet.environment.name}"
-    return fail(f"serial {args.serial!r:.80}", f"is not in the registry {fleet.names.table}", remedy)

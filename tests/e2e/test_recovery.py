@@ -1,0 +1,99 @@
+"""Looking after a fleet on the wire: what is shown, revoked, let in again and tidied up is what devices feel."""
+
+from __future__ import annotations
+
+import json
+import uuid
+
+import pytest
+
+from clouds import TYPE, row, wait_for, walk
+from fleetgate import aws, revocation
+from fleetgate.device import RefusedByGate
+from fleetgate.identity import IdentityFolder
+from fleetgate.mqtt import DeviceError
+from fleetgate.registry import Registry
+
+
+@pytest.fixture
+def serial(cloud):
+    """A serial of its own for each test, registered."""
+    number = f"TEMP-{uuid.uuid4().int % 700_000 + 100_000}"
+    cloud.run("registry", "add", "--type", TYPE, number)
+    return number
+
+
+def provision(cloud, serial, keys, status=0):
+    return cloud.run("device", "provision", "--type", TYPE, "--serial", serial, "--keys", str(keys), status=status)
+
+
+def test_a_device_is_listed_and_shown_with_all_that_it_got(cloud, serial, tmp_path):
+    provision(cloud, serial, tmp_path)
+    assert wait_for(lambda: row(cloud, serial)["status"], "active") == "active"
+    listed = json.loads(cloud.run("devices", "list", "--type", TYPE, "--state", "active", "--limit", "0", "--json").stdout)
+    assert serial in [found["serialNumber"] for found in listed["devices"]] and listed["after"] is None
+    done = cloud.run("devices", "show", serial, "--json")
+    found = json.loads(done.stdout)
+    [certificate] = found["certificates"]
+    assert (certificate["status"], certificate["attached"], certificate["inRegistry"]) == ("ACTIVE", True, True)
+    assert certificate["policies"] == [f"fleetgate-{TYPE}"] and found["groups"] == [f"{TYPE}-devices"]
+    assert found["thing"]["thingTypeName"] == TYPE and found["shadow"]["state"]["desired"]["enabled"] is True
+    assert found["notKnown"] == ["connection"]  # the embedded cloud cannot tell; on AWS it can
+    shown = done.stdout + done.stderr + cloud.run("devices", "show", serial).stdout
+    body = (tmp_path / serial / "certificate.pem").read_text().splitlines()[5]
+    assert "BEGIN" not in shown and body not in shown
+    typo = cloud.run("devices", "show", serial.lower(), status=1)
+    assert f"did you mean {serial}?" in typo.stderr
+
+
+def test_a_revoked_device_is_cut_off_and_after_its_reinstatement_it_goes_the_whole_way_again(cloud, serial, tmp_path):
+    provision(cloud, serial, tmp_path)
+    assert wait_for(lambda: row(cloud, serial)["status"], "active") == "active"
+    iot, thing, first = cloud.client("iot"), f"{TYPE}-{serial}", row(cloud, serial)["certificateId"]
+    fresh_names = {"serialNumber", "deviceType", "status", "registeredAt"}
+
+    assert "TEMP" in cloud.run("revoke", serial, "--dry-run").stdout and row(cloud, serial)["status"] == "active"
+    with walk(cloud, serial, tmp_path / serial).connect(IdentityFolder(tmp_path / serial).load()):
+        done = cloud.run("revoke", serial, "--yes", "--reason", "lost in the field")
+    assert f"{serial} is revoked" in done.stdout and "this cloud has no DeleteConnection" in done.stdout
+    found = row(cloud, serial)
+    assert (found["status"], found["revokedReason"]) == ("revoked", "lost in the field") and ":" in found["revokedBy"]
+    assert iot.describe_certificate(certificateId=first)["certificateDescription"]["status"] == "INACTIVE"
+    with pytest.raises(DeviceError):  # its certificate lets it in nowhere any more
+        walk(cloud, serial, tmp_path / serial).connect(IdentityFolder(tmp_path / serial).load())
+    with pytest.raises(RefusedByGate):  # and the gate gives it no other
+        walk(cloud, serial, tmp_path / "anew").register()
+    why = cloud.run("registry", "why", serial)
+    assert "revoked" in why.stdout and f"fleetgate revoke --reinstate --env e2e {serial}" in " ".join(why.stdout.split())
+    assert "is revoked already" in cloud.run("revoke", serial).stdout
+
+    assert "registered" in cloud.run("revoke", serial, "--reinstate", "--yes").stdout
+    assert set(row(cloud, serial)) == fresh_names and row(cloud, serial)["status"] == "registered"
+    with pytest.raises(iot.exceptions.ResourceNotFoundException):
+        iot.describe_thing(thingName=thing)
+    provision(cloud, serial, tmp_path)
+    assert wait_for(lambda: row(cloud, serial)["status"], "active") == "active"
+    # Not only the connection: the created event has fired, so onboarding has written the time and the shadow.
+    assert wait_for(lambda: "provisionedAt" in row(cloud, serial), True)
+    second = json.loads(cloud.run("devices", "show", serial, "--json").stdout)
+    assert [held["status"] for held in second["certificates"]] == ["ACTIVE"]
+    assert second["certificates"][0]["certificateId"] != first and second["shadow"]["state"]["desired"]["enabled"] is True
+    assert second["groups"] == [f"{TYPE}-devices"]
+    audit = [json.loads(line) for line in (cloud.environment().build / "audit.jsonl").read_text().splitlines()]
+    assert [entry["action"] for entry in audit if entry["subject"] == serial] == ["revoke", "reinstate"]
+
+
+def test_a_run_that_is_killed_at_any_step_of_a_reinstatement_is_finished_by_the_next(cloud, serial, tmp_path, monkeypatch):
+    provision(cloud, serial, tmp_path)
+    assert wait_for(lambda: row(cloud, serial)["status"], "active") == "active"
+    cloud.run("revoke", serial, "--yes")
+    fleet = cloud.fleet()
+    table = Registry(fleet.names.table)
+    for step in ("delete_certificate", "delete_thing"):
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(aws.client("iot"), step, lambda **_: (_ for _ in ()).throw(KeyboardInterrupt))
+            revocation.reinstate(fleet, table, revocation.find(fleet, table, serial), [])
+        assert row(cloud, serial)["status"] == "revoked"
+    cloud.run("revoke", serial, "--reinstate", "--yes")
+    provision(cloud, serial, tmp_path)
+    assert wait_for(lambda: row(cloud, serial)["status"], "active") == "active"

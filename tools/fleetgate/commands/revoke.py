@@ -1,0 +1,113 @@
+"""`fleetgate revoke`: cuts a device off at once, and with --reinstate lets its serial number come in again."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from fleetgate.commands import common
+
+if TYPE_CHECKING:
+    from fleetgate.build import Fleet
+    from fleetgate.registry import Registry
+    from fleetgate.revocation import Target
+
+
+def add(subparsers: common.Subparsers) -> None:
+    parser = common.add_parser(
+        subparsers, "revoke", "cut a device off: row revoked, certificate INACTIVE, connection dropped", _run
+    )
+    parser.description = (
+        "Cuts a device off: the gate refuses its serial number, its certificates become INACTIVE, its connection is dropped. With"
+        " --reinstate the serial number may come in again: what is left of the old device is removed, and the device provisions"
+        " anew, with a new certificate. Both may be interrupted and run again."
+    )
+    parser.add_argument("serial", metavar="SERIAL")
+    parser.add_argument("--reason", metavar="TEXT", help="why; kept in the registry row and in build/NAME/audit.jsonl")
+    parser.add_argument("--reinstate", action="store_true", help="take a revocation back: revoked becomes registered")
+    parser.add_argument("--dry-run", action="store_true", help="only show what it would do")
+    parser.add_argument("--yes", action="store_true", help="do not ask")
+
+
+def _run(args: argparse.Namespace) -> int:
+    from fleetgate import audit, revocation
+    from fleetgate.commands.registry import open_registry
+
+    why = audit.reason(args.reason)
+    fleet = common.fleet(args)
+    table = open_registry(fleet)
+    target = revocation.find(fleet, table, args.serial)
+    return (_reinstate if args.reinstate else _revoke)(args, fleet, table, target, why)
+
+
+def _revoke(args: argparse.Namespace, fleet: Fleet, table: Registry, target: Target, why: str) -> int:
+    from fleetgate import audit, revocation
+
+    steps = revocation.revoke_steps(target)
+    if not steps:
+        print(f"{target.serial} is revoked already, and has no active certificate")
+        if target.has_thing and target.thing_name is not None and not args.dry_run:
+            # A run before may have been interrupted just here.
+            print(f"  {revocation.drop_connection(target.thing_name)}")
+        return 0
+    if target.thing_name is not None:
+        steps.append(f"connection of {target.thing_name}: dropped")
+    if _only_shown(args, f"revoke {target.serial} ({target.row['deviceType']}) in {fleet.environment.name}:", steps):
+        return 0
+    common.confirm(f"This revokes {target.serial} in {fleet.environment.name} and cuts its device off.", yes=args.yes)
+    who = audit.caller()
+    notes = {"revokedAt": audit.now(), "revokedBy": who, "revokedReason": why}
+    with _recorded(fleet, "revoke", target.serial, who, why) as done:
+        revocation.revoke(fleet, table, target, notes, done, common.say)
+    print(f"{target.serial} is revoked")
+    if not why:
+        common.say("no reason was given; next time: --reason TEXT")
+    return 0
+
+
+def _reinstate(args: argparse.Namespace, fleet: Fleet, table: Registry, target: Target, why: str) -> int:
+    from fleetgate import audit, revocation
+
+    if target.status == "registered":
+        print(f"{target.serial} is registered already")
+        return 0
+    revocation.check_reinstatable(fleet, target)
+    steps = revocation.reinstate_steps(target)
+    if _only_shown(args, f"reinstate {target.serial} ({target.row['deviceType']}) in {fleet.environment.name}:", steps):
+        return 0
+    common.confirm(f"This lets {target.serial} come in again in {fleet.environment.name}.", yes=args.yes)
+    who = audit.caller()
+    with _recorded(fleet, "reinstate", target.serial, who, why) as done:
+        revocation.reinstate(fleet, table, target, done)
+    print(f"{target.serial} is registered: its device has to provision again, its old certificate is of no use")
+    return 0
+
+
+def _only_shown(args: argparse.Namespace, title: str, steps: Sequence[str]) -> bool:
+    """Shows what is about to happen; whether that is all that was asked for."""
+    tell: Callable[[str], None] = print if args.dry_run else common.say
+    tell(title)
+    for step in steps:
+        tell(f"  {step}")
+    if args.dry_run:
+        common.say("nothing was changed (--dry-run)")
+    return bool(args.dry_run)
+
+
+@contextmanager
+def _recorded(fleet: Fleet, action: str, serial: str, who: str, why: str) -> Iterator[list[str]]:
+    """Collects the steps that were taken; shows them and keeps the audit entry, also of a run that is interrupted or fails."""
+    from fleetgate import audit
+
+    done: list[str] = []
+    complete = False
+    try:
+        yield done
+        complete = True
+    finally:
+        if done:
+            for step in done:
+                print(f"  {step}")
+            audit.record(fleet.environment, action, serial, who, why, done, complete)
