@@ -182,7 +182,7 @@ def bounded() -> Iterator[None]:
     """Around the rendering of one template: what needs too much memory or time is an error of RENDER_ERRORS.
 
     Jinja's sandbox keeps a template from files and code, but not from joining a text to itself thirty times. Time is only bounded
-    in the main thread, and memory only on Linux.
+    in the main thread, and memory only on Linux and where no other thread runs: the bound is the whole process's.
     """
     with _bounded_memory(), _bounded_time():
         yield
@@ -193,6 +193,8 @@ def _bounded_memory() -> Iterator[None]:
     try:
         import resource
 
+        if len(list(Path("/proc/self/task").iterdir())) > 1:
+            raise OSError("another thread could not even start under this bound, and two renderings would undo each other's")
         used = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0]) * resource.getpagesize()
         before = resource.getrlimit(resource.RLIMIT_AS)
     except (ImportError, OSError):
