@@ -97,3 +97,60 @@ def test_a_run_that_is_killed_at_any_step_of_a_reinstatement_is_finished_by_the_
     cloud.run("revoke", serial, "--reinstate", "--yes")
     provision(cloud, serial, tmp_path)
     assert wait_for(lambda: row(cloud, serial)["status"], "active") == "active"
+
+
+def test_orphans_are_found_and_mended_and_their_devices_come_in_again(cloud, tmp_path):
+    """One of each kind, made as life makes them; and beside them what is somebody else's, which stays."""
+    cloud.run("orphans", "--fix", "--yes", "--older-than", "0", "--limit", "0")  # what other tests have left
+    number = uuid.uuid4().int % 700_000 + 100_000
+    no_thing, no_certificate, no_row, refused, whole = (f"TEMP-{number + n}" for n in range(5))
+    names = cloud.fleet().names
+    cloud.run("registry", "add", "--type", TYPE, no_thing, no_certificate, no_row, whole)
+    for serial in (no_thing, no_certificate, no_row, whole):
+        provision(cloud, serial, tmp_path)
+        assert wait_for(lambda serial=serial: row(cloud, serial)["status"], "active") == "active"
+    iot = cloud.client("iot")
+    for serial in (no_thing, no_certificate):
+        [principal] = iot.list_thing_principals(thingName=f"{TYPE}-{serial}")["principals"]
+        iot.detach_thing_principal(thingName=f"{TYPE}-{serial}", principal=principal)
+    iot.delete_thing(thingName=f"{TYPE}-{no_thing}")
+    cloud.client("dynamodb").delete_item(TableName=names.table, Key={"serialNumber": {"S": no_row}})
+    asked = walk(cloud, refused, tmp_path / "refused")
+    with pytest.raises(RefusedByGate):  # the registry does not have it; its certificate stays pending
+        asked.register()
+    pending = IdentityFolder(tmp_path / "refused").load().certificate_id
+    assert iot.describe_certificate(certificateId=pending)["certificateDescription"]["status"] == "PENDING_ACTIVATION"
+    unattached = iot.create_keys_and_certificate(setAsActive=True)
+    iot.attach_policy(policyName=names.types[TYPE].policy, target=unattached["certificateArn"])
+    foreign = iot.create_keys_and_certificate(setAsActive=True)["certificateId"]
+    iot.create_thing(thingName="gateway-somebodys")
+    kept = row(cloud, whole)
+
+    def look():
+        done = cloud.run("orphans", "--json", "--older-than", "0", "--limit", "0", status=None)
+        return json.loads(done.stdout)
+
+    try:
+        wanted = {
+            ("row without a thing", no_thing),
+            ("thing without a certificate", f"{TYPE}-{no_certificate}"),
+            ("thing without a row", f"{TYPE}-{no_row}"),
+            ("certificate pending", pending),
+            ("certificate unattached", unattached["certificateId"]),
+        }
+        found = wait_for(lambda: {(item["kind"], item["subject"]) for item in look()["orphans"]}, wanted)
+        assert found == wanted and "gateway-somebodys" in {item["subject"] for item in look()["notJudged"]}
+        assert "no orphans" in cloud.run("orphans").stdout  # all of them are too young to be judged
+        done = cloud.run("orphans", "--fix", "--yes", "--older-than", "0")
+        assert "mended 5 orphans" in done.stderr and "BEGIN" not in done.stdout + done.stderr
+        assert look()["orphans"] == [] and row(cloud, whole) == kept
+        assert iot.describe_certificate(certificateId=foreign) and iot.describe_thing(thingName="gateway-somebodys")
+    finally:
+        iot.delete_thing(thingName="gateway-somebodys")
+        iot.update_certificate(certificateId=foreign, newStatus="INACTIVE")
+        iot.delete_certificate(certificateId=foreign)
+    cloud.run("registry", "add", "--type", TYPE, no_row)
+    for serial in (no_thing, no_certificate, no_row):
+        provision(cloud, serial, tmp_path)
+        assert wait_for(lambda serial=serial: row(cloud, serial)["status"], "active") == "active"
+        assert wait_for(lambda serial=serial: "provisionedAt" in row(cloud, serial), True)  # the created event has fired

@@ -22,6 +22,7 @@ from fleetgate.commands import (
     devices,
     isolation,
     lint,
+    orphans,
     registry,
     revoke,
     smoke,
@@ -59,7 +60,7 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--debug", action="store_true", help="show tracebacks")
     commands = top.add_subparsers(metavar="COMMAND", required=True)
     checks = (catalogue, lint, authorize, isolation, access_diff, capacity)
-    for module in (*checks, build, deploy, smoke, cloud, claim, registry, device, devices, revoke):
+    for module in (*checks, build, deploy, smoke, cloud, claim, registry, device, devices, revoke, orphans):
         module.add(commands)
     return top
 
@@ -87,7 +88,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if args.debug or not _is_foreign(error):
             raise
         print(f"fleetgate: {_explain(error, args)}", file=sys.stderr)
-        return 1
+        return int(getattr(args, "failed", 1))
 
 
 def _is_foreign(error: Exception) -> bool:

@@ -119,6 +119,23 @@ def devices_of(fleet: Fleet, device_type: str, say: Say) -> drain.Devices:
     return drain.find(_table(state), chosen)
 
 
+@dataclass(frozen=True)
+class Deployed:
+    """What Terraform owns of a fleet. table: None if there is none. claims: ids of the claims' certificates."""
+
+    table: str | None
+    types: list[DeployedType]
+    claims: frozenset[str]
+
+
+def deployed(fleet: Fleet, say: Say) -> Deployed:
+    """What is deployed of the fleet, by Terraform's state: only what that says is surely this fleet's."""
+    cloud.require(fleet.environment)
+    _, state = _terraform(fleet.environment, say)
+    claim_ids = state.outputs.get("claim_certificate_ids") or {}
+    return Deployed(_table(state), _deployed_types(state), frozenset(claim_ids.values()))
+
+
 def _terraform(environment: Environment, say: Say, *, verbose: bool = False) -> tuple[Runner, State]:
     """Terraform, ready to run, and what it owns now."""
     runner = Runner(environment, say, verbose=verbose)
