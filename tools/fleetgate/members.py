@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -58,8 +57,7 @@ def of_files(paths: Sequence[Path]) -> tuple[list[Member], tuple[Scope, ...]]:
         except FleetgateError as error:
             problems += error.problems
             continue
-        thing_type = name if re.fullmatch(r"[a-zA-Z0-9:_-]{1,128}", name) else None
-        found[name] = Member(name, (policy,), thing_type=thing_type)
+        found[name] = Member(name, (policy,))  # of what thing type its things are, a policy does not say
     if problems:
         raise FleetgateError(problems)
     if not found:

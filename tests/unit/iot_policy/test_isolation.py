@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -329,3 +330,36 @@ def test_a_report_says_what_its_proofs_rest_on():
     report = check(Fleet((other,), SCOPE, changed))
     found = isolation_output.as_json(report, (other,), (SCOPE,))["premises"]
     assert found["exclusive_attachment"] == [] and found["assumptions"]["client_id_wildcards"] == "true"
+
+
+def test_a_retained_message_can_be_read_without_a_subscription():
+    leaves = member(CONNECT, ("Allow", ["iot:Publish", "iot:RetainPublish"], f"topic/state/{THING}"))
+    reads = member(CONNECT, ("Allow", "iot:GetRetainedMessage", "topic/*"), name="reader")
+    assert ways(reads, leaves) == {"receive": "reached"}
+    assert (
+        ways(member(*GOOD, ("Allow", "iot:GetRetainedMessage", f"topic/state/{THING}")), leaves) == {}
+    )  # no such variable over HTTPS
+    leaves_nothing = member(CONNECT, ("Allow", "iot:Publish", f"topic/state/{THING}"))
+    assert ways(reads, leaves_nothing) == {}
+    told = member(CONNECT, ("Allow", ["iot:Receive"], f"topic/cmd/{THING}"))
+    assert ways(reads, told) == {"receive": "reached"}
+
+
+def test_of_a_policy_file_no_thing_type_is_known(tmp_path):
+    (tmp_path / "one.json").write_text(
+        json.dumps(
+            {
+                "Version": "2012-10-17",
+                "Statement": [
+                    {"Effect": "Allow", "Action": "iot:Connect", "Resource": f"{ARN}client/{THING}"},
+                    {
+                        "Effect": "Allow",
+                        "Action": "iot:Publish",
+                        "Resource": [f"{ARN}topic/s/${{iot:Connection.Thing.ThingTypeName}}", f"{ARN}topic/s/{THING}"],
+                    },
+                ],
+            }
+        )
+    )
+    report = check_all(*members.of_files([tmp_path / "one.json"]))
+    assert [(reach.way, reach.verdict) for reach in report.reaches] == [(Way.PUBLISH, Verdict.REACHED)]

@@ -26,6 +26,8 @@ from fleetgate.iot_policy.witness import Check, confirm
 
 CONNECT, PUBLISH, RETAIN = "iot:Connect", "iot:Publish", "iot:RetainPublish"
 SUBSCRIBE, RECEIVE = "iot:Subscribe", "iot:Receive"
+#: The last retained message of a topic, over HTTPS and without a subscription.
+GET_RETAINED = "iot:GetRetainedMessage"
 #: What else can be done to a device by its client id.
 CLIENT_ACTIONS = ("iot:DeleteConnection", "iot:GetConnection", "iot:ListSubscriptions", "iot:SendDirectMessage")
 
@@ -285,9 +287,10 @@ class _Checker:
             offered.append(self._offered(member, member.names.second) if not member.claim else _Heads())
         sending = _join([heads.topics for heads in asked], [heads.topics for heads in offered])
         subscribing = _join([heads.filters for heads in asked], [heads.sent for heads in offered])  # nothing is received without
+        fetching = _join([heads.fetched for heads in asked], [heads.sent for heads in offered])
         clients = _join([heads.clients for heads in asked], [heads.clients for heads in offered])
         things = _join([heads.things for heads in asked], [heads.things for heads in offered])
-        return sending | subscribing | clients | things
+        return sending | subscribing | fetching | clients | things
 
     def _possible(self, attacker: Member, mine: str, victim: Member, others: str, coarse: bool) -> set[Way]:
         """The ways that the beginnings of the patterns leave open for these names."""
@@ -302,6 +305,8 @@ class _Checker:
             found.add(Way.SUBSCRIBE)
             if _heads_meet(asked.received, offered.sent):
                 found.add(Way.RECEIVE)
+        if _heads_meet(asked.fetched, offered.sent):
+            found.add(Way.RECEIVE)
         if (
             _heads_meet(asked.topics, own)
             or _heads_meet(asked.things, offered.things)
@@ -327,6 +332,7 @@ class _Checker:
         for holder in (*holders, *loose, https):
             heads.topics.update(holder.grant(PUBLISH, "topic").heads)
             heads.retained.update(holder.grant(RETAIN, "topic").heads)
+        heads.fetched.update(https.grant(GET_RETAINED, "topic").heads)
         for holder in loose:
             heads.clients.update(holder.grant(CONNECT, "client").heads)
         for action in CLIENT_ACTIONS:
@@ -343,7 +349,7 @@ class _Checker:
             sent, reached = {*holder.grant(PUBLISH, "topic").heads, own}, {*holder.grant(RECEIVE, "topic").heads, own}
             for heads, action, topics_of in ((reached, PUBLISH, member.publishes), (sent, RECEIVE, member.subscribes)):
                 heads.update(holder.grant(action, "topic", naming=True).heads, _named(topics_of, name).heads)
-            self._offered_heads[key] = _Heads(reached, set(), sent, set(), {name}, {name})
+            self._offered_heads[key] = _Heads(topics=reached, sent=sent, clients={name}, things={name})
         return self._offered_heads[key]
 
     # -- one pair of types
@@ -521,6 +527,7 @@ class _Heads:
 
     topics: set[str] = field(default_factory=set)
     received: set[str] = field(default_factory=set)
+    fetched: set[str] = field(default_factory=set)
     sent: set[str] = field(default_factory=set)
     filters: set[str] = field(default_factory=set)
     clients: set[str] = field(default_factory=set)
@@ -570,6 +577,7 @@ class _Pair:
             yield from self._publish((RETAIN, PUBLISH), [])
         elif way is Way.RECEIVE:
             yield from self._receive(delivered=True)
+            yield from self._fetch()
         elif way is Way.SUBSCRIBE:
             yield from self._receive(delivered=False)
         elif way is Way.SHADOW:
@@ -632,6 +640,21 @@ class _Pair:
                 if not delivered:
                     message = f"may subscribe to a filter for {message.removeprefix('receives ')}; nothing of it is delivered"
                 yield _Candidate(tuple(steps), message, RECEIVE if delivered else SUBSCRIBE, topic, text)
+
+    def _fetch(self) -> Iterator[_Candidate]:
+        """What was left retained, by the other or for it."""
+        fetched = self.https.grant(GET_RETAINED, "topic")
+        retained = (self.them.grant(RETAIN, "topic"), self.them.grant(PUBLISH, "topic"))
+        for action, target, besides, message in (
+            (RETAIN, retained, self.not_meant_for_me, "reads the retained messages that the other publishes"),
+            *((RECEIVE, received, [], "reads the retained messages for the other") for received in self.received),
+        ):
+            if not _meet(fetched, *target):
+                continue
+            topic = find([*map(Requirement, (fetched, *target)), self.ordinary, *besides], never="+#\0")
+            if topic is not None:
+                steps = (_Step(False, self.https, GET_RETAINED, "topic", topic), _Step(True, self.them, action, "topic", topic))
+                yield _Candidate(steps, message, GET_RETAINED, topic)
 
     def _reserved(self, tree: Grant, names: Sequence[str], what: str) -> Iterator[_Candidate]:
         for holder in (*self.connected, self.https):
