@@ -295,7 +295,7 @@ def suppress(report: Report, file: Path) -> int:
 
     def existing(pattern: str) -> list[str]:
         if not (sign := _WILDCARD.search(pattern)):
-            return [pattern] if os.path.exists(folder / pattern) else []  # noqa: PTH110 - False for a name that no file can have
+            return [pattern] if os.path.isfile(folder / pattern) else []  # noqa: PTH113 - False for a name that no file can have
         # Only what lies in the folder that the pattern names: a repository may be large.
         start = folder / pattern[: sign.start()].rpartition("/")[0]
         if not os.path.isdir(start):  # noqa: PTH112

@@ -167,8 +167,13 @@ def _problems(item: dict[str, Any], today: date) -> Iterable[tuple[str, str]]:
                 yield f"expires is {_toml(value)}, further ahead than a year", "write a nearer day, and decide again then"
         elif not isinstance(value, str):
             yield f"{name} is {_toml(value)}", "write it as a text in quotes"
-    if isinstance(path := item.get("path"), str) and any(fnmatchcase(name, path) for name in _ANYTHING):
-        yield f"path is {_toml(path)}, which fits every file", "name a file, or a folder: policies/*.json"
+    if isinstance(path := item.get("path"), str):
+        if any(fnmatchcase(name, path) for name in _ANYTHING):
+            yield f"path is {_toml(path)}, which fits every file", "name a file, or those of a folder: policies/*.json"
+        elif path.startswith("/") or ".." in path.split("/"):
+            yield f"path is {_toml(path)}, outside of this file's folder", "put a file of suppressions beside what it is for"
+        elif path.endswith("/") or path == ".":
+            yield f"path is {_toml(path)}, a folder", "name its files: policies/*.json"
     rule = item.get("rule")
     if isinstance(rule, str) and rule:
         yield from _about_rule(rule)
