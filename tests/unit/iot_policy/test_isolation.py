@@ -8,11 +8,11 @@ from dataclasses import replace
 import pytest
 
 from fleetgate import isolation_output, members
-from fleetgate.iot_policy import automaton, model
-from fleetgate.iot_policy.assumptions import Assumptions, SharedSubscription
+from fleetgate.iot_policy import automaton, model, thing_names
+from fleetgate.iot_policy.assumptions import DEFAULT, Assumptions, SharedSubscription
 from fleetgate.iot_policy.grants import Scope
 from fleetgate.iot_policy.isolation import Fleet, Member, Verdict, Way, check, check_all, declared
-from fleetgate.iot_policy.thing_names import NameSpace
+from fleetgate.iot_policy.thing_names import NameSpace, shape
 
 SCOPE = Scope()
 ARN = "arn:aws:iot:us-east-1:123456789012:"
@@ -309,11 +309,33 @@ def test_all_searches_for_one_answer_share_a_budget(monkeypatch):
     monkeypatch.setattr("fleetgate.iot_policy.automaton.MAXIMUM_TOTAL", 5_000)
     spent: list[int] = []
     original = automaton._Budget.spend
-    monkeypatch.setattr(automaton._Budget, "spend", lambda self, seen, cap: (spent.append(1), original(self, seen, cap))[1])
+    monkeypatch.setattr(automaton._Budget, "spend", lambda self, *one: (spent.append(1), original(self, *one))[1])
     report = check_all(types, (SCOPE,))
     assert not report.isolated and len(report.reaches) >= 16
     assert any("all searches together" in reach.message for reach in report.reaches)
     assert len(spent) < 20_000  # what is left of an answer is given up at once, search by search
+
+
+def test_many_wildcards_in_one_resource_are_undecided_and_not_compared_for_ever():
+    """Cut at every wildcard, `*a*a*a...` has a component from each to each other; not all of them are looked at."""
+    found = shape(member(CONNECT, ("Allow", "iot:Publish", "topic/" + "*a" * 400)).policies, SCOPE, DEFAULT)
+    assert found.odd and sum(len(one.tokens) for one in (*found.names, *found.others)) < 2 * thing_names.MAXIMUM_TOKENS
+    report = check_all([member(CONNECT, ("Allow", "iot:Publish", f"topic/*dt/{'*a' * 400}"))], (SCOPE,))
+    assert not report.isolated
+    assert any("a number of wildcards beyond what is compared" in reach.message for reach in report.reaches)
+
+
+def test_a_step_of_a_wide_automaton_costs_more(monkeypatch):
+    """Else a policy as long as AWS takes them is given up long after one of the usual size."""
+    wide = [("Allow", "iot:Publish", f"topic/{number}/" + "x" * 900) for number in range(8)]
+    charged: list[int] = []
+    original = automaton._Budget.spend
+    monkeypatch.setattr(automaton._Budget, "spend", lambda self, *one: (charged.append(one[0]), original(self, *one))[1])
+    check_all([member(CONNECT, ("Allow", "iot:Publish", "topic/*"))], (SCOPE,))
+    usual = max(charged)
+    charged.clear()
+    check_all([member(CONNECT, ("Allow", "iot:Publish", "topic/*"), *wide)], (SCOPE,))
+    assert max(charged) > 2 * usual
 
 
 def test_a_report_says_what_its_proofs_rest_on():

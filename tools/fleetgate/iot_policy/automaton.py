@@ -26,10 +26,12 @@ from fleetgate.iot_policy.topics import SHARE
 
 #: States that one search may look at. Patterns like `*a??????????????????` have millions.
 MAXIMUM_STATES = 20_000
-#: States that all searches for one answer may look at together: some seconds. A hundred device types need some thousand.
-MAXIMUM_TOTAL = 400_000
+#: Steps from state to state that all searches for one answer may take together: some seconds.
+MAXIMUM_TOTAL = 1_500_000
 #: Stands for any character that no pattern names; a witness gets a readable one in its place.
 OTHER = "\ue000"
+#: Positions of automata for which a step costs as much again.
+_WIDE = 2_048
 _READABLE = "xyzwvutsrqponmlkjihgfedcba0123456789XYZ-_"
 
 Tokens = tuple[Token, ...]
@@ -39,18 +41,18 @@ class Undecided(Exception):
     """The search was given up: neither yes nor no."""
 
 
-_SPENT = "more states than all searches together may look at"
+_SPENT = "more steps than all searches together may take"
 
 
 class _Budget:
-    """What all searches of one answer may still look at."""
+    """What all searches of one answer may still do."""
 
-    def __init__(self, states: int) -> None:
-        self.left = states
+    def __init__(self, steps: int) -> None:
+        self.left = steps
 
-    def spend(self, seen: int, cap: int) -> None:
-        """One more state, of a search that has seen so many and may see `cap`. Raises Undecided."""
-        self.left -= 1
+    def spend(self, steps: int, seen: int, cap: int) -> None:
+        """Steps of a search that has seen so many states and may see `cap`. Raises Undecided."""
+        self.left -= steps
         if seen > cap:
             raise Undecided(f"more than {cap} states")
         if self.left < 0:
@@ -62,7 +64,7 @@ _budget: ContextVar[_Budget] = ContextVar("_budget")
 
 @contextmanager
 def limited() -> Iterator[None]:
-    """Within it all searches together look at no more than MAXIMUM_TOTAL states; those that would are undecided."""
+    """Within it all searches together take no more than MAXIMUM_TOTAL steps; those that would are undecided."""
     token = _budget.set(_Budget(MAXIMUM_TOTAL))
     try:
         yield
@@ -70,11 +72,11 @@ def limited() -> Iterator[None]:
         _budget.reset(token)
 
 
-def spend(states: int) -> None:
+def spend(steps: int) -> None:
     """Charges work outside of a search to what is left for the answer, if there is a limit. Raises Undecided."""
     budget = _budget.get(None)
     if budget is not None:
-        budget.left -= states
+        budget.left -= steps
         if budget.left < 0:
             raise Undecided(_SPENT)
 
@@ -138,14 +140,17 @@ class Nfa:
         """The characters that some pattern asks for by name."""
         found = self._wanted.get(state)
         if found is None:
-            characters = []
-            rest = state
+            characters: set[str] = set()
+            rest = state & ~self.one
+            if rest.bit_count() > len(self.masks):
+                characters.update(character for character, mask in self.masks.items() if mask & rest)
+                rest = 0
             while rest:
                 bit = rest & -rest
                 rest ^= bit
                 if bit in self.literals:
-                    characters.append(self.literals[bit])
-            found = self._wanted[state] = tuple(sorted(set(characters)))
+                    characters.add(self.literals[bit])
+            found = self._wanted[state] = tuple(sorted(characters))
         return found
 
 
@@ -262,6 +267,8 @@ class _Product:
             if requirement.allowed and not requirement.grant.allow.excepted:
                 self._needed.append((start, requirement.grant.nfas[0]))
         self._helpful = tuple((index, self.nfas[index]) for index in helpful)
+        #: Of a step, as it is charged: a policy of AWS' size has some two thousand positions.
+        self.cost = 1 + sum(nfa.accept.bit_length() for nfa in self.nfas) // _WIDE
 
     def step(self, states: tuple[int, ...], character: str) -> tuple[int, ...]:
         return tuple(
@@ -317,7 +324,7 @@ def find(requirements: Sequence[Requirement], *, never: str = "", never_first: s
     trail: list[tuple[int, str]] = [(-1, forced)]  # of every state met: where it was reached from, and by which text
     done: set[tuple[int, ...]] = set()
     queue = [(len(forced), 0, start)]  # by length, so that the first answer is a shortest one
-    budget = _budget.get(None) or _Budget(cap)
+    budget = _budget.get(None) or _Budget(MAXIMUM_TOTAL)
     while queue:
         length, number, states = heappop(queue)
         if states in done and length:
@@ -326,8 +333,9 @@ def find(requirements: Sequence[Requirement], *, never: str = "", never_first: s
             if product.holds(states):
                 return _readable(_back(trail, number), product.nfas)
             done.add(states)
-            budget.spend(len(done), cap)
-        for text in product.choices(states):
+        choices = product.choices(states)
+        budget.spend(len(choices) * product.cost, len(done), cap)
+        for text in choices:
             if any(character in text for character in never) or (not length and text[0] in never_first):
                 continue
             following = product.after(states, text)
@@ -411,12 +419,15 @@ def _deliver(filters: _Product, topics: _Product, group: tuple[int, ...] | None,
     topic_trail = [""]
     start = (_Mode.FIRST, filters.initial, topics.initial) if group is None else (_Mode.GROUP_BEGINS, group, topics.initial)
     seen = {start}
-    budget = _budget.get(None) or _Budget(cap)
+    cost = filters.cost + topics.cost
+    budget = _budget.get(None) or _Budget(MAXIMUM_TOTAL)
     queue = deque([(0, start)])
     while queue:
         number, (mode, states, topic) = queue.popleft()
         of_filter = filters.wanted(states) if mode < _Mode.FIRST_REST else set()
-        for read, sent, following in _moves(mode, of_filter, topics.wanted(topic)):
+        moves = list(_moves(mode, of_filter, topics.wanted(topic)))
+        budget.spend(len(moves) * cost, len(seen), cap)
+        for read, sent, following in moves:
             after = filters.step(states, read) if read else states
             if mode < _Mode.FIRST_REST and filters.dead(after):
                 continue
@@ -429,7 +440,6 @@ def _deliver(filters: _Product, topics: _Product, group: tuple[int, ...] | None,
             if state in seen or topics.dead(topic_after):
                 continue
             seen.add(state)
-            budget.spend(len(seen), cap)
             trail.append((number, read))
             topic_trail.append(sent)
             end = _ending(following, after, filters) if topics.holds(topic_after) else None

@@ -52,8 +52,8 @@ class Verdict(StrEnum):
     REFUSED = "refused"
 
 
-#: What looking at two names costs, in states of a search.
-_PAIR = 10
+#: What looking at two names costs, in steps of a search.
+_PAIR = 20
 #: Stand for a device's name and for another client id while languages are worked out once for all names.
 _MARK, _CLIENT_MARK, _VICTIM_MARK = "\ue010", "\ue011", "\ue012"
 _MARKS = {_MARK, _CLIENT_MARK, _VICTIM_MARK}
@@ -363,6 +363,8 @@ class _Checker:
         coarse = choose(self._shape(attacker, coarse=True), attacker.names, self._shape(victim, coarse=True), victim.names)
         found = {reach.way: reach for reach in reaches}
         why = "a variable that does not fill a level of its own lets names overlap"
+        if self._shape(attacker).odd or self._shape(victim).odd:
+            why = "a condition or a number of wildcards beyond what is compared may tell names apart"
         for reach in self._search(attacker, victim, coarse, coarse=True, settled=found):
             if reach.verdict is not Verdict.REFUSED:
                 found.setdefault(

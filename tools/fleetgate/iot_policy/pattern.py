@@ -22,6 +22,8 @@ class Wildcard(Enum):
     ANY = "*"
     ONE = "?"
 
+    __hash__ = object.__hash__  # that of Enum is slow, and tuples with wildcards are keys everywhere
+
     def __repr__(self) -> str:
         return self.value
 

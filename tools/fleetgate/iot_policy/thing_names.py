@@ -25,6 +25,8 @@ _LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-"
 #: Classes that are looked for; a policy has a handful.
 MAXIMUM_STATES = 4_000
 MAXIMUM_CLASSES = 64
+#: Tokens of all components of a type. A policy of AWS' size has some hundred; `*a*a*a...` cuts into each run of each other.
+MAXIMUM_TOKENS = 4_000
 #: [botocore ThingName]
 MAXIMUM_NAME = 128
 
@@ -116,7 +118,8 @@ class Component:
 class Shape:
     """Where the policies of a type look at levels. names: components with a name in them; others: those that matter besides.
 
-    keys: what conditions compare the name with. odd: a condition or resource whose dependence on the name is not understood.
+    keys: what conditions compare the name with. odd: something whose dependence on the name is not understood: a condition, a
+    variable outside of a resource's name, or more wildcards than are looked at.
     """
 
     names: tuple[Component, ...]
@@ -148,9 +151,13 @@ def shape(
             residue += ((kind, rest) for kind in wanted for rest in residues(tokens, scope.prefix(kind)))
         except ValueError:  # a variable in the first parts of an ARN
             odd = True
-    for kind, tokens in residue:
-        for component in _components(kind, tokens, coarse):
-            (names if component.variable else others)[component] = None
+    left = MAXIMUM_TOKENS
+    for component in (found for kind, tokens in residue for found in _components(kind, tokens, coarse)):
+        (names if component.variable else others)[component] = None
+        left -= len(component.tokens)
+        if left < 0:
+            odd = True
+            break
     for policy in policies:
         for statement in policy.statements:
             for condition in statement.conditions:
