@@ -66,7 +66,7 @@ def test_the_catalogue_is_complete_and_each_rule_has_the_severity_it_has_there()
 
 
 def test_rules_beyond_the_catalogue_stay_below_medium() -> None:
-    assert {rule.id for rule in RULES} - CATALOGUE.keys() == {"S09", "R09"}
+    assert {rule.id for rule in RULES} - CATALOGUE.keys() == {"S09", "R09", "B11", "B12"}
     assert all(rule.severity < Severity.MEDIUM for rule in RULES if rule.id not in CATALOGUE)
 
 
@@ -928,7 +928,7 @@ def test_some_client_ids_are_not_any(name: str) -> None:
     [
         ("press-*", True),
         ("press-?", True),
-        ("????", True),
+        ("????", False),  # B01: any client id of four characters
         ("press-${iot:ClientId}", True),
         ("another-*", True),
         ("press-7", False),
@@ -1648,3 +1648,60 @@ def test_strangers_are_let_in_by_nobody(operator: str, value: Any, told: bool) -
     assert bool(found("K03", policy(allow("iot:Publish", f"{ARN}:topic/x", **condition)))) is told
     assert found("K03", policy(deny("iot:Publish", f"{ARN}:topic/x", **condition))) == []
     assert found("K03", policy(allow("iot:Publish", f"{ARN}:topic/x", StringEquals={"iot:ClientId": "false"}))) == []
+
+
+# --- wildcards that are no bare `*` and take in as much
+
+
+@pytest.mark.parametrize(
+    ("rule", "statement", "witness"),
+    [
+        ("B01", allow("iot:Connect", f"{ARN}:client/????"), "xxxx"),
+        ("B01", allow("iot:DeleteConnection", f"{ARN}:client/????*"), None),
+        ("B02", allow("iot:Subscribe", f"{ARN}:topicfilter/$aws/things/?/shadow/#"), "$aws/things/+/shadow/#"),
+        ("B02", allow("iot:Subscribe", f"{ARN}:topicfilter/$aws/things/*/tunnels/notify"), None),
+        ("B02", allow("iot:Subscribe", f"{ARN}:topicfilter/$share/g/$aws/things/+/shadow/#"), None),
+        ("B02", allow("iot:Publish", f"{ARN}:topic/$aws/things/????/shadow/update"), "$aws/things/xxxx/shadow/update"),
+        ("B03", allow("iot:GetThingShadow", f"{ARN}:thing/????????"), "thing/xxxxxxxx"),
+        ("B03", allow("iot:GetRetainedMessage", f"{ARN}:topic/*"), None),
+        ("B07", allow("iot:Publish", f"{ARN}:topic/*/rules/*"), None),
+        ("B07", allow("iot:Publish", f"{ARN}:topic/*/state"), None),
+        ("B08", allow("iot:AssumeRoleWithCertificate", f"{ARN}:rolealias/?????"), "rolealias/xxxxx"),
+        ("B10", allow("iot:DeleteConnection", f"{ARN}:client/press-*"), None),
+        ("B11", allow("iot:Subscribe", f"{ARN}:topicfilter/devices/+/cmd"), None),
+        ("B11", allow("iot:Subscribe", f"{ARN}:topicfilter/$share/g/devices/+/cmd"), None),
+        ("B11", allow("iot:Subscribe", f"{ARN}:topicfilter/$aws/events/*"), None),
+        ("B12", allow("iot:AssumeRoleWithCertificate", f"{ARN}:rolealias/a*"), None),
+    ],
+)
+def test_what_is_as_wide_as_a_star_is_found(rule: str, statement: dict[str, Any], witness: str | None) -> None:
+    [hit] = found(rule, policy(CONNECT, statement))
+    assert witness is None or hit.witness == witness
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        allow("iot:Connect", f"{ARN}:client/press-7"),
+        allow("iot:Subscribe", f"{ARN}:topicfilter/$share/g/devices/{THING}/cmd"),
+        allow("iot:Subscribe", f"{ARN}:topicfilter/$share/g/$aws/things/{THING}/shadow/*"),
+        allow("iot:Subscribe", f"{ARN}:topicfilter/plant/{THING}/+/state"),
+        allow("iot:Subscribe", f"{ARN}:topicfilter/plant/news/*"),
+        allow("iot:Publish", f"{ARN}:topic/plant/{THING}/*/state"),
+        allow("iot:GetRetainedMessage", f"{ARN}:topic/plant/news/*"),
+        allow("iot:Subscribe", f"{ARN}:topicfilter/$aws/events/presence/connected/{THING}"),
+        allow("iot:AssumeRoleWithCertificate", f"{ARN}:rolealias/a"),
+    ],
+)
+def test_what_names_its_owner_or_is_shared_is_not_wide(statement: dict[str, Any]) -> None:
+    assert not {"B01", "B02", "B03", "B07", "B08", "B10", "B11", "B12"} & ids(policy(CONNECT, statement))
+
+
+@pytest.mark.parametrize("topic", ["$aws/certificates/create/*", "$aws/provisioning-templates/press/provision/*"])
+def test_who_connects_as_a_thing_has_no_use_for_provisioning(topic: str) -> None:
+    provision = allow("iot:Publish", f"{ARN}:topic/{topic}")
+    assert found("B09", policy(CONNECT, provision))
+    assert found("B09", policy(_as("*", Bool=ATTACHED)["Statement"][0], provision))
+    assert found("B09", policy(CONNECT), policy(provision), complete=True)
+    assert not found("B09", policy(allow("iot:Connect", f"{ARN}:client/claim-*"), provision))
+    assert not found("B09", policy(CONNECT, provision), claim=True)

@@ -446,11 +446,13 @@ def attached_only(statement: Statement) -> bool:
 def any_name(resource: Resource, kind: str) -> str | None:
     """A name of this type, if the resource describes those that nobody has in mind: both strangers, or some that begin like each.
 
-    So `*-gw` is any name: whoever may choose takes one that ends so. `press-*` is not.
+    So `*-gw` is any name: whoever may choose takes one that ends so, and `????` is, too. `press-*` is not.
     """
     if all(reaches(resource, kind, name, identity(SELF, name)) for name in STRANGERS):
         return STRANGERS[0]
     tokens = resource.arn.name.tokens if resource.arn.name is not None else ()
+    if tokens and resource.arn.kind == kind and all(isinstance(token, Wildcard) for token in tokens):
+        return "x" * tokens.count(Wildcard.ONE)  # any name of this length
     if not tokens or not isinstance(tokens[0], Wildcard) or any(owner(token) and not chosen(token) for token in tokens):
         return None
     found = [describes(resource, kind, (name, Wildcard.ANY), identity(SELF, name)) for name in STRANGERS]
@@ -500,6 +502,12 @@ def _guards(statement: Statement) -> bool:
         wanted = {value.lower() if found.base == "Bool" else value for value in values}
         return plain and wanted == ({"true"} if found.negated else {"false"})
     return False
+
+
+def is_thing(name: str) -> bool:
+    """Whether a variable of this name has a value only for who is attached to a thing."""
+    found = variables.known(variables.canonical(name))
+    return found is not None and found.kind is variables.Kind.THING
 
 
 def is_thing_name(wanted: Pattern) -> bool:

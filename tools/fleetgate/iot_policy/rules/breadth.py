@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from fleetgate.iot_policy import actions, topics, view
+from fleetgate.iot_policy import actions, pattern, topics, view
 from fleetgate.iot_policy.model import Policy, Resource
 from fleetgate.iot_policy.pattern import Pattern, Variable, Wildcard
 from fleetgate.iot_policy.rule import Bundle, Hit, Severity, Subject, rule
@@ -97,7 +97,7 @@ def _may_hold(resource: Resource, prefix: str) -> bool:
     first = name.tokens[0] if name is not None and name.tokens else None
     if isinstance(first, Wildcard):
         return True
-    return isinstance(first, str) and (first.startswith((prefix, "$aws/")) or prefix.startswith(first))
+    return isinstance(first, str) and (first.startswith((prefix, "$aws/", topics.SHARE)) or prefix.startswith(first))
 
 
 _JOBS = ("jobs/get", "jobs/notify", "jobs/7/update")
@@ -114,6 +114,8 @@ _BRANCHES = {
 def _of_another_thing(resource: Resource, kind: str) -> str | None:
     """A topic or filter of a thing that the policy cannot have in mind."""
     me = view.identity(SELF)
+    if resource.arn.name is not None and resource.arn.name.text.startswith(topics.SHARE) and kind == "topicfilter":
+        return _shared_of_another(resource)
     name = view.name_of(resource)
     if name is not None and any(_names_a_thing(name, branch) for branch in _BRANCHES):
         return None
@@ -140,19 +142,30 @@ def _of_another_thing(resource: Resource, kind: str) -> str | None:
 
 
 def _below_any_name(resource: Resource, name: Pattern, kind: str) -> str | None:
-    """Of a wildcard with text in the thing's place, as in `$aws/things/*-gw/shadow/update`, and of a `?` that stands for `+`."""
+    """Of a wildcard with which the thing's level begins, as in `$aws/things/*-gw/...`; a `?` in a filter stands for `+`, too."""
     me = view.identity(SELF)
-    for branch, ends in _BRANCHES.items():
+    for branch in _BRANCHES:
         if not name.text.startswith((f"{branch}*", f"{branch}?")) or any(map(view.owner, name.tokens)):
             continue
-        for end in ends:
-            found = [view.describes(resource, kind, (branch + one, Wildcard.ANY, f"/{end}"), me) for one in STRANGERS]
-            if None not in found:
-                return found[0]
-            plus = f"{branch}+/{end}"
-            if kind == "topicfilter" and view.reaches(resource, kind, plus, me):
-                return plus
+        ways = [
+            (f"{branch}{STRANGERS[0]}", Wildcard.ANY, "/", Wildcard.ANY),
+            (branch, Wildcard.ONE, Wildcard.ANY, "/", Wildcard.ANY),
+        ]
+        if kind == "topicfilter":
+            ways.insert(1, (f"{branch}+/", Wildcard.ANY))
+        return next((found for way in ways if (found := view.describes(resource, kind, way, me)) is not None), None)
     return None
+
+
+def _shared_of_another(resource: Resource) -> str | None:
+    """Of `$share/<group>/$aws/things/...`, which is another way to the same topics [assumption `shared_subscription`]."""
+    group, slash, rest = resource.arn.name.text.removeprefix(topics.SHARE).partition("/") if resource.arn.name else ("", "", "")
+    start = f"{topics.SHARE}{group}{slash}"
+    if not any(rest.startswith(branch + wildcard) for branch in _BRANCHES for wildcard in "*?+#"):
+        return None
+    if any(map(view.owner, pattern.parse(rest).tokens)):
+        return None
+    return start + view.example(pattern.parse(rest), view.identity(SELF), STRANGERS[0])
 
 
 def _own_branch(resource: Resource) -> str:
@@ -177,9 +190,10 @@ def _names_a_thing(name: Pattern, branch: str) -> bool:
 
 @rule(
     id="B03",
-    title="Reads or writes any thing's shadow or jobs over HTTPS",
+    title="Reads or writes any thing's shadow or jobs over HTTPS, or reads all retained messages",
     severity=Severity.CRITICAL,
-    why="thing/* is every thing of the account: its shadows can be read, changed and deleted, its jobs taken.",
+    why="thing/* is every thing of the account: its shadows can be read, changed and deleted, its jobs taken. And whatever any"
+    " device left retained can be fetched by its topic, without a subscription and without a word from Receive.",
     source=_PERMISSIVE,
     fails=policy(allow("iot:UpdateThingShadow", f"{ARN}:thing/*")),
     passes=policy(allow("iot:UpdateThingShadow", f"{ARN}:thing/press-7", f"{ARN}:thing/press-7/*")),
@@ -194,6 +208,12 @@ def any_thing(document: Policy) -> Iterator[Hit]:
         fix = f"write {view.place(resource)}:thing/ and the thing's name; over HTTPS thing variables have no value"
         message = f"{actions.ACTIONS[name].name} on {resource.text:.200} is allowed for every thing"
         yield Hit(resource.pointer, message, fix, f"thing/{witness}")
+    for statement, resource, _ in document.view.allow.get("iot:getretainedmessage", ()):
+        if statement is not told and _bare(resource, "topic") is not None:
+            told = statement
+            fix = f"write {view.place(resource)}:topic/ and the topics that all devices share"
+            message = f"GetRetainedMessage on {resource.text:.200} is allowed for every topic"
+            yield Hit(resource.pointer, message, fix, f"plant/{STRANGERS[0]}/state")
 
 
 _THING_ACTIONS = tuple(name.lower() for name in (*actions.SHADOW_ACTIONS, *actions.JOB_ACTIONS, *actions.OLD_JOB_ACTIONS))
@@ -378,6 +398,16 @@ def system_topics(document: Policy) -> Iterator[Hit]:
         elif (rule := _any_rule(resource, name)) is not None:
             fix = f"name the rule: {view.place(resource)}:topic/$aws/rules/<rule>/{THING}"
             yield Hit(resource.pointer, f"{name.text:.200} runs rules that are not this device's", fix, rule)
+    for statement, resource, known in document.view.starred:
+        name = resource.arn.name
+        if not statement.allow or resource.arn.kind != "topic" or name is None or name.text[:1] not in ("*", "?"):
+            continue
+        if known.names.isdisjoint(SENDING) or _bare(resource, "topic") is not None:
+            continue
+        rule = view.describes(resource, "topic", ("$aws/rules/", Wildcard.ANY), view.identity(SELF))
+        if rule is not None:
+            fix = f"write {view.place(resource)}:topic/ and the first level out"
+            yield Hit(resource.pointer, f"{name.text:.200} runs rules that are not this device's", fix, rule)
 
 
 def _of_system(head: str) -> bool:
@@ -445,9 +475,10 @@ def claim(bundle: Bundle) -> Iterator[Hit]:
     for index, name, grant in view.allowed(bundle.policies, *_NOT_CONNECT):
         text = grant.resource.arn.name.text if grant.resource.arn.name is not None else ""
         (claims if _provisions(text) and name in view.MESSAGING else others).append((index, grant))
+    device = bundle.claim is False or (bundle.claim is None and _of_a_thing(bundle))
     if bundle.claim is False:
         others = []
-    if claims and (others or bundle.claim is False):
+    if claims and (others or device):
         index, grant = claims[0]
         also = f", and may also use {others[0][1].resource.text:.200}" if others else ", and is a device's policy"
         fix = "give claims a policy of their own, with Connect and the provisioning topics, and take those out of every other"
@@ -460,6 +491,14 @@ def claim(bundle: Bundle) -> Iterator[Hit]:
 
 
 _NOT_CONNECT = tuple(name for name, action in actions.ACTIONS.items() if name != view.CONNECT and not action.any_resource)
+
+
+def _of_a_thing(bundle: Bundle) -> bool:
+    """Whether it lets connect who is a thing: a claim's certificate is attached to none."""
+    for _, _, (statement, resource, _) in view.allowed(bundle.policies, view.CONNECT):
+        if view.attached_only(statement) or any(view.is_thing(name) for name in resource.arn.variables):
+            return True
+    return False
 
 
 def _provisions(name: str) -> bool:
@@ -494,10 +533,10 @@ def _templates(claims: list[tuple[int, Grant]], names: tuple[str, ...]) -> Itera
 
 @rule(
     id="B10",
-    title="Connects under any client id of a form",
+    title="Connects under, or ends the connection of, any client id of a form",
     severity=Severity.MEDIUM,
-    why="With client/press-* every press may connect as every other, and throw it off. A client id is the device's own only if"
-    " the policy ties it to the thing or to the certificate.",
+    why="With client/press-* every press may connect as every other, and throw it off; with iot:DeleteConnection it need not even"
+    " connect. A client id is the device's own only if the policy ties it to the thing or to the certificate.",
     source=_CONNECT,
     fails=policy(allow("iot:Connect", f"{ARN}:client/press-*")),
     passes=policy(CONNECT),
@@ -508,7 +547,7 @@ def some_client(bundle: Bundle) -> Iterator[Hit]:
     if bundle.claim or any(view.provisions(document) for document in bundle.policies):
         return
     told = None
-    for index, _, (statement, resource, _) in view.allowed(bundle.policies, view.CONNECT):
+    for index, action, (statement, resource, _) in view.allowed(bundle.policies, view.CONNECT, *_OF_CLIENTS):
         wild = "*" in resource.text or "?" in resource.text or "${" in resource.text
         if not wild or statement is told or view.pinned(statement, resource) or view.any_client(resource):
             continue
@@ -516,12 +555,67 @@ def some_client(bundle: Bundle) -> Iterator[Hit]:
         # V06 and V07 tell of a wildcard beside the thing's name.
         if name is None or any(view.owner(token) and not view.chosen(token) for token in name.tokens):
             continue
-        if view.of_core(document, resource) or view.guarded(bundle.policies):
+        if view.of_core(document, resource) or (action == view.CONNECT and view.guarded(bundle.policies)):
             continue
         told = statement
         witness = view.example(name, view.identity(SELF, STRANGERS[0]), "2")
         fix = f"write {view.place(resource)}:client/{THING}, {view.IF_ATTACHED}"
-        yield Hit(resource.pointer, f"{resource.text:.200} lets a device connect as {witness}", fix, witness, index)
+        what = f"connect as {witness}"
+        if action != view.CONNECT:
+            what, fix = f"do {actions.ACTIONS[action].name} to {witness}", "remove it: over HTTPS nothing ties it to the device"
+        yield Hit(resource.pointer, f"{resource.text:.200} lets a device {what}", fix, witness, index)
+
+
+@rule(
+    id="B11",
+    title="A wildcard in the place where a device's name would stand",
+    severity=Severity.LOW,
+    why="devices/*/cmd and devices/+/cmd are every device's. For topics that all share that is meant; for a device's own it lets"
+    " each into all others'. fleetgate isolation tells, where the catalogue says which topics are whose.",
+    source=_PUB_SUB,
+    fails=policy(CONNECT, allow("iot:Publish", f"{ARN}:topic/devices/*/state")),
+    passes=policy(CONNECT, allow("iot:Publish", f"{ARN}:topic/devices/{THING}/state")),
+)
+def middle(document: Policy) -> Iterator[Hit]:
+    told: set[str] = set()
+    for statement, resource, known in (*document.view.starred, *document.view.mqtt):
+        name = resource.arn.name
+        if not statement.allow or name is None or name.text in told or resource.arn.kind not in ("topic", "topicfilter"):
+            continue
+        if _REACHED.isdisjoint(known.by_kind.get(resource.arn.kind, ())) or not _MIDDLE.match(name.text):
+            continue
+        if any(map(view.owner, name.tokens)) or _bare(resource, resource.arn.kind) is not None:
+            continue
+        told.add(name.text)
+        plain = pattern.parse(name.text.replace("+", "*")) if resource.arn.kind == "topicfilter" else name
+        witness = view.example(plain, view.identity(SELF), STRANGERS[0]).replace("/#", "/x")
+        fix = f"write {THING} for the wildcard, if the topics are the device's own"
+        yield Hit(resource.pointer, f"{name.text:.200} is {witness}, too", fix, witness)
+
+
+_REACHED = frozenset((*SENDING, SUBSCRIBE))
+#: Something stands behind a level of wildcards, or AWS tells of every device below. The rest of AWS' topics is other rules'.
+_MIDDLE = re.compile(r"\$aws/events/.*[*?+#]|(?:\$share/[^/]*/)?(?!\$)(?:.*/)?[*?+]+/.")
+
+
+@rule(
+    id="B12",
+    title="Takes the credentials of any role alias of a form",
+    severity=Severity.LOW,
+    why="rolealias/plant-* is also every alias that somebody will call so later, with whatever its role may do.",
+    source="https://docs.aws.amazon.com/iot/latest/developerguide/authorizing-direct-aws.html",
+    fails=policy(allow("iot:AssumeRoleWithCertificate", f"{ARN}:rolealias/plant-*")),
+    passes=policy(allow("iot:AssumeRoleWithCertificate", f"{ARN}:rolealias/plant-logs")),
+)
+def some_role(document: Policy) -> Iterator[Hit]:
+    for _, resource, _ in document.view.allow.get("iot:assumerolewithcertificate", ()):
+        name = view.name_of(resource)
+        if name is None or not any(isinstance(token, Wildcard) for token in name.tokens):
+            continue
+        if view.any_name(resource, "rolealias") is None:
+            witness = f"rolealias/{view.example(name, view.identity(SELF), 'admin')}"
+            fix = f"write {view.place(resource)}:rolealias/ and the name of the one alias"
+            yield Hit(resource.pointer, f"{resource.text:.200} is {witness}, too", fix, witness)
 
 
 RULES = (
@@ -535,4 +629,6 @@ RULES = (
     any_role,
     claim,
     some_client,
+    middle,
+    some_role,
 )
