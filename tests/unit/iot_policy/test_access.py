@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import pytest
 from random_policies import MQTT_ACTIONS, cases, kind_of, name, policy, topic_filter
@@ -195,3 +196,13 @@ def test_whatever_the_evaluator_lets_in_anew_is_told(whole):
                 if authorize([new], asked, identity).allowed and not authorize([old], asked, identity).allowed:
                     assert gained, (old, new, action, text)
     assert grown > 10
+
+
+@pytest.mark.parametrize("condition", [{"Bool": {"iot:Connection.Thing.IsAttached": "false"}}, {"Null": {THING[2:-1]: "true"}}])
+def test_what_a_detached_certificate_may_is_told_however_types_attach(condition):
+    """EXCLUSIVE_THING ties a connection to the thing as long as the certificate is attached; its policies it keeps longer."""
+    after = [CONNECT, ("Allow", "iot:Connect", "client/q", condition)]
+    for exclusive in [(True,), (False,), (False, True)]:
+        before, now = (replace(member(*one), exclusive=exclusive) for one in ([CONNECT], after))
+        changes = compare([before], SCOPE, [now], SCOPE)
+        assert changes.grows and [(c.action, c.text) for c in changes.changes] == [("iot:Connect", "q")]

@@ -25,6 +25,8 @@ from fleetgate.iot_policy.witness import confirm
 
 #: Conditions that depend on what is not known are tried as met and as not met, up to this many together.
 MAXIMUM_CONDITIONS = 4
+#: A certificate outlives its exclusive attachment: detached, it still has its policies.
+_HOWEVER_ATTACHED = (False, True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +76,8 @@ def compare(
     old, new = ({member.name: member for member in side} for side in (before, after))
     changes: list[Change] = []
     for name in [*new, *(name for name in old if name not in new)]:
-        first = old.get(name) or replace(new[name], policies=())
-        second = new.get(name) or replace(old[name], policies=())
+        first = replace(old.get(name) or replace(new[name], policies=()), exclusive=_HOWEVER_ATTACHED)
+        second = replace(new.get(name) or replace(old[name], policies=()), exclusive=_HOWEVER_ATTACHED)
         if (first.policies, first.thing_type, before_scope) == (second.policies, second.thing_type, after_scope):
             continue
         with automaton.limited():
