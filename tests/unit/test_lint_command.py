@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import subprocess
 import sys
 import time
 from datetime import UTC, datetime, timedelta
@@ -85,6 +86,24 @@ def test_a_wide_policy_exits_1_and_the_finding_is_shown(run):
     assert "    fix: " in out and "in 1 file" in out.splitlines()[-1]
 
 
+def test_thousands_of_keys_that_stand_twice_are_not_looked_up_one_by_one(run):
+    """Each lookup reads the text up to there: of 60 000 it took minutes."""
+    written = ",".join(f'{{"Sid": "a{n}", "Sid": "b"}}' for n in range(200))
+    status, out, _ = run(
+        "lint", "--format", "json", write("a.json", f'{{"Version": "2012-10-17", "Statement": [{written}]}}'.encode())
+    )
+    assert status == 1 and len([rule for rule in rules(out) if rule == "S01"]) == 50
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux has a device that is always full")
+def test_findings_that_could_not_be_written_exit_2_and_not_1(tmp_path):
+    clean = tmp_path / "a.json"
+    clean.write_text(json.dumps(CLEAN), encoding="utf-8")
+    with Path("/dev/full").open("w", encoding="utf-8") as full:
+        done = subprocess.run([sys.executable, "-m", "fleetgate", "lint", clean], stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 2 and "No space left on device" in done.stderr and "Traceback" not in done.stderr
+
+
 @pytest.mark.parametrize("fail_on, status", [("low", 1), ("high", 1), ("critical", 0)])
 def test_what_fails_is_chosen(run, fail_on, status):
     misspelt = policy(*CLEAN["Statement"], {"Effect": "Allow", "Action": "iot:PublishRetain", "Resource": f"{ARN}:topic/{THING}"})
@@ -103,6 +122,7 @@ def test_what_fails_is_chosen(run, fail_on, status):
         (["--suppressions", "", "."], "--suppressions: is empty"),
         (["--suppressions", "\0", "."], "is not a file"),
         (["--html", "", "."], "unrecognized arguments: --html"),
+        (["--env", "", "."], "--env: is empty"),
     ],
 )
 def test_wrong_usage_exits_2(run, arguments, said):

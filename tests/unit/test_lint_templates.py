@@ -118,7 +118,7 @@ def test_a_key_that_stands_twice_in_a_template_is_found_there(lint):
 
 def test_mistakes_in_the_catalogue_are_said_as_everywhere(lint, capsys):
     edit("catalogue/device_types.yaml", "shape: gateway", "shap: gateway")
-    assert main(["lint"]) == 1
+    assert main(["lint"]) == 2
     assert "did you mean `shape`?" in capsys.readouterr().err
 
 

@@ -91,7 +91,8 @@ def from_catalogue(environment: Environment, kinds: Sequence[str]) -> list[Catal
     inputs = policies.inputs(read, derived)
     found = []
     for kind in kinds:
-        marked = jinja.render(*inputs[kind])
+        with policies.bounded():
+            marked = jinja.render(*inputs[kind])
         parsed = source.parse(marked.text)
 
         def locate(pointer: Pointer, marked: Any = marked, parsed: Source = parsed) -> str:

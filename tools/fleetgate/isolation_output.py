@@ -113,20 +113,20 @@ def _told(reach: Reach, members: Sequence[Member]) -> Iterator[str]:
         return
     yield f"    with {_named(reach)}, {reach.names[0] or 'the claim'} can do to {whom}:"
     for check in reach.checks:
-        yield f"    {_asked(check)}: {check.outcome.decision} by {_by(check.outcome, members)}"
+        yield f"    {_asked(check, members)}: {check.outcome.decision} by {_by(check.outcome, members)}"
 
 
 def _named(reach: Reach) -> str:
     return f"names {reach.names[0]} and {reach.names[1]}" if reach.names[0] else f"the name {reach.names[1]}"
 
 
-def _asked(check: Check) -> str:
+def _asked(check: Check, members: Sequence[Member]) -> str:
     identity = check.identity
     name = identity.thing_name or "the claim"
     name += (
         f" as client {identity.client_id}" if identity.client_id != identity.thing_name and identity.protocol == "mqtt" else ""
     )
-    name += "".join(f" with {key}={value}" for key, value in extras(check).items())
+    name += "".join(f" with {key}={value}" for key, value in extras(check, members).items())
     how = " over HTTPS" if identity.protocol == "https" else ""
     return f"{name}: {check.request.action} {short(check)}{how}"
 
@@ -136,15 +136,18 @@ def short(check: Check) -> str:
     return check.request.resource.split(":", 5)[-1]
 
 
-def extras(check: Check) -> dict[str, str]:
-    """What else must be true of the device for the decision."""
+def extras(check: Check, members: Sequence[Member]) -> dict[str, str]:
+    """What else must be true of the device for the decision: of its thing type only where the catalogue does not say it."""
     identity = check.identity
+    given = {member.thing_type for member in members}
+    chosen = {"thing type": identity.thing_type, "domain": identity.domain_name}
+    told = {name: value for name, value in chosen.items() if value and value not in given}
     found = {f"attribute {name}": value for name, value in identity.attributes.items()}
     found |= {f"certificate {name}": str(value) for name, value in identity.certificate.items()}
     found |= {name: str(value) for name, value in identity.context.items()}
     if identity.source_ip:
         found["address"] = identity.source_ip
-    return found
+    return found | told
 
 
 def _by(outcome: Outcome, members: Sequence[Member]) -> str:
@@ -219,7 +222,7 @@ def _reach_as_json(reach: Reach, members: Sequence[Member]) -> dict[str, Any]:
                 "thing": check.identity.thing_name,
                 "client_id": check.identity.client_id,
                 "protocol": check.identity.protocol,
-                "with": extras(check),
+                "with": extras(check, members),
                 "action": check.request.action,
                 "resource": check.request.resource,
                 "decision": check.outcome.decision.value,

@@ -385,3 +385,14 @@ def test_of_a_policy_file_no_thing_type_is_known(tmp_path):
     )
     report = check_all(*members.of_files([tmp_path / "one.json"]))
     assert [(reach.way, reach.verdict) for reach in report.reaches] == [(Way.PUBLISH, Verdict.REACHED)]
+
+
+def test_a_witness_says_which_thing_type_it_needs_where_nobody_has_given_one():
+    typed = ("Allow", "iot:Publish", "topic/${iot:Connection.Thing.ThingTypeName}/*")
+    own = ("Allow", "iot:Publish", f"topic/plant/{THING}/*")
+    file = replace(member(CONNECT, typed, own), thing_type=None)
+    assert "with thing type=plant: iot:Publish topic/plant/thing-b/" in isolation_output.text(
+        check(Fleet([file], SCOPE)), [file], [SCOPE]
+    )
+    known = replace(file, thing_type="plant")
+    assert "thing type=" not in isolation_output.text(check(Fleet([known], SCOPE)), [known], [SCOPE])

@@ -13,7 +13,8 @@ examples:
 
 Compiles the fleet of --base and the one of this working tree, and compares what the two let every device type and the claim do:
 by the languages of their policies, not by their texts. Each difference comes with an action and a topic that the one allows and
-the other refuses.
+the other refuses. Not compared: who may come in (enrolment, serial number patterns, manufacturers, claims that are added or
+retired), and policies that somebody attaches beside the catalogue's.
 
 exit status: 0 no access is gained, or --allow-growth; 1 access is gained, or it cannot be told; 2 wrong usage,
 or one of the two cannot be compiled."""

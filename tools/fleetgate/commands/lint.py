@@ -41,6 +41,7 @@ def add(subparsers: common.Subparsers) -> None:
         metavar="KIND",
         help="look only at one kind (policy, template or plan), and pass over all else in silence; may be given several times",
     )
+    lint.set_defaults(failed=2, refuse=lint.error)  # 1 is an answer
     explain = common.add_parser(subparsers, "explain", "say what a lint rule finds, why, and how to mend it", _explain, env=False)
     explain.add_argument("id", metavar="ID", nargs="?", help="default: the table of all rules")
     explain.add_argument("--format", choices=("text", "markdown", "json"), default="text", help="markdown: docs/rules.md")
@@ -51,6 +52,8 @@ def _lint(args: argparse.Namespace) -> int:
     from fleetgate.iot_policy.rule import Severity
 
     common.never_fail_on_output()
+    if args.env == "":
+        args.refuse("argument --env: is empty")
     try:
         report = _report(args)
         suppressed = _suppress(args, report)

@@ -33,9 +33,9 @@ MAXIMUM_DAYS = 366
 UNREADABLE = frozenset({"S01", "S03", "S04"})
 #: Reported by other commands, which know no suppressions: a proof is of all devices, or none.
 ELSEWHERE = {"I01": "isolation", "I02": "isolation", "I03": "access-diff", "I04": "isolation"}
-#: Names that no pattern fits but one that fits everything.
-_UNLIKELY = "\x01" * 9
-_ANYTHING = tuple(place + suffix for place in (_UNLIKELY, f"{_UNLIKELY}/{_UNLIKELY}") for suffix in (".json", ".json.j2", ""))
+#: What a pattern has to say of its files beside their ending: `p*` and `*e*` fit nearly every one.
+_TELLING = 3
+_WILDCARDS = re.compile(r"\[[^\]]*\]|[*?/]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,15 +168,21 @@ def _problems(item: dict[str, Any], today: date) -> Iterable[tuple[str, str]]:
         elif not isinstance(value, str):
             yield f"{name} is {_toml(value)}", "write it as a text in quotes"
     if isinstance(path := item.get("path"), str):
-        if any(fnmatchcase(name, path) for name in _ANYTHING):
-            yield f"path is {_toml(path)}, which fits every file", "name a file, or those of a folder: policies/*.json"
-        elif path.startswith("/") or ".." in path.split("/"):
+        if path.startswith("/") or ".." in path.split("/"):
             yield f"path is {_toml(path)}, outside of this file's folder", "put a file of suppressions beside what it is for"
+        elif not _is_telling(path):
+            yield f"path is {_toml(path)}, which fits too many files", "name a file, or those of a folder: policies/*.json"
         elif path.endswith("/") or path == ".":
             yield f"path is {_toml(path)}, a folder", "name its files: policies/*.json"
     rule = item.get("rule")
     if isinstance(rule, str) and rule:
         yield from _about_rule(rule)
+
+
+def _is_telling(path: str) -> bool:
+    """Whether a pattern names a file, a folder, or some characters of a name. The ending of policies says nothing."""
+    parts = _WILDCARDS.split(path)
+    return not re.search(r"[*?\[]", path) or any(len(part) >= _TELLING and part not in ".json.j2" for part in parts)
 
 
 def _about_rule(rule: str) -> Iterable[tuple[str, str]]:

@@ -20,9 +20,10 @@ def _about(id: str, title: str, why: str) -> Rule[Any]:
 
 incomplete = _about(
     "X01",
-    "A suppression that is not complete",
+    "A suppression that is not complete, or not allowed",
     "A suppression says which rule, where, why, and until when. Without a reason nobody can judge it later, and without a date "
-    "nobody will.",
+    "nobody will. A path that fits nearly every file, a day further ahead than a year, or a rule about what cannot be read, is "
+    "refused.",
 )
 expired = _about(
     "X02",
