@@ -27,6 +27,12 @@ data "aws_iot_endpoint" "data" {
   endpoint_type = "iot:Data-ATS"
 }
 
+module "encryption" {
+  source = "./modules/encryption"
+
+  prefix = var.prefix
+}
+
 module "event_configurations" {
   source = "./modules/event_configurations"
   count  = var.manage_event_configurations ? 1 : 0
@@ -63,6 +69,7 @@ module "provisioning" {
   claim_certificate_ids = local.active_claim_certificate_ids
   device_types          = { for name, type in module.device_type : name => type.arns }
   hook                  = local.functions["provisioning_hook"]
+  kms_key_arn           = module.encryption.key_arn
   lease_seconds         = var.lease_seconds
   log_retention_days    = var.log_retention_days
   prefix                = var.prefix
@@ -94,8 +101,36 @@ module "onboarding" {
   claim_client_id_prefix = var.claim_client_id_prefix
   function               = local.functions["onboarding"]
   iot_data_endpoint_url  = local.iot_data_endpoint_url
+  kms_key_arn            = module.encryption.key_arn
   log_retention_days     = var.log_retention_days
   prefix                 = var.prefix
   registry_table         = module.device_registry.table
   thing_name_prefixes    = var.thing_name_prefixes
+}
+
+module "monitoring" {
+  source = "./modules/monitoring"
+
+  alarm_emails    = var.alarm_emails
+  census_function = local.functions["census"]
+  claims = {
+    for name, claim in var.claims : name => {
+      certificate_id  = module.claim[name].certificate_id
+      maximum_devices = claim.maximum_devices
+    } if claim.active
+  }
+  dead_letter_queue_name   = module.onboarding.dead_letter_queue_name
+  denial_reasons           = var.denial_reasons
+  device_type_names        = keys(var.device_types)
+  hook_function_name       = module.provisioning.hook_function_name
+  iot_log_level            = var.iot_log_level
+  kms_key_arn              = module.encryption.key_arn
+  log_retention_days       = var.log_retention_days
+  manage_alarms            = var.manage_alarms
+  onboarding_function_name = module.onboarding.function_name
+  prefix                   = var.prefix
+  registry_table           = module.device_registry.table
+  rule_names               = module.onboarding.rule_names
+  stuck_after_seconds      = var.stuck_after_seconds
+  template_name            = module.provisioning.template_name
 }

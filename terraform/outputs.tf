@@ -1,3 +1,13 @@
+output "alarm_topic_arn" {
+  description = "ARN of the topic that all alarms go to."
+  value       = module.monitoring.alarm_topic_arn
+}
+
+output "census_function_name" {
+  description = "Name of the function that counts the devices."
+  value       = module.monitoring.census_function_name
+}
+
 output "claim_certificate_ids" {
   description = "For each claim the id of its certificate."
   value       = { for name, claim in module.claim : name => claim.certificate_id }
@@ -6,6 +16,11 @@ output "claim_certificate_ids" {
 output "claim_policy_name" {
   description = "Name of the policy that every claim certificate holds."
   value       = module.claim_policy.name
+}
+
+output "dashboard_name" {
+  description = "Name of the CloudWatch dashboard."
+  value       = module.monitoring.dashboard_name
 }
 
 output "dead_letter_queue_url" {

@@ -12,6 +12,12 @@ variable "account_id" {
   }
 }
 
+variable "alarm_emails" {
+  description = "Addresses that are asked to subscribe to the alarms."
+  type        = list(string)
+  nullable    = false
+}
+
 variable "claim_client_id_prefix" {
   description = "What the client ids of claim connections begin with."
   type        = string
@@ -31,10 +37,11 @@ variable "claim_policy_name" {
 }
 
 variable "claims" {
-  description = "Claim certificates by name: the signing request of each, and whether devices may still connect with it."
+  description = "Claim certificates by name: the signing request of each, for how many devices, and whether they may still connect with it."
   type = map(object({
-    active  = bool
-    csr_pem = string
+    active          = bool
+    csr_pem         = string
+    maximum_devices = number
   }))
   nullable = false
 }
@@ -42,6 +49,12 @@ variable "claims" {
 variable "deletion_protection" {
   description = "Whether the device registry is protected from deletion."
   type        = bool
+  nullable    = false
+}
+
+variable "denial_reasons" {
+  description = "The reasons for which the hook denies, as its metric has them."
+  type        = list(string)
   nullable    = false
 }
 
@@ -88,8 +101,8 @@ variable "functions" {
   nullable = false
 
   validation {
-    condition     = toset(keys(var.functions)) == toset(["onboarding", "provisioning_hook"])
-    error_message = "functions must have exactly the keys onboarding and provisioning_hook, for example {onboarding = {package = \"build/local/onboarding.zip\", source_code_hash = \"...\"}, provisioning_hook = {...}}."
+    condition     = toset(keys(var.functions)) == toset(["census", "onboarding", "provisioning_hook"])
+    error_message = "functions must have exactly the keys census, onboarding and provisioning_hook, for example {onboarding = {package = \"build/local/onboarding.zip\", source_code_hash = \"...\"}, census = {...}, provisioning_hook = {...}}."
   }
 }
 
@@ -112,6 +125,12 @@ variable "input_digests" {
   }
 }
 
+variable "iot_log_level" {
+  description = "How much AWS IoT logs in the account and Region, or an empty string if its log is another stack's."
+  type        = string
+  nullable    = false
+}
+
 variable "lease_seconds" {
   description = "How long a serial number stays reserved for the certificate that claimed it, in seconds."
   type        = number
@@ -121,6 +140,12 @@ variable "lease_seconds" {
 variable "log_retention_days" {
   description = "How long the functions' logs are kept, in days."
   type        = number
+  nullable    = false
+}
+
+variable "manage_alarms" {
+  description = "Whether the alarms exist, which the embedded cloud cannot keep."
+  type        = bool
   nullable    = false
 }
 
@@ -156,6 +181,15 @@ variable "region" {
     condition     = can(regex("^[a-z]{2}(-[a-z]+)+-[0-9]$", var.region))
     error_message = "region must be the name of a Region, for example eu-west-1."
   }
+}
+
+variable "stuck_after_seconds" {
+  description = "After how many seconds a device is stuck in each status, in seconds."
+  type = object({
+    provisioned  = number
+    provisioning = number
+  })
+  nullable = false
 }
 
 variable "tags" {

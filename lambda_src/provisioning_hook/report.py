@@ -40,7 +40,7 @@ def line(event: object, decision: Decision, rules: Rules, now_ms: int, request_i
             "CloudWatchMetrics": [
                 {
                     "Namespace": "Fleetgate",
-                    "Dimensions": [["TemplateName", "DeviceType", "Reason"]],
+                    "Dimensions": [["TemplateName", "DeviceType", "Reason"], ["TemplateName", "Reason"]],
                     "Metrics": [{"Name": "Decisions", "Unit": "Count"}],
                 }
             ],

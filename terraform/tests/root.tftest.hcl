@@ -4,20 +4,24 @@ mock_provider "aws" {
 
 variables {
   account_id             = "123456789012"
+  alarm_emails           = ["iot-oncall@example.com"]
   claim_client_id_prefix = "fleetgate-claim-"
   claim_policy           = "{\"Version\": \"2012-10-17\", \"Statement\": []}"
   claim_policy_name      = "fleetgate-claim"
   claims = {
     factory-1 = {
-      active  = true
-      csr_pem = "-----BEGIN CERTIFICATE REQUEST-----\nMIICVTCCAT0CAQAwEDEOMAwGA1UEAwwFY2xhaW0=\n-----END CERTIFICATE REQUEST-----\n"
+      active          = true
+      csr_pem         = "-----BEGIN CERTIFICATE REQUEST-----\nMIICVTCCAT0CAQAwEDEOMAwGA1UEAwwFY2xhaW0=\n-----END CERTIFICATE REQUEST-----\n"
+      maximum_devices = 5000
     }
     factory-2 = {
-      active  = false
-      csr_pem = "-----BEGIN CERTIFICATE REQUEST-----\nMIICVTCCAT0CAQAwEDEOMAwGA1UEAwwFY2xhaW0=\n-----END CERTIFICATE REQUEST-----\n"
+      active          = false
+      csr_pem         = "-----BEGIN CERTIFICATE REQUEST-----\nMIICVTCCAT0CAQAwEDEOMAwGA1UEAwwFY2xhaW0=\n-----END CERTIFICATE REQUEST-----\n"
+      maximum_devices = 5000
     }
   }
   deletion_protection = true
+  denial_reasons      = ["already_provisioned", "unknown_serial"]
   device_types = {
     gateway = {
       description     = "Edge gateway"
@@ -37,6 +41,7 @@ variables {
   endpoint_url = ""
   environment  = "local"
   functions = {
+    census            = { package = "build/local/census.zip", source_code_hash = "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=" }
     onboarding        = { package = "build/local/onboarding.zip", source_code_hash = "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=" }
     provisioning_hook = { package = "build/local/provisioning_hook.zip", source_code_hash = "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=" }
   }
@@ -50,12 +55,15 @@ variables {
       fileset("..", "terraform/envs/local.yaml"),
     ) : file => filesha256("../${file}")
   }
+  iot_log_level               = "INFO"
   lease_seconds               = 300
   log_retention_days          = 30
+  manage_alarms               = true
   manage_event_configurations = true
   parent_group_name           = "provisioned-devices"
   prefix                      = "fleetgate"
   region                      = "eu-west-1"
+  stuck_after_seconds         = { provisioning = 3600, provisioned = 86400 }
   tags                        = { Project = "IoTProvisioning" }
   template_body               = "{\"Parameters\": {}, \"Resources\": {}}"
   template_name               = "fleetgate-fleet"

@@ -166,6 +166,21 @@ def test_onboarding_looks_at_a_shadow_before_it_calls_it_missing(cloud, serial, 
     decommission.remove_device(thing)
 
 
+def test_the_census_counts_only_with_its_permission(cloud):
+    def census():
+        return cloud.client("lambda").invoke(FunctionName="fleetgate-census")
+
+    before = json.load(census()["Payload"])
+    cloud.run("registry", "add", "--type", TYPE, f"TEMP-7{uuid.uuid4().int % 100_000:05}")
+    assert json.load(census()["Payload"]) == {"devices": before["devices"] + 1, "stuck": before["stuck"]}
+    role = Role(cloud, "fleetgate-census")
+    role.without("dynamodb:Query")
+    try:
+        assert census().get("FunctionError")
+    finally:
+        role.put(role.policy)
+
+
 #: Permissions that the embedded cloud does not ask for where AWS does: it reads no resource under the provisioning role, writes
 #: logs and dead letters itself, and runs rules under no role. The call is made under the role's own credentials instead.
 CALLS = {
@@ -189,6 +204,13 @@ CALLS = {
         "logs:CreateLogStream": lambda c, t: new_stream(c, "onboarding"),
         "logs:PutLogEvents": lambda c, t: put_line(c, t, "onboarding"),
         "sqs:SendMessage": lambda c, t: c("sqs").send_message(QueueUrl=t.queue, MessageBody="probe"),
+    },
+    "fleetgate-census": {
+        "logs:CreateLogStream": lambda c, t: new_stream(c, "census"),
+        "logs:PutLogEvents": lambda c, t: put_line(c, t, "census"),
+    },
+    "fleetgate-census-schedule": {
+        "lambda:InvokeFunction": lambda c, t: c("lambda").invoke(FunctionName="fleetgate-census"),
     },
     "fleetgate-onboarding-rules": {
         "sqs:SendMessage": lambda c, t: c("sqs").send_message(QueueUrl=t.queue, MessageBody="probe"),
@@ -215,7 +237,7 @@ def targets(cloud, tmp_path_factory):
     cloud.run("registry", "add", "--type", TYPE, serial)
     certificate = walk(cloud, serial, tmp_path_factory.mktemp("device")).register()[0].certificate_id
     stream = uuid.uuid4().hex
-    for function in ("provisioning-hook", "onboarding"):
+    for function in ("provisioning-hook", "onboarding", "census"):
         cloud.client("logs").create_log_stream(logGroupName=f"/aws/lambda/fleetgate-{function}", logStreamName=stream)
     yield SimpleNamespace(
         thing=f"{TYPE}-{serial}",
@@ -283,6 +305,9 @@ def test_the_role_allows_the_call_and_denies_it_without_the_permission(cloud, as
         ("fleetgate-onboarding", lambda c, t: c("iot").delete_thing(thingName=t.thing)),
         ("fleetgate-onboarding", lambda c, t: c("iot-data").get_thing_shadow(thingName="stranger")),
         ("fleetgate-onboarding", lambda c, t: c("sqs").receive_message(QueueUrl=t.queue)),
+        ("fleetgate-census", lambda c, t: c("dynamodb").scan(TableName="fleetgate-device-registry")),
+        ("fleetgate-census", lambda c, t: c("dynamodb").query(TableName="fleetgate-device-registry")),
+        ("fleetgate-census-schedule", lambda c, t: c("lambda").invoke(FunctionName="fleetgate-onboarding")),
         ("fleetgate-onboarding-rules", lambda c, t: c("sqs").receive_message(QueueUrl=t.queue)),
     ],
 )
@@ -297,6 +322,8 @@ def test_every_permission_of_every_role_has_its_probe(cloud):
         "fleetgate-provisioning-hook": {"dynamodb:UpdateItem"},
         "fleetgate-onboarding": {"dynamodb:UpdateItem", "iot:UpdateThingShadow", "iot:GetThingShadow"},
         "fleetgate-onboarding-rules": set(),
+        "fleetgate-census": {"dynamodb:Query"},
+        "fleetgate-census-schedule": set(),
     }
     held = {name: Role(cloud, name).actions for name in role_names(cloud)}
     known = {

@@ -44,7 +44,7 @@ def test_a_denial_names_its_reason_and_counts_it(rules):
             "CloudWatchMetrics": [
                 {
                     "Namespace": "Fleetgate",
-                    "Dimensions": [["TemplateName", "DeviceType", "Reason"]],
+                    "Dimensions": [["TemplateName", "DeviceType", "Reason"], ["TemplateName", "Reason"]],
                     "Metrics": [{"Name": "Decisions", "Unit": "Count"}],
                 }
             ],

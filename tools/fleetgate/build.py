@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fleetgate import catalogue, names, package, policies, template
+from fleetgate import catalogue, decisions, names, package, policies, template
 from fleetgate.catalogue import Catalogue
 from fleetgate.environment import Environment
 from fleetgate.errors import FleetgateError, Problem, fail
@@ -60,11 +60,16 @@ def tfvars(fleet: Fleet, packages: dict[str, bytes]) -> dict[str, Any]:
     environment, fleet_names, settings = fleet.environment, fleet.names, fleet.environment.settings
     return {
         "account_id": settings.account_id,
+        "alarm_emails": settings.alarm_emails,
         "claim_client_id_prefix": fleet_names.claim_client_prefix,
         "claim_policy": policies.to_document(fleet.policies["claim"]),
         "claim_policy_name": fleet_names.claim_policy,
-        "claims": {name: {"active": claim.active, "csr_pem": _csr(environment, name)} for name, claim in settings.claims.items()},
+        "claims": {
+            name: {"active": claim.active, "csr_pem": _csr(environment, name), "maximum_devices": claim.maximum_devices}
+            for name, claim in settings.claims.items()
+        },
         "deletion_protection": settings.deletion_protection,
+        "denial_reasons": list(decisions.DENIALS),
         "device_types": {
             name: {
                 "description": kind.description,
@@ -85,12 +90,15 @@ def tfvars(fleet: Fleet, packages: dict[str, bytes]) -> dict[str, Any]:
             for name, content in packages.items()
         },
         "input_digests": input_digests(environment),
+        "iot_log_level": settings.iot_log_level,
         "lease_seconds": settings.lease_seconds,
         "log_retention_days": settings.log_retention_days,
+        "manage_alarms": settings.manage_alarms,
         "manage_event_configurations": settings.manage_event_configurations,
         "parent_group_name": fleet_names.parent_group,
         "prefix": settings.prefix,
         "region": settings.region,
+        "stuck_after_seconds": settings.stuck_after_seconds.model_dump(),
         "tags": {"Project": "IoTProvisioning", **settings.tags},
         "template_body": template.to_document(fleet.template_body),
         "template_name": fleet_names.template,

@@ -99,6 +99,8 @@ REASONS: Mapping[str, tuple[str, str]] = {
         "let the device try again; if that does not help, look at the table's throttled requests in CloudWatch",
     ),
 }
+#: Those of them that deny, as the hook's metric has them.
+DENIALS = tuple(sorted(REASONS.keys() - {"allowed"}))
 _NEWER = ("this checkout does not know the reason: the deployed hook is another one", "use the checkout that was deployed")
 _PHRASE = re.compile(r"[a-zA-Z0-9_-]+")
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
@@ -58,6 +58,9 @@ class Claim(Strict):
     """One claim certificate. Several stand side by side, so that one can be retired while another is in use."""
 
     active: bool = True
+    maximum_devices: Annotated[int, Field(ge=1)] = Field(
+        default=10_000, description="How many devices may come in with it before that is an alarm: its key may have leaked."
+    )
     csr: Annotated[str, AfterValidator(_csr_path)] | None = Field(
         default=None,
         description="Signing request, relative to the repository; default terraform/envs/<env>-claims/<claim>.csr.pem.",
@@ -65,6 +68,13 @@ class Claim(Strict):
 
 
 ClaimName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?$")]
+
+
+class StuckAfter(Strict):
+    """After how many seconds in a status a device is stuck."""
+
+    provisioned: Annotated[int, Field(ge=60)] = Field(default=86_400, description="A thing, and never connected since.")
+    provisioning: Annotated[int, Field(ge=60)] = Field(default=3_600, description="A certificate was made, and no thing.")
 
 
 class Settings(Strict):
@@ -91,6 +101,12 @@ class Settings(Strict):
     manage_event_configurations: bool = Field(
         default=True, description="Registry events are one switch for account and Region: one stack owns it."
     )
+    manage_alarms: bool = Field(default=True, description="Off only where the cloud keeps none, as the embedded one.")
+    alarm_emails: list[str] = Field(default_factory=list, description="Who is asked by mail to subscribe to the alarms.")
+    iot_log_level: Literal["", "DEBUG", "INFO", "WARN", "ERROR"] = Field(
+        default="INFO", description="AWS IoT's log is one for account and Region: empty where another stack owns it."
+    )
+    stuck_after_seconds: StuckAfter = Field(default_factory=StuckAfter)
     claims: dict[ClaimName, Claim] = Field(min_length=1)
     embedded_cloud: EmbeddedCloud | None = None
     device_endpoint: DeviceEndpoint | None = None

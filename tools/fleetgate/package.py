@@ -16,7 +16,7 @@ from fleetgate.errors import fail
 from fleetgate.names import Names
 
 FOLDER = "lambda_src"
-FUNCTIONS = ("provisioning_hook", "onboarding")
+FUNCTIONS = ("provisioning_hook", "onboarding", "census")
 SLICE_FILE = "catalogue.json"
 #: The earliest time a zip entry can have. A real one would make every build another one.
 _EPOCH = (1980, 1, 1, 0, 0, 0)
@@ -57,6 +57,8 @@ def build(root: Path, function: str, catalogue: Catalogue, names: Names) -> byte
 
 def catalogue_slice(function: str, catalogue: Catalogue, names: Names) -> dict[str, Any]:
     """What `function` has to know of the catalogue, with every name derived."""
+    if function == "census":
+        return {"deviceTypes": list(catalogue.device_types)}
     if function == "onboarding":
         return {
             "deviceTypes": {

@@ -40,6 +40,17 @@ variable "iot_data_endpoint_url" {
   }
 }
 
+variable "kms_key_arn" {
+  description = "ARN of a customer managed key for the function's log, or null for the key of CloudWatch Logs."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.kms_key_arn == null ? true : can(regex("^arn:[a-z-]+:kms:[a-z0-9-]+:[0-9]{12}:key/.+$", var.kms_key_arn))
+    error_message = "kms_key_arn must be a key's ARN, for example arn:aws:kms:eu-west-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab."
+  }
+}
+
 variable "log_retention_days" {
   description = "How long the function's log is kept, in days."
   type        = number

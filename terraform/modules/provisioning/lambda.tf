@@ -1,6 +1,7 @@
 resource "aws_cloudwatch_log_group" "hook" {
   name              = "/aws/lambda/${local.hook_name}"
   retention_in_days = var.log_retention_days
+  kms_key_id        = var.kms_key_arn
 }
 
 resource "aws_lambda_function" "hook" {

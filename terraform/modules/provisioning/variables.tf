@@ -61,6 +61,17 @@ variable "hook" {
   }
 }
 
+variable "kms_key_arn" {
+  description = "ARN of a customer managed key for the function's log, or null for the key of CloudWatch Logs."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.kms_key_arn == null ? true : can(regex("^arn:[a-z-]+:kms:[a-z0-9-]+:[0-9]{12}:key/.+$", var.kms_key_arn))
+    error_message = "kms_key_arn must be a key's ARN, for example arn:aws:kms:eu-west-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab."
+  }
+}
+
 variable "lease_seconds" {
   description = "How long a serial number stays reserved for the certificate that claimed it, in seconds."
   type        = number

@@ -1,0 +1,193 @@
+locals {
+  # AWS emits 0 or 1 on every call: Sum is what failed, SampleCount what was tried [AWS IoT metrics and dimensions].
+  failure_rates = {
+    register-thing-failed = {
+      metric     = "RegisterThingFailed"
+      dimensions = { TemplateName = var.template_name }
+      meaning    = "Registrations by the template ${var.template_name} fail, denials of the hook among them."
+    }
+    create-keys-failed = {
+      metric     = "CreateKeysAndCertificateFailed"
+      dimensions = {}
+      meaning    = "Devices ask for a certificate and get none."
+    }
+    create-certificate-from-csr-failed = {
+      metric     = "CreateCertificateFromCsrFailed"
+      dimensions = {}
+      meaning    = "Devices send a signing request and get no certificate."
+    }
+  }
+
+  _hook       = { FunctionName = var.hook_function_name }
+  _onboarding = { FunctionName = var.onboarding_function_name }
+  _census     = { FunctionName = aws_lambda_function.census.function_name }
+  _template   = { TemplateName = var.template_name }
+
+  # The hook's reasons, of which many at once are a mistake in a factory. Those of an attack have bands instead.
+  _mistakes = [for reason in var.denial_reasons : reason if !contains(local._attacks, reason)]
+  _attacks  = ["already_provisioned", "unknown_serial"]
+  attacks   = { for reason in var.denial_reasons : replace(reason, "_", "-") => reason if contains(local._attacks, reason) }
+
+  _fixed = {
+    hook-errors = {
+      namespace = "AWS/Lambda", metric = "Errors", dimensions = local._hook, statistic = "Sum", threshold = 0, period = 60
+      meaning   = "The pre-provisioning hook fails, so AWS IoT denies every device."
+    }
+    hook-throttles = {
+      namespace = "AWS/Lambda", metric = "Throttles", dimensions = local._hook, statistic = "Sum", threshold = 0, period = 60
+      meaning   = "Calls of the hook are turned away for want of concurrency, and AWS IoT denies those devices."
+    }
+    hook-slow = {
+      namespace = "AWS/Lambda", metric = "Duration", dimensions = local._hook, statistic = "p99", threshold = 4000, period = 300
+      meaning   = "One call of the hook in a hundred takes longer than 4 of the 5 seconds that AWS IoT waits."
+    }
+    onboarding-errors = {
+      namespace = "AWS/Lambda", metric = "Errors", dimensions = local._onboarding, statistic = "Sum", threshold = 0, period = 300
+      meaning   = "New devices get no first shadow, or their status in the registry stands still; Lambda tries three times."
+    }
+    dead-letters = {
+      namespace = "AWS/SQS", metric = "ApproximateNumberOfMessagesVisible", dimensions = { QueueName = var.dead_letter_queue_name }
+      statistic = "Maximum", threshold = 0, period = 300
+      meaning   = "Events that nobody could handle wait in ${var.dead_letter_queue_name}, for 14 days."
+    }
+    census-errors = {
+      namespace = "AWS/Lambda", metric = "Errors", dimensions = local._census, statistic = "Sum", threshold = 0, period = 900
+      meaning   = "The census of the registry fails: how many devices are stuck is not known."
+    }
+    stuck-devices = {
+      namespace = "Fleetgate", metric = "StuckDevices", dimensions = local._template, statistic = "Maximum", threshold = 0, period = 3600
+      meaning   = "Devices have begun to come in and stand still. The census names them in its log. Without data the census does not run."
+      no_data   = "breaching"
+    }
+  }
+
+  _claims = {
+    for name, claim in var.claims : "claim-${name}-use" => {
+      namespace = "AWS/IoT", metric = "ApproximateNumberOfThingsRegistered", dimensions = { ClaimCertificateId = claim.certificate_id }
+      statistic = "Maximum", threshold = claim.maximum_devices, period = 3600
+      meaning   = "More devices came in with the claim ${name} than the ${claim.maximum_devices} that it is for: its key may have leaked."
+      heading   = "claim-use"
+    }
+  }
+
+  _denials = {
+    for reason in local._mistakes : "denied-${replace(reason, "_", "-")}" => {
+      namespace  = "Fleetgate", metric = "Decisions", statistic = "Sum", threshold = var.maximum_denials, period = 900
+      dimensions = merge(local._template, { Reason = reason })
+      meaning    = "The hook denied more than ${var.maximum_denials} devices in 15 minutes: ${reason}."
+      heading    = "denials"
+    }
+  }
+
+  # The action's type in the metrics' dimensions is not documented letter by letter; "Lambda" is what AWS's examples show.
+  rule_action_type = "Lambda"
+  _rules = merge([
+    for name in var.rule_names : {
+      "rule-${name}-failure" = {
+        namespace  = "AWS/IoT", metric = "Failure", statistic = "Sum", threshold = 0, period = 300
+        dimensions = { RuleName = name, ActionType = local.rule_action_type }
+        meaning    = "The rule ${name} cannot call its function; its events go to the dead-letter queue."
+        heading    = "rule-failures"
+      }
+      "rule-${name}-parse-error" = {
+        namespace  = "AWS/IoT", metric = "ParseError", statistic = "Sum", threshold = 0, period = 300
+        dimensions = { RuleName = name }
+        meaning    = "The rule ${name} cannot read events: AWS IoT has changed them, or somebody else publishes there."
+        heading    = "rule-failures"
+      }
+    }
+  ]...)
+
+  thresholds = merge(local._fixed, local._claims, local._denials, local._rules)
+}
+
+resource "aws_cloudwatch_metric_alarm" "threshold" {
+  for_each = { for name, alarm in local.thresholds : name => alarm if var.manage_alarms }
+
+  alarm_name          = "${var.prefix}-${each.key}"
+  alarm_description   = "${each.value.meaning} What to do: ${var.runbook} ${try(each.value.heading, each.key)}"
+  namespace           = each.value.namespace
+  metric_name         = each.value.metric
+  dimensions          = each.value.dimensions
+  statistic           = startswith(each.value.statistic, "p") ? null : each.value.statistic
+  extended_statistic  = startswith(each.value.statistic, "p") ? each.value.statistic : null
+  period              = each.value.period
+  evaluation_periods  = 1
+  comparison_operator = "GreaterThanThreshold"
+  threshold           = each.value.threshold
+  treat_missing_data  = try(each.value.no_data, "notBreaching")
+  alarm_actions       = [aws_sns_topic.alarms.arn]
+  ok_actions          = [aws_sns_topic.alarms.arn]
+}
+
+# A single failure among ten is 10 %, so a rate says nothing before there are some calls.
+resource "aws_cloudwatch_metric_alarm" "rate" {
+  for_each = { for name, rate in local.failure_rates : name => rate if var.manage_alarms }
+
+  alarm_name          = "${var.prefix}-${each.key}"
+  alarm_description   = "${each.value.meaning} What to do: ${var.runbook} ${each.key}"
+  evaluation_periods  = 1
+  comparison_operator = "GreaterThanThreshold"
+  threshold           = var.maximum_failure_percent
+  treat_missing_data  = "notBreaching"
+  alarm_actions       = [aws_sns_topic.alarms.arn]
+  ok_actions          = [aws_sns_topic.alarms.arn]
+
+  metric_query {
+    id          = "rate"
+    expression  = "IF(calls >= ${var.minimum_calls}, 100 * failures / calls, 0)"
+    label       = "% of calls that failed"
+    return_data = true
+  }
+
+  dynamic "metric_query" {
+    for_each = { calls = "SampleCount", failures = "Sum" }
+
+    content {
+      id = metric_query.key
+
+      metric {
+        namespace   = "AWS/IoT"
+        metric_name = each.value.metric
+        dimensions  = each.value.dimensions
+        period      = 300
+        stat        = metric_query.value
+      }
+    }
+  }
+}
+
+# Somebody who tries serial numbers, or comes again with one that is taken, is no mistake of a factory's: what counts is
+# that it is more than usual, however much is usual.
+resource "aws_cloudwatch_metric_alarm" "attack" {
+  for_each = { for name, reason in local.attacks : name => reason if var.manage_alarms }
+
+  alarm_name          = "${var.prefix}-denied-${each.key}"
+  alarm_description   = "More devices than usual are denied as ${each.value}: somebody may be trying serial numbers. What to do: ${var.runbook} attacks"
+  evaluation_periods  = 2
+  comparison_operator = "GreaterThanUpperThreshold"
+  threshold_metric_id = "band"
+  treat_missing_data  = "notBreaching"
+  alarm_actions       = [aws_sns_topic.alarms.arn]
+  ok_actions          = [aws_sns_topic.alarms.arn]
+
+  metric_query {
+    id          = "band"
+    expression  = "ANOMALY_DETECTION_BAND(denials, 3)"
+    label       = "usual"
+    return_data = true
+  }
+
+  metric_query {
+    id          = "denials"
+    return_data = true
+
+    metric {
+      namespace   = "Fleetgate"
+      metric_name = "Decisions"
+      dimensions  = { TemplateName = var.template_name, Reason = each.value }
+      period      = 300
+      stat        = "Sum"
+    }
+  }
+}

@@ -1,0 +1,49 @@
+"""Alarms, runbook and the hook's metrics speak of the same things."""
+
+import json
+import re
+
+import lambdas
+from checkouts import ROOT
+from fleetgate import build, decisions, package
+
+ALARMS = (ROOT / "terraform/modules/monitoring/alarms.tf").read_text(encoding="utf-8")
+RUNBOOK = (ROOT / "docs/runbook.md").read_text(encoding="utf-8")
+
+
+def headings():
+    """Of every alarm the heading it names: its own name, or the one it shares with its like."""
+    shared = re.findall(r'heading\s*=\s*"([a-z-]+)"', ALARMS)
+    tables = re.findall(r"(?ms)^  (?:failure_rates|_fixed) = \{\n(.*?)^  \}", ALARMS)
+    assert len(tables) == 2
+    own = [name for table in tables for name in re.findall(r"(?m)^    ([a-z-]+) = \{", table)]
+    named = re.findall(r"\$\{var\.runbook\} ([a-z-]+)\"", ALARMS)
+    return {*shared, *own, *named}
+
+
+def test_every_alarm_has_its_heading_in_the_runbook_and_no_heading_is_without_an_alarm():
+    assert len(headings()) >= 14
+    assert set(re.findall(r"(?m)^## (.+)$", RUNBOOK)) == headings()
+
+
+def test_the_runbook_speaks_of_every_reason_of_the_hook():
+    assert [reason for reason in decisions.DENIALS if f"`{reason}`" not in RUNBOOK] == []
+
+
+def test_the_alarms_ask_for_metrics_that_the_hook_and_the_census_write():
+    asked = set(re.findall(r'namespace\s*=\s*"Fleetgate",?\s*metric(?:_name)?\s*=\s*"(\w+)"', ALARMS.replace("\n", " ")))
+    assert asked == {"Decisions", "StuckDevices"}
+    report = (ROOT / "lambda_src/provisioning_hook/report.py").read_text(encoding="utf-8")
+    assert '["TemplateName", "Reason"]' in report and '"Namespace": "Fleetgate"' in report
+    census = lambdas.modules("census", "census").census
+    lines = [json.loads(line) for line in census.records({"gateway": census.Count()}, "fleet", 0)]
+    assert {tuple(line["_aws"]["CloudWatchMetrics"][0]["Dimensions"][0]) for line in lines if "StuckDevices" in line} == {
+        ("TemplateName",),
+        ("TemplateName", "DeviceType"),
+    }
+
+
+def test_the_reasons_that_are_compiled_are_those_of_the_hook(fleet):
+    compiled = build.tfvars(fleet, dict.fromkeys(package.FUNCTIONS, b""))["denial_reasons"]
+    hook = lambdas.modules("provisioning_hook", "decision").decision
+    assert compiled == sorted(reason.value for reason in hook.Reason)
