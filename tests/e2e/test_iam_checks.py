@@ -31,7 +31,7 @@ def judge(plan):
 def test_the_stack_s_iam_policies_are_all_judged_and_clean(plan):
     done = judge(plan)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "4 of 4 judged by parliament" in done.stdout and "0 findings" in done.stdout
+    assert "6 of 6 judged by parliament" in done.stdout and "0 findings" in done.stdout
 
 
 def test_a_policy_that_is_too_wide_is_found_by_both(plan, tmp_path):

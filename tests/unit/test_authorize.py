@@ -462,6 +462,14 @@ def test_a_device_type_that_is_not_in_the_catalogue_is_told_with_those_that_are(
     assert "name one of: temperature-sensor" in capsys.readouterr().err
 
 
+def test_a_template_that_only_fails_with_its_marks_is_told(checkout, capsys):
+    """A comment with a NUL renders, and cannot carry marks; and what nearly took too long does so with them."""
+    template = checkout / "policy_templates/gateway.json.j2"
+    template.write_text(template.read_text() + "{# \0 #}")
+    assert main(["--root", str(checkout), "authorize", "--type", "gateway", "--thing", "a", "--connect"]) == 2
+    assert "gateway.json.j2:" in (err := capsys.readouterr().err) and "a NUL character stands in it" in err
+
+
 def test_a_policy_file_is_answered_without_what_only_the_catalogue_needs(tmp_path):
     (tmp_path / "policy.json").write_text(json.dumps(POLICY))
     words = ["authorize", str(tmp_path / "policy.json"), "--thing", "t1", "--connect"]

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from fleetgate.cli import main
+from fleetgate.iot_policy import source
 
 ARN = "arn:aws:iot:eu-central-1:123456789012"
 THING = "${iot:Connection.Thing.ThingName}"
@@ -96,12 +97,16 @@ def test_thousands_of_keys_that_stand_twice_are_not_looked_up_one_by_one(run):
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux has a device that is always full")
-def test_findings_that_could_not_be_written_exit_2_and_not_1(tmp_path):
-    clean = tmp_path / "a.json"
-    clean.write_text(json.dumps(CLEAN), encoding="utf-8")
+@pytest.mark.parametrize("unbuffered", ["1", ""], ids=["at once", "at the end"])
+@pytest.mark.parametrize("content", [CLEAN, policy(*WIDE["Statement"] * 40)], ids=["a line", "more than a buffer"])
+def test_findings_that_could_not_be_written_exit_2_and_not_1(tmp_path, unbuffered, content):
+    file = tmp_path / "a.json"
+    file.write_text(json.dumps(content), encoding="utf-8")
+    command, env = [sys.executable, "-m", "fleetgate", "lint", file], {**os.environ, "PYTHONUNBUFFERED": unbuffered}
     with Path("/dev/full").open("w", encoding="utf-8") as full:
-        done = subprocess.run([sys.executable, "-m", "fleetgate", "lint", clean], stdout=full, stderr=subprocess.PIPE, text=True)
-    assert done.returncode == 2 and "No space left on device" in done.stderr and "Traceback" not in done.stderr
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, env=env, check=False)
+    said = "lint: its output cannot be written: No space left on device\n    -> make room there, or write it elsewhere\n"
+    assert done.returncode == 2 and done.stderr.endswith(said) and done.stderr.count("No space left") == 1
 
 
 @pytest.mark.parametrize("fail_on, status", [("low", 1), ("high", 1), ("critical", 0)])
@@ -337,6 +342,14 @@ def test_a_policy_that_is_far_too_large_is_one_finding_and_quickly_so(run, value
     assert status == 1 and [one["rule"] for one in found] == ["S01"]
     assert "is not judged: it has" in found[0]["message"] and "2,048" in found[0]["message"]
     assert time.process_time() - began < 5
+
+
+def test_keys_that_stand_twice_are_not_looked_for_in_a_policy_that_is_too_large(run, monkeypatch):
+    monkeypatch.setattr(source.Source, "duplicates", property(lambda _: pytest.fail("they are looked for")))
+    text = json.dumps(LARGE).replace('"Version"', '"Version": "x", "Version"', 1)
+    for value in (text.encode(), {"policyName": "mine", "policyDocument": text}):
+        status, out, _ = run("lint", "--format", "json", write("a.json", value))
+        assert status == 1 and rules(out) == ["S01"]
 
 
 NEXT_MONTH = (datetime.now(UTC) + timedelta(days=30)).date().isoformat()

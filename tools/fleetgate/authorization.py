@@ -91,8 +91,11 @@ def from_catalogue(environment: Environment, kinds: Sequence[str]) -> list[Catal
     inputs = policies.inputs(read, derived)
     found = []
     for kind in kinds:
-        with policies.bounded():
-            marked = jinja.render(*inputs[kind])
+        try:
+            with policies.bounded():
+                marked = jinja.render(*inputs[kind])
+        except policies.RENDER_ERRORS as error:  # with its marks it takes longer than above, and a NUL cannot stand in it
+            raise FleetgateError(policies.render_problem(error, *inputs[kind])) from None
         parsed = source.parse(marked.text)
 
         def locate(pointer: Pointer, marked: Any = marked, parsed: Source = parsed) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import signal
 import sys
@@ -17,6 +18,7 @@ from fleetgate.commands import (
     catalogue,
     claim,
     cloud,
+    dashboard,
     deploy,
     device,
     devices,
@@ -28,6 +30,8 @@ from fleetgate.commands import (
     smoke,
 )
 from fleetgate.errors import FleetgateError
+
+_UNWRITTEN = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -60,7 +64,7 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--debug", action="store_true", help="show tracebacks")
     commands = top.add_subparsers(metavar="COMMAND", required=True)
     checks = (catalogue, lint, authorize, isolation, access_diff, capacity)
-    for module in (*checks, build, deploy, smoke, cloud, claim, registry, device, devices, revoke, orphans):
+    for module in (*checks, build, deploy, smoke, cloud, claim, registry, device, devices, revoke, orphans, dashboard):
         module.add(commands)
     return top
 
@@ -69,7 +73,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit status."""
     args = parser().parse_args(argv)
     try:
-        return int(args.run(args))
+        status = int(args.run(args))
+        print(end="", flush=True)  # a failure at the interpreter's own end would be a status of 120
+        return status
     except FleetgateError as error:
         if args.debug:
             raise
@@ -81,14 +87,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         return 130
     except BrokenPipeError:
-        # The reader of our output has gone (`… | head`): say nothing more, and do not let the interpreter try again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _discard_output()  # its reader has gone (`… | head`): say nothing more
         return 1
     except Exception as error:
         if args.debug or not _is_foreign(error):
             raise
         print(f"fleetgate: {_explain(error, args)}", file=sys.stderr)
+        try:
+            print(end="", flush=True)
+        except OSError:
+            _discard_output()
         return int(getattr(args, "failed", 1))
+
+
+def _discard_output() -> None:
+    """What could not be written stays in the buffer: the interpreter would try again at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _is_foreign(error: Exception) -> bool:
@@ -113,4 +127,6 @@ def _explain(error: Exception, args: argparse.Namespace) -> str:
         return "AWS: no usable credentials\n    -> put AWS credentials into the environment (aws configure, aws sso login)"
     if isinstance(error, OSError) and error.filename:
         return f"{error.filename}: {error.strerror}\n    -> check that it exists and that you may use it"
+    if isinstance(error, OSError) and error.errno in _UNWRITTEN:  # which say no file's name
+        return f"{args.command}: its output cannot be written: {error.strerror}\n    -> make room there, or write it elsewhere"
     return f"{name}: {error}\n    -> see the message; --debug shows where it happened"

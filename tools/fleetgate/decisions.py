@@ -118,6 +118,13 @@ class Log:
         """The records with this value that have arrived by now, newest last. Raises FleetgateError if there is no such log."""
         # A device may send anything as its serial number. What the filter would read as more than text is looked for here.
         phrase = value if _PHRASE.fullmatch(value) else EVENT
+        return [record for record in self._read(phrase, since_ms) if record.get(attribute) == value]
+
+    def all(self, since_ms: int) -> list[Record]:
+        """Every decision that has arrived by now, newest last. Raises FleetgateError if there is no such log."""
+        return self._read(EVENT, since_ms)
+
+    def _read(self, phrase: str, since_ms: int) -> list[Record]:
         # A minute back: the log's clock is not this machine's.
         pages = self._client.get_paginator("filter_log_events").paginate(
             logGroupName=self.group, startTime=since_ms - 60_000, filterPattern=f'"{phrase}"'
@@ -126,7 +133,7 @@ class Log:
             found = decisions_in(event["message"] for page in pages for event in page["events"])
         except self._client.exceptions.ResourceNotFoundException:
             raise fail(f"log group {self.group}", "does not exist", "run: fleetgate plan, then fleetgate apply") from None
-        return sorted((record for record in found if record.get(attribute) == value), key=_timestamp)
+        return sorted(found, key=timestamp)
 
 
 def decisions_in(lines: Iterable[str]) -> list[Record]:
@@ -147,7 +154,7 @@ def explain(record: Record, env: str) -> dict[str, Any]:
     kind = record.get("DeviceType", "unknown")
     meaning, next_step = REASONS.get(record["reason"], _NEWER)
     return {
-        "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(_timestamp(record) / 1000)),
+        "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(timestamp(record) / 1000)),
         "allowed": record["allowed"],
         "reason": record["reason"],
         "meaning": meaning,
@@ -157,7 +164,8 @@ def explain(record: Record, env: str) -> dict[str, Any]:
     }
 
 
-def _timestamp(record: Record) -> int:
+def timestamp(record: Record) -> int:
+    """When the hook decided, in milliseconds of Unix time."""
     return int(record["_aws"]["Timestamp"])
 
 

@@ -261,8 +261,10 @@ def tidy(findings: Iterable[Finding]) -> list[Finding]:
 
 
 def lint_duplicates(document: Document) -> Iterator[Finding]:
-    """Keys that stand twice, of a document that has a text."""
-    if document.source is not None and document.source.has_duplicates:
+    """Keys that stand twice, of a document that has a text. Not of a policy that is too large to be judged: they take long."""
+    if document.source is None or not document.source.has_duplicates:
+        return
+    if documents.kind(document.value) is not documents.Kind.POLICY or not documents.oversized(document.source.text):
         yield from _run(rules.of(Subject.TEXT), document.source, document)
 
 

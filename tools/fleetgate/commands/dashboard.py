@@ -1,0 +1,75 @@
+"""`fleetgate dashboard`: the fleet at one glance, for people without the console."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from fleetgate.commands import common
+
+_EPILOG = """\
+examples:
+  fleetgate dashboard
+  fleetgate dashboard --render fleet.png --hours 8
+  fleetgate dashboard --render fleet.html --env production
+
+From live data: the registry, the hook's log and its metrics. The CloudWatch dashboard of the stack shows the same over time."""
+
+
+def add(subparsers: common.Subparsers) -> None:
+    summary = "show who is where on the way in, what the hook denies, how fast it is, and what quota is used"
+    parser = common.add_parser(subparsers, "dashboard", summary, _dashboard)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = _EPILOG
+    parser.set_defaults(refuse=parser.error)
+    parser.add_argument("--render", metavar="FILE", help="draw it: a .png, or a .html page with the picture and its numbers")
+    parser.add_argument("--hours", type=int, default=24, metavar="N", help="the last so many hours, 1 to 720 (default: 24)")
+    parser.add_argument("--json", action="store_true", help="for programs")
+
+
+def _dashboard(args: argparse.Namespace) -> int:
+    import time
+
+    from fleetgate import dashboard, dashboard_plot, progress
+    from fleetgate.commands.registry import open_registry
+
+    common.refuse_empty(args)
+    if not 1 <= args.hours <= 720:
+        args.refuse("argument --hours: give 1 to 720")
+    path = Path(args.render) if args.render else None
+    if path is not None:
+        dashboard_plot.check(path)
+    fleet = common.fleet(args)
+    table = open_registry(fleet)
+    until_ms = time.time_ns() // 1_000_000
+    with progress.bar("reading the registry and the hook's log", None, kept=False):
+        shown = dashboard.look(fleet, table, fleet.names.hook, until_ms - args.hours * 3_600_000, until_ms)
+    if path is not None:
+        dashboard_plot.write(shown, path)
+        common.say(f"drawn: {path}")
+    if args.json:
+        common.print_json(shown.to_json())
+    elif path is None:
+        _print(shown)
+    return 0
+
+
+def _print(shown: object) -> None:
+    from fleetgate import progress
+    from fleetgate.dashboard import HOOK_BUDGET_MS, REGISTRATIONS_A_SECOND, Dashboard
+
+    assert isinstance(shown, Dashboard)
+    statuses = list(dict.fromkeys(status for states in shown.funnel.values() for status in states))
+    rows = [(name, *(str(states.get(status, 0)) for status in statuses)) for name, states in sorted(shown.funnel.items())]
+    progress.table("devices", ("type", *statuses), rows)
+    decided = [(reason, str(sum(numbers))) for reason, numbers in shown.decided.items()]
+    progress.table("decisions of the hook", ("reason", "number"), decided)
+    slowest = f"{max(shown.latency.p99):,.0f}" if shown.latency.p99 else "no figures"
+    progress.table(
+        "against the limits",
+        ("what", "most", "limit"),
+        [
+            ("registrations in a minute", str(shown.busiest_minute), str(REGISTRATIONS_A_SECOND * 60)),
+            ("the hook's p99 in ms", slowest, str(HOOK_BUDGET_MS)),
+        ],
+    )

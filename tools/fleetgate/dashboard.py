@@ -1,0 +1,118 @@
+"""The fleet at one glance, from live data: who is where on the way in, what the hook denies, how fast it is, what quota is used.
+
+The same as the CloudWatch dashboard of the module `monitoring`, for people without the console; and where CloudWatch has no
+metrics, as on the embedded cloud, from the registry and the hook's log, of which the metrics are made.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from fleetgate import aws, decisions
+from fleetgate.registry import STATUSES
+
+if TYPE_CHECKING:
+    from fleetgate.build import Fleet
+    from fleetgate.registry import Registry
+
+#: RegisterThing in a second, by default [AWS IoT quotas: Fleet provisioning].
+REGISTRATIONS_A_SECOND = 10
+#: What AWS IoT gives the hook [pre-provisioning hooks].
+HOOK_BUDGET_MS = 5_000
+#: Points of time on a picture; more would be finer than it can show.
+_BUCKETS = 60
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Of the hook, in milliseconds. at_ms: Unix time of each value."""
+
+    at_ms: tuple[int, ...] = ()
+    p50: tuple[float, ...] = ()
+    p99: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class Dashboard:
+    """funnel: devices by type and status. starts_ms: when each bucket of `decided` begins; decided: by reason, a number a bucket.
+
+    busiest_minute: most decisions in one minute, each of which is one RegisterThing.
+    """
+
+    name: str
+    since_ms: int
+    until_ms: int
+    funnel: dict[str, dict[str, int]]
+    starts_ms: tuple[int, ...]
+    decided: dict[str, tuple[int, ...]]
+    busiest_minute: int
+    latency: Latency
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "since": _iso(self.since_ms),
+            "until": _iso(self.until_ms),
+            "funnel": self.funnel,
+            "decisions": {reason: sum(numbers) for reason, numbers in self.decided.items()},
+            "quotas": {"RegisterThing": {"busiestMinute": self.busiest_minute, "limit": REGISTRATIONS_A_SECOND * 60}},
+            "hookMilliseconds": {
+                "budget": HOOK_BUDGET_MS,
+                "p50": max(self.latency.p50, default=None),
+                "p99": max(self.latency.p99, default=None),
+            },
+        }
+
+
+def look(fleet: Fleet, table: Registry, hook: str, since_ms: int, until_ms: int) -> Dashboard:
+    """Reads the registry, the hook's log and its metrics. Raises FleetgateError if the registry or the log is not there."""
+    records = [one for one in decisions.Log(hook).all(since_ms) if since_ms <= decisions.timestamp(one) < until_ms]
+    return made(fleet.environment.name, _funnel(fleet, table), records, _latency(hook, since_ms, until_ms), since_ms, until_ms)
+
+
+def made(
+    name: str, funnel: dict[str, dict[str, int]], records: list[decisions.Record], latency: Latency, since_ms: int, until_ms: int
+) -> Dashboard:
+    """records: decisions between the two times."""
+    width = max((until_ms - since_ms) // _BUCKETS, 1)
+    starts = tuple(range(since_ms, until_ms, width))
+    counted: dict[str, Counter[int]] = {}
+    minutes: Counter[int] = Counter()
+    for record in records:
+        at = decisions.timestamp(record)
+        counted.setdefault(record["reason"], Counter())[(at - since_ms) // width] += 1
+        minutes[at // 60_000] += 1
+    decided = {reason: tuple(counted[reason][index] for index in range(len(starts))) for reason in sorted(counted)}
+    return Dashboard(name, since_ms, until_ms, funnel, starts, decided, max(minutes.values(), default=0), latency)
+
+
+def _funnel(fleet: Fleet, table: Registry) -> dict[str, dict[str, int]]:
+    """Of every type of the catalogue, and of each that has left it and still has devices."""
+    found = {name: dict.fromkeys(STATUSES, 0) for name in fleet.catalogue.device_types}
+    for row in table.rows():
+        states = found.setdefault(str(row.get("deviceType", "unknown")), dict.fromkeys(STATUSES, 0))
+        status = str(row.get("status", "unknown"))
+        states[status] = states.get(status, 0) + 1
+    return found
+
+
+def _latency(hook: str, since_ms: int, until_ms: int) -> Latency:
+    """From CloudWatch; empty where it has none."""
+    period = max(60, -(-(until_ms - since_ms) // 1000 // _BUCKETS // 60) * 60)  # CloudWatch counts in whole minutes
+    metric = {"Namespace": "AWS/Lambda", "MetricName": "Duration", "Dimensions": [{"Name": "FunctionName", "Value": hook}]}
+    queries = [{"Id": stat, "MetricStat": {"Metric": metric, "Period": period, "Stat": stat}} for stat in ("p50", "p99")]
+    found = aws.client("cloudwatch").get_metric_data(
+        MetricDataQueries=queries, StartTime=since_ms / 1000, EndTime=until_ms / 1000, ScanBy="TimestampAscending"
+    )
+    values = {one["Id"]: dict(zip(one["Timestamps"], one["Values"], strict=True)) for one in found["MetricDataResults"]}
+    p50, p99 = values.get("p50", {}), values.get("p99", {})
+    times = sorted(p50.keys() & p99.keys())
+    return Latency(
+        tuple(int(at.timestamp() * 1000) for at in times), tuple(p50[at] for at in times), tuple(p99[at] for at in times)
+    )
+
+
+def _iso(ms: int) -> str:
+    return datetime.datetime.fromtimestamp(ms / 1000, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
