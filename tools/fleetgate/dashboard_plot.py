@@ -82,7 +82,8 @@ def _funnel(axes: Any, shown: Dashboard) -> None:
     axes.set_title("Devices: registered → provisioning → provisioned → active", loc="left", fontsize=11)
     axes.set_xlim(0, most * 1.02)
     axes.xaxis.get_major_locator().set_params(integer=True)
-    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.06), ncols=5, fontsize=8, frameon=False)
+    if types:
+        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.06), ncols=5, fontsize=8, frameon=False)
 
 
 def _denials(axes: Any, shown: Dashboard) -> None:
