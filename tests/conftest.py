@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         names = getattr(item, "fixturenames", ())
         if "own_cloud" not in names:
             item.add_marker(pytest.mark.xdist_group("fleet" if "cloud" in names else item.path.name))
+
+
+@pytest.fixture(autouse=True)
+def _sigint() -> Iterator[None]:
+    """Puts back what happens on Ctrl-C: an interrupted command changes it on its way out, and another test's would end pytest."""
+    before = signal.getsignal(signal.SIGINT)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture

@@ -71,15 +71,6 @@ def test_a_word_that_is_near_to_no_command_is_answered_with_all(fleetgate):
     assert status == 2 and "choose from" in err and "did you mean" not in err
 
 
-@pytest.fixture
-def _sigint():
-    """Puts back what happens on Ctrl-C: a command that is interrupted changes it on its way out."""
-    before = signal.getsignal(signal.SIGINT)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
-@pytest.mark.usefixtures("_sigint")
 def test_ctrl_c_ends_with_one_line_that_names_the_command(fleetgate, monkeypatch):
     def press_ctrl_c(root):
         raise KeyboardInterrupt
