@@ -93,7 +93,10 @@ print(used.ru_utime + used.ru_stime, used.ru_maxrss, os.waitstatus_to_exitcode(s
 
 def _child(command: list[str], *, may_find: bool = False) -> tuple[float, int]:
     """Processor seconds and the largest memory in KiB of a process of its own. may_find: whether it may end with 1."""
-    done = subprocess.run([sys.executable, "-S", "-c", _MEASURED, *command], capture_output=True, check=True, text=True)
+    # Installed packages come compiled; a checkout is compiled by its first run, unless that may not write.
+    environ = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    shell = [sys.executable, "-S", "-c", _MEASURED]
+    done = subprocess.run([*shell, *command], capture_output=True, check=True, text=True, env=environ)
     cpu, memory, status = done.stdout.split()
     if int(status) not in ((0, 1) if may_find else (0,)):
         raise RuntimeError(f"{command[:4]} ended with {status}: {done.stderr[-500:]}")
