@@ -103,6 +103,16 @@ run "a_claim_that_is_used_too_often_may_have_leaked" {
   }
 }
 
+run "a_slow_hook_is_an_alarm_before_lambda_ends_it" {
+  assert {
+    condition = (
+      aws_cloudwatch_metric_alarm.threshold["hook-slow"].extended_statistic == "p99"
+      && aws_cloudwatch_metric_alarm.threshold["hook-slow"].threshold < 4000
+    )
+    error_message = "No call lasts longer than the hook's time-out of 4 seconds at most, so the alarm must lie below it to be able to fire."
+  }
+}
+
 run "a_census_that_does_not_run_is_an_alarm" {
   assert {
     condition     = aws_cloudwatch_metric_alarm.threshold["stuck-devices"].treat_missing_data == "breaching"
