@@ -11,7 +11,7 @@ from awsiot import V2ServiceException
 
 from fleetgate import device, provisioning
 from fleetgate.device import Device, Provisioned, RefusedByGate, Rejected, RetryPolicy
-from fleetgate.mqtt import DeviceError, Refused, Throttled, TimedOut, TlsFailed, Unreachable
+from fleetgate.mqtt import ConnectionLost, DeviceError, Refused, Throttled, TimedOut, TlsFailed, Unreachable
 from fleetgate.provisioning import Failure, Report
 
 RETRY = RetryPolicy(attempts=8, bad_request_attempts=3, base_seconds=0.5, cap_seconds=20)
@@ -39,10 +39,11 @@ def test_the_jitter_is_full_so_that_a_fleet_spreads_over_the_whole_pause():
         (Rejected("", "", 400), 3),
         (TimedOut("", ""), 3),
         (Unreachable("", ""), 3),
+        (TlsFailed("", ""), 3),
         (Rejected("", "", 404), 1),
         (RefusedByGate("", "", 403), 1),
         (Refused("", ""), 1),
-        (TlsFailed("", ""), 1),
+        (ConnectionLost("", ""), 1),
         (DeviceError("", ""), 1),
     ],
     ids=lambda value: f"{type(value).__name__} {getattr(value, 'status', '')}" if isinstance(value, Exception) else None,

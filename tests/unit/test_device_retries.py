@@ -13,10 +13,10 @@ from awsiot import V2ServiceException
 from fleetgate import device, identity, smoke_hook
 from fleetgate.device import Device, DeviceProvisioner, Gate, Interrupted, RefusedByGate, Rejected, RetryPolicy
 from fleetgate.identity import IdentityFolder
-from fleetgate.mqtt import Throttled
+from fleetgate.mqtt import ConnectionLost, Refused, Throttled
 
 PEM = smoke_hook.self_made_certificate()
-DEVICE = Device("S-1", "gateway", "Acme", "1.0.0")
+DEVICE = Device("S-1", "gateway", "Acme", "1.0.0", thing_name="gateway-S-1")
 GATE = Gate(None, "template", "claim-", Path("certificate.pem"), Path("key.pem"))
 KEYS = SimpleNamespace(
     certificate_id=identity.certificate_id(PEM),
@@ -42,7 +42,8 @@ class Pauses(threading.Event):
 class Service:
     """The provisioning service: answers each request from a list of its own, the last answer for ever."""
 
-    def __init__(self, create=(), register=(), connect=()):
+    def __init__(self, create=(), register=(), connect=(), as_thing=None):
+        self.as_thing = as_thing
         self.answers = {"create": [*create, KEYS], "register": [*register, SimpleNamespace(thing_name="gateway-S-1")]}
         self.connects = list(connect)
         self.asked = []
@@ -61,6 +62,11 @@ class Service:
         if isinstance(answer, int):
             said = SimpleNamespace(status_code=answer, error_code="any", error_message="any")
             future.set_exception(V2ServiceException("any", None, said))
+        elif isinstance(answer, str):
+            said = SimpleNamespace(status_code=400, error_code=answer, error_message="any")
+            future.set_exception(V2ServiceException("any", None, said))
+        elif isinstance(answer, Exception):
+            future.set_exception(answer)
         else:
             future.set_result(answer)
         return future
@@ -72,8 +78,8 @@ def provision(monkeypatch, tmp_path):
         class Session:
             client = None
 
-            def __init__(self, *_):
-                pass
+            def __init__(self, _, client_id="", *__):
+                self.client_id = client_id
 
             def __enter__(self):
                 return self
@@ -81,9 +87,14 @@ def provision(monkeypatch, tmp_path):
             def __exit__(self, *_):
                 pass
 
+            def close(self):
+                pass
+
             def connect(self, seconds):
                 if service.connects:
                     raise service.connects.pop(0)
+                if self.client_id == DEVICE.thing_name and service.as_thing is not None:
+                    raise service.as_thing
 
             def wait(self, future, what, seconds):
                 return future.result(0)
@@ -130,7 +141,7 @@ def test_the_pauses_of_many_devices_spread_over_the_whole_of_each_ceiling(provis
     for _ in range(200):
         stop = Pauses()
         provisioner, seconds = provision(Service(create=[429] * 6), stop=stop)
-        provisioner._create(device.IotIdentityClientV2(None, None), device.MqttSession())
+        provisioner._create(device.IotIdentityClientV2(None, None), device.MqttSession(None))
         pauses.append(seconds)
     for attempt, ceiling in enumerate([0.5, 1, 2, 4, 4, 4]):
         drawn = [seconds[attempt] for seconds in pauses]
@@ -164,3 +175,53 @@ def test_a_stop_during_the_back_off_ends_the_device_before_its_next_attempt(prov
     with pytest.raises(Interrupted):
         provisioner.register()
     assert service.asked == ["create", "register"]
+
+
+@pytest.mark.parametrize("step", ["create", "register"])
+@pytest.mark.parametrize("times", [1, 3])
+def test_a_device_whose_connection_is_lost_connects_again_and_goes_on_with_what_it_has(provision, tmp_path, step, times):
+    service = Service(**{step: [ConnectionLost("lost", "look")] * times})
+    provisioner, pauses = provision(service)
+    found, resumed = provisioner.register()
+    assert found.thing_name == "gateway-S-1" and not resumed and len(pauses) == times == provisioner.record.retries
+    assert service.asked.count(step) == times + 1 and len(service.asked) == times + 2
+
+
+@pytest.mark.parametrize("error, asked", [(ConnectionLost("lost", "look"), RETRY.claim_connections), (Refused("no", "look"), 1)])
+def test_a_broker_that_always_hangs_up_is_believed_after_a_while_and_one_that_says_no_at_once(provision, error, asked):
+    service = Service(register=[error] * 100)
+    provisioner, _ = provision(service)
+    with pytest.raises(type(error)):
+        provisioner.register()
+    assert service.asked == ["create", *["register"] * asked]
+
+
+@pytest.mark.parametrize("answer", [400, "InvalidTemplate"])
+def test_a_bad_request_that_may_pass_does_not_cost_a_device_its_certificate(provision, tmp_path, answer):
+    """The serial may be leased to it by now, and a second certificate would be refused."""
+    service = Service(register=[answer] * 100)
+    for _ in range(2):
+        provisioner, _ = provision(service)
+        with pytest.raises(Rejected):
+            provisioner.register()
+    assert service.asked.count("create") == 1 and IdentityFolder(tmp_path / "S-1").load().token == "the token"
+
+
+UNKNOWN_TOKEN = "InvalidCertificateOwnershipToken"
+
+
+def test_a_token_that_was_used_up_by_an_answer_that_was_never_heard_is_no_reason_to_start_over(provision, tmp_path):
+    """If AWS takes a token only once: the certificate is let in as the thing, so the first RegisterThing has passed."""
+    service = Service(register=[ConnectionLost("lost", "look"), *[UNKNOWN_TOKEN] * 3])
+    provisioner, _ = provision(service)
+    found, resumed = provisioner.register()
+    assert (found.thing_name, found.token, resumed) == ("gateway-S-1", None, False)
+    assert service.asked.count("create") == 1 and IdentityFolder(tmp_path / "S-1").load() == found
+
+
+def test_a_token_that_the_service_has_forgotten_is_a_new_start(provision, tmp_path):
+    """Its certificate is let in nowhere."""
+    service = Service(register=[ConnectionLost("lost", "look"), *[UNKNOWN_TOKEN] * 3], as_thing=Refused("no", "look"))
+    provisioner, _ = provision(service)
+    found, _ = provisioner.register()
+    assert found.thing_name == "gateway-S-1" and service.asked.count("create") == 2

@@ -25,23 +25,26 @@ from awsiot.iotidentity import CreateKeysAndCertificateRequest, IotIdentityClien
 
 from fleetgate.environment import DeviceEndpoint
 from fleetgate.identity import Identity, IdentityFolder, Step, next_step
-from fleetgate.mqtt import DeviceError, MqttSession, Refused, Throttled, TimedOut, Unreachable
+from fleetgate.mqtt import ConnectionLost, DeviceError, MqttSession, Refused, Throttled, TimedOut, TlsFailed, Unreachable
 
 T = TypeVar("T")
 
 #: The steps whose time is taken, in their order.
 STEPS = ("claim_connect", "create_keys", "register", "connect")
+#: What AWS calls an ownership token that it does not know; observed, not documented [aws-iot-device-sdk-js-v2 issue 69].
+_UNKNOWN_TOKEN = "InvalidCertificateOwnershipToken"  # noqa: S105 # the name of an error
 _FORBIDDEN, _BAD_REQUEST, _TOO_MANY, _SERVER_ERROR, _NOT_FOUND = 403, 400, 429, 500, 404
 
 
 class Rejected(DeviceError):
-    """The provisioning service rejected a request. status: its status code."""
+    """The provisioning service rejected a request. status: its status code. code: its error code, of which AWS lists none."""
 
     reason = "rejected"
 
-    def __init__(self, what: str, remedy: str, status: int) -> None:
+    def __init__(self, what: str, remedy: str, status: int, code: str = "") -> None:
         super().__init__(what, remedy)
         self.status = status
+        self.code = code
 
 
 class RefusedByGate(Rejected):
@@ -63,6 +66,8 @@ class RetryPolicy:
     attempts: int = 8
     #: A bad request is tried again only so often: AWS also answers 400 when a call behind the request was throttled.
     bad_request_attempts: int = 3
+    #: So often a device connects by its claim in all. Not for ever: a broker that hangs up may mean it as a refusal.
+    claim_connections: int = 4
     base_seconds: float = 0.5
     cap_seconds: float = 20.0
     step_seconds: float = 20.0
@@ -83,18 +88,23 @@ class RetryPolicy:
             return self.bad_request_attempts if error.status == _BAD_REQUEST else 1
         if isinstance(error, Throttled):
             return self.attempts
-        return self.bad_request_attempts if isinstance(error, TimedOut | Unreachable) else 1
+        return self.bad_request_attempts if isinstance(error, TimedOut | TlsFailed | Unreachable) else 1
+
+    def claim_connections_for(self, error: DeviceError) -> int:
+        """How often the claim's connection may be made in all, of which one ended in `error`."""
+        return self.claim_connections if isinstance(error, ConnectionLost) else 1
 
 
 @dataclass(frozen=True)
 class Device:
-    """What a device knows of itself when it leaves the factory."""
+    """What a device knows of itself when it leaves the factory. thing_name: what it will be called, if it knows."""
 
     serial: str
     device_type: str
     manufacturer: str
     firmware: str
     location: str | None = None
+    thing_name: str | None = None
 
     def parameters(self) -> dict[str, str]:
         """What it sends to RegisterThing; the gate takes these keys and no other."""
@@ -169,15 +179,23 @@ class DeviceProvisioner:
         self.retry = retry or RetryPolicy()
         self.record = Record()
         self._stop = stop or threading.Event()
+        self._made_anew = False
 
     def register(self) -> tuple[Identity, bool]:
-        """Has the device registered by the claim if it is not yet. Returns its identity and whether that was resumed."""
+        """Has the device registered by the claim if it is not yet. Returns its identity and whether that was resumed.
+
+        A connection that is lost on the way is made anew, and the device goes on with what it has kept.
+        """
+        identity = self._persist(self._register_on_one_connection, self.retry.claim_connections_for)
+        return identity, not self._made_anew
+
+    def _register_on_one_connection(self) -> Identity:
         found = self.folder.load()
         if found is not None and (found.serial, found.device_type) != (self.device.serial, self.device.device_type):
             raise DeviceError(f"{self.folder.path} holds the identity of {found.serial}", "give another folder")
         step = next_step(found, time.time())
         if found is not None and step is Step.CONNECT:
-            return found, True
+            return found
         with self._claim_session() as session:
             options = ClientOptions(
                 max_request_response_subscriptions=4,  # accepted and rejected of the two requests
@@ -187,12 +205,31 @@ class DeviceProvisioner:
             service = IotIdentityClientV2(session.client, options)
             if found is not None and step is Step.REGISTER:
                 try:
-                    return self._register(service, session, found), True
+                    return self._register(service, session, found)
                 except Rejected as error:
-                    # A bad request with a token that was good once: the service has forgotten it, and the certificate too.
-                    if error.status != _BAD_REQUEST:
+                    # Any other no may pass, and the serial may be leased to this certificate by now: it must not be given up.
+                    if error.code != _UNKNOWN_TOKEN:
                         raise
-            return self._register(service, session, self._create(service, session)), False
+                    if (registered := self._already_in(found)) is not None:
+                        return registered
+                    # The service has forgotten the token, and the certificate too.
+            return self._register(service, session, self._create(service, session))
+
+    def _already_in(self, found: Identity) -> Identity | None:
+        """The identity as a registered one, if its certificate is let in as the device's thing.
+
+        AWS does not say whether a token is good for a second RegisterThing after the first has passed. If it is not, a device
+        that never heard the first one's answer would be kept out for ever with a new certificate.
+        """
+        if self.device.thing_name is None:
+            return None
+        try:
+            self._open(self.device.thing_name, self.folder.certificate_file, self.folder.key_file, early=False).close()
+        except DeviceError:
+            return None
+        registered = found.registered(self.device.thing_name)
+        self.folder.update(registered)
+        return registered
 
     def connect(self, identity: Identity) -> MqttSession:
         """A connection as the device's own thing."""
@@ -217,7 +254,12 @@ class DeviceProvisioner:
             return session
 
         # AWS takes one connect a second from the same client id.
-        return self._persist(attempt, refusals=4 if early else 1, least_seconds=1.0)
+        allowed = 4 if early else 1
+        return self._persist(
+            attempt,
+            lambda error: allowed if isinstance(error, Refused) else self.retry.attempts_for(error),
+            least_seconds=1.0,
+        )
 
     def _create(self, service: IotIdentityClientV2, session: MqttSession) -> Identity:
         with self.record.step("create_keys"):
@@ -234,6 +276,7 @@ class DeviceProvisioner:
                 token=answer.certificate_ownership_token,
             )
             self.folder.create(identity, answer.private_key, answer.certificate_pem)
+            self._made_anew = True
         return identity
 
     def _register(self, service: IotIdentityClientV2, session: MqttSession, identity: Identity) -> Identity:
@@ -257,10 +300,10 @@ class DeviceProvisioner:
             except V2ServiceException as error:
                 raise _service_error(what, self.device.serial, error, secret) from None
 
-        return self._persist(attempt)
+        return self._persist(attempt, self.retry.attempts_for)
 
-    def _persist(self, attempt: Callable[[], T], refusals: int = 1, least_seconds: float = 0.0) -> T:
-        """The result of `attempt`, tried as often as the retry policy has it."""
+    def _persist(self, attempt: Callable[[], T], allowed: Callable[[DeviceError], int], least_seconds: float = 0.0) -> T:
+        """The result of `attempt`, tried as often as `allowed` has it for the error that it ended in last."""
         tried = 0
         while True:
             if self._stop.is_set():
@@ -269,8 +312,7 @@ class DeviceProvisioner:
                 return attempt()
             except DeviceError as error:
                 tried += 1
-                allowed = refusals if isinstance(error, Refused) else self.retry.attempts_for(error)
-                if tried >= allowed:
+                if tried >= allowed(error):
                     raise
             self.record.retries += 1
             self._stop.wait(least_seconds + self.retry.pause(tried - 1))
@@ -353,7 +395,7 @@ def _service_error(what: str, serial: str, error: V2ServiceException, secret: st
         if modeled.status_code == _FORBIDDEN:
             remedy = f"no device is told why; the hook's log has it, ask (with the same --env): fleetgate registry why {serial}"
             return RefusedByGate(f"refused by the gate: {text}", remedy, _FORBIDDEN)
-        return Rejected(text, _REJECTED_REMEDY, modeled.status_code)
+        return Rejected(text, _REJECTED_REMEDY, modeled.status_code, str(modeled.error_code or ""))
     name = str(getattr(error.inner_error, "name", type(error.inner_error).__name__))
     if "TIMEOUT" in name:
         return TimedOut(f"{what} was not answered in time", "see the provisioning hook's log, and try again")

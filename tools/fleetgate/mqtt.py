@@ -50,7 +50,7 @@ class Unreachable(DeviceError):
 
 
 class TlsFailed(DeviceError):
-    """The handshake failed: one side does not trust the other's certificate. Trying again does not help."""
+    """The handshake failed: one side does not trust the other's certificate, or the network went away in the middle of it."""
 
     reason = "tls_failed"
 
@@ -59,6 +59,12 @@ class Refused(DeviceError):
     """The broker said no to a connect, publish or subscribe, or answered it by closing the connection."""
 
     reason = "refused"
+
+
+class ConnectionLost(Refused):
+    """The connection ended and nobody said why: the network, the broker's end, or a broker that refuses in this way."""
+
+    reason = "connection_lost"
 
 
 class Throttled(DeviceError):
@@ -80,7 +86,7 @@ class MqttSession:
         self.client_id = client_id
         self.where = f"{endpoint.host}:{endpoint.port}"
         self._connected: Future[None] = Future()
-        self._lost: Future[None] = Future()
+        self._lost: Future[int | None] = Future()  # the reason code, if the broker gave one
         self._stopped = threading.Event()
         self._arrival = threading.Condition()
         self._messages: dict[str, deque[bytes]] = {}
@@ -157,7 +163,7 @@ class MqttSession:
                     raise TimedOut(f"no message on {' or '.join(topics)} in {seconds:g} s", "look at the service's logs")
 
     def wait(self, future: Future[Any], what: str, seconds: float) -> Any:
-        """The result of an operation of the SDK, or Refused as soon as the connection is lost, or TimedOut."""
+        """The result of an operation of the SDK; raises Refused or ConnectionLost as soon as it is cut off, or TimedOut."""
         wait_for([future, self._lost], seconds, FIRST_COMPLETED)
         if future.done() and future.exception() is None:
             return future.result()
@@ -165,7 +171,9 @@ class MqttSession:
             # The operation can hear of a lost connection a moment before the session does.
             wait_for([self._lost], 0.2)
         if self._lost.done():
-            raise Refused(f"{self.where} closed the connection on: {what}", _POLICY_REMEDY)
+            if self._lost.result() in _REFUSAL_CODES:
+                raise Refused(f"{self.where} closed the connection on: {what}", _POLICY_REMEDY)
+            raise ConnectionLost(f"the connection to {self.where} was lost on: {what}", _LOST_REMEDY)
         if future.done():
             future.result()  # raises
         raise TimedOut(f"{self.where} did not answer in {seconds:g} s: {what}", _NETWORK_REMEDY)
@@ -207,14 +215,15 @@ class MqttSession:
         name = getattr(data.exception, "name", type(data.exception).__name__)
         if "HANGUP" in name:
             # What AWS does with a certificate that is not active, and some brokers with any refused connect.
-            return Refused(f"{self.where} hung up on: {what}", _POLICY_REMEDY)
+            return ConnectionLost(f"{self.where} hung up on: {what}", _LOST_REMEDY)
         if "TLS" in name:
             return TlsFailed(f"{self.where}: the TLS handshake failed ({name})", _TRUST_REMEDY)
         return Unreachable(f"{self.where} cannot be reached ({name})", _NETWORK_REMEDY)
 
-    def _on_disconnection(self, _: Any) -> None:
+    def _on_disconnection(self, data: Any) -> None:
         if not self._lost.done():
-            self._lost.set_result(None)
+            packet = data.disconnect_packet
+            self._lost.set_result(None if packet is None else int(packet.reason_code))
         self.client.stop()
 
     def _on_stopped(self, _: Any) -> None:
@@ -232,4 +241,8 @@ class MqttSession:
 _NETWORK_REMEDY = "check host, port, CA file and network; on the embedded cloud: fleetgate cloud status"
 _TRUST_REMEDY = "check that the CA file is that of this endpoint, and that the host is the one in its certificate"
 _POLICY_REMEDY = "compare the certificate's policy and status with what the device does (fleetgate smoke does)"
+_LOST_REMEDY = (
+    "check the network, and compare the certificate's policy and status with what the device does (fleetgate smoke does):"
+    " a broker may refuse by hanging up"
+)
 _LATER_REMEDY = "try again later, with fewer devices at once"

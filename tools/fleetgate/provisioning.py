@@ -154,6 +154,7 @@ def make_device(
         manufacturer=manufacturer if manufacturer is not None else kind.manufacturers[0],
         firmware=firmware if firmware is not None else kind.firmware.minimum,
         location=location,
+        thing_name=fleet.names.types[device_type].thing(serial),
     )
     if problems := _mistakes(device, kind):
         raise FleetgateError(problems)
