@@ -167,6 +167,7 @@ def test_a_hook_that_fails_lets_nobody_in_and_once_it_is_mended_the_same_certifi
                 text = future + code + text.replace(future, "") if keep else code
             target.writestr(name, text)
     device = walk(cloud, serial, tmp_path / serial)
+    device.retry = dataclasses.replace(IMPATIENT, bad_request_attempts=1)
     functions.update_function_code(FunctionName=hook, ZipFile=broken.getvalue())
     try:
         with pytest.raises(Rejected):  # MiniStack answers 400 to a hook that failed and 403 to one that denied, AWS 403 to both
@@ -235,7 +236,7 @@ def test_a_file_system_that_takes_no_more_is_one_message_and_the_same_command_go
 
 
 def interrupted(cloud, *words, at):
-    """Runs a command as a terminal does and presses Ctrl-C once a line with `at` has come. Returns its status and what it said."""
+    """Runs a command as a terminal does, with Ctrl-C once a line with `at` has come. Returns its status and what it said."""
     command = [sys.executable, "-m", "fleetgate", "--root", str(cloud.root), *words, "--env", ENVIRONMENT]
     said = []
     with subprocess.Popen(
