@@ -117,7 +117,7 @@ def wait_for(look, wanted, seconds=20.0):
     return found
 
 
-def walk(cloud, serial, folder):
+def walk(cloud, serial, folder, device_type=TYPE):
     fleet = cloud.fleet()
-    gate, device = provisioning.gate(fleet, "factory-1"), provisioning.make_device(fleet, TYPE, serial)
+    gate, device = provisioning.gate(fleet, "factory-1"), provisioning.make_device(fleet, device_type, serial)
     return DeviceProvisioner(gate, device, IdentityFolder(folder))
