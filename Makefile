@@ -44,7 +44,7 @@ smoke: $(VENV)/runtime ## Prove the running environment by a canary device of ev
 	$(FLEETGATE) smoke --env $(ENV)
 
 destroy: $(VENV)/runtime ## Remove all devices and all resources of the environment (asks; YES=1 does not)
-	$(FLEETGATE) destroy --env $(ENV) $(if $(YES),--yes)
+	$(FLEETGATE) destroy --env $(ENV) $(if $(filter 1 y yes true,$(YES)),--yes)
 
 down: $(VENV)/runtime ## Stop the embedded cloud, keep its state
 	$(FLEETGATE) cloud down --env $(ENV)

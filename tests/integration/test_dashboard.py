@@ -85,3 +85,25 @@ def test_every_decision_falls_into_one_bucket_and_the_busiest_minute_is_found():
 def test_a_fleet_without_anything_is_drawn_too(tmp_path):
     dashboard_plot.write(dashboard.made("e", {}, [], Latency(), 0, HOUR), tmp_path / "a.png")
     assert (tmp_path / "a.png").stat().st_size > 10_000
+
+
+def test_the_newest_denials_have_a_width_in_the_picture():
+    record = {"reason": "raced", "_aws": {"Timestamp": HOUR - 1}}
+    made = dashboard.made("e", {}, [record], Latency(), 0, HOUR)
+    times, [heights] = dashboard_plot.steps(made, [made.decided["raced"]])
+    assert len(times) == len(heights) and heights[-2:] == (1, 1)
+    assert times[-1].timestamp() * 1000 == HOUR and times[-2] < times[-1]
+
+
+def test_what_is_over_its_limit_is_marked_and_within_the_picture(tmp_path):
+    latency = Latency((1_000, 60_000), (100.0, 200.0), (4_000.0, 6_070.4))
+    made = dashboard.made("e", {}, [], latency, 0, HOUR)
+    assert [usage.cells() for usage in dashboard.usages(made)] == [
+        ("registrations in a minute", "0", "600"),
+        ("the hook's p50 in ms", "200", "5,000"),
+        ("the hook's p99 in ms", "6,070 (over the limit)", "5,000"),
+    ]
+    dashboard_plot.write(made, tmp_path / "a.html")
+    page = (tmp_path / "a.html").read_text()
+    assert "<tr class=over><th>the hook&#x27;s p99 in ms</th><td>6,070 (over the limit)</td><td>5,000</td></tr>" in page
+    assert page.count("class=over") == 1

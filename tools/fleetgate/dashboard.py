@@ -66,6 +66,32 @@ class Dashboard:
         }
 
 
+@dataclass(frozen=True)
+class Usage:
+    """What was used at most of a limit. most: None where nobody measured it."""
+
+    what: str
+    most: float | None
+    limit: int
+
+    @property
+    def is_over(self) -> bool:
+        return self.most is not None and self.most > self.limit
+
+    def cells(self) -> tuple[str, str, str]:
+        most = "no figures" if self.most is None else f"{self.most:,.0f}{' (over the limit)' if self.is_over else ''}"
+        return self.what, most, f"{self.limit:,}"
+
+
+def usages(shown: Dashboard) -> tuple[Usage, ...]:
+    """What the fleet used of each limit."""
+    return (
+        Usage("registrations in a minute", shown.busiest_minute, REGISTRATIONS_A_SECOND * 60),
+        Usage("the hook's p50 in ms", max(shown.latency.p50, default=None), HOOK_BUDGET_MS),
+        Usage("the hook's p99 in ms", max(shown.latency.p99, default=None), HOOK_BUDGET_MS),
+    )
+
+
 def look(fleet: Fleet, table: Registry, hook: str, since_ms: int, until_ms: int) -> Dashboard:
     """Reads the registry, the hook's log and its metrics. Raises FleetgateError if the registry or the log is not there."""
     records = [one for one in decisions.Log(hook).all(since_ms) if since_ms <= decisions.timestamp(one) < until_ms]

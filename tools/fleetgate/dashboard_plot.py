@@ -9,7 +9,7 @@ import io
 from pathlib import Path
 from typing import Any
 
-from fleetgate.dashboard import HOOK_BUDGET_MS, REGISTRATIONS_A_SECOND, Dashboard
+from fleetgate.dashboard import HOOK_BUDGET_MS, REGISTRATIONS_A_SECOND, Dashboard, usages
 from fleetgate.errors import fail
 
 SUFFIXES = (".png", ".html")
@@ -92,10 +92,16 @@ def _denials(axes: Any, shown: Dashboard) -> None:
     if not denied:
         _nothing(axes, "nobody was denied")
         return
-    times = [_date(at) for at in shown.starts_ms]
-    axes.stackplot(times, *denied.values(), labels=list(denied), colors=_COLOURS, step="post")
+    times, heights = steps(shown, list(denied.values()))
+    axes.stackplot(times, *heights, labels=list(denied), colors=_COLOURS, step="post")
+    axes.set_xlim(_date(shown.since_ms), _date(shown.until_ms))
     axes.legend(loc="upper left", fontsize=8)
     _clock(axes)
+
+
+def steps(shown: Dashboard, numbers: list[tuple[int, ...]]) -> tuple[list[datetime.datetime], list[tuple[int, ...]]]:
+    """The buckets as corners of steps: a step reaches to the next one's begin, so the last one needs an end."""
+    return [_date(at) for at in (*shown.starts_ms, shown.until_ms)], [(*row, row[-1]) for row in numbers]
 
 
 def _latency(axes: Any, shown: Dashboard) -> None:
@@ -108,7 +114,7 @@ def _latency(axes: Any, shown: Dashboard) -> None:
     axes.plot(times, shown.latency.p99, color=_COLOURS[4], label="p99", marker="o", linewidth=2)
     axes.axhline(HOOK_BUDGET_MS, color="black", linestyle="--", linewidth=1, label="AWS IoT gives up")
     axes.set_xlim(_date(shown.since_ms), _date(shown.until_ms))
-    axes.set_ylim(0, HOOK_BUDGET_MS * 1.1)
+    axes.set_ylim(0, max(HOOK_BUDGET_MS, *shown.latency.p99) * 1.1)
     axes.legend(fontsize=8)
     _clock(axes)
 
@@ -155,12 +161,19 @@ def _page(shown: Dashboard, png: bytes) -> str:
         for name, states in sorted(shown.funnel.items())
     )
     denials = "".join(f"<tr><th>{html.escape(one)}</th><td>{sum(n):,}</td></tr>" for one, n in shown.decided.items())
+    limits = "".join(
+        f"<tr{' class=over' if usage.is_over else ''}><th>{html.escape(what)}</th><td>{most}</td><td>{limit}</td></tr>"
+        for usage in usages(shown)
+        for what, most, limit in [usage.cells()]
+    )
     title = html.escape(_title(shown))
     return f"""<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>{title}</title>
-<style>body{{font:15px system-ui;margin:2rem auto;max-width:80rem}}img{{width:100%}}
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{title}</title>
+<style>body{{font:15px system-ui;margin:2rem auto;padding:0 1rem;max-width:80rem}}img{{width:100%}}
+div{{overflow-x:auto}}.over td{{color:#b00020;font-weight:bold}}
 td,th{{padding:.2rem .8rem;text-align:right}}tr>th:first-child{{text-align:left}}</style></head>
 <body><img alt="Dashboard of {title}; the numbers stand below" src="data:image/png;base64,{base64.b64encode(png).decode()}">
-<h2>Devices</h2><table><tr><th></th>{head}</tr>{rows}</table>
-<h2>Decisions of the hook</h2><table>{denials or "<tr><td>none</td></tr>"}</table></body></html>
+<h2>Devices</h2><div><table><tr><th></th>{head}</tr>{rows}</table></div>
+<h2>Decisions of the hook</h2><div><table>{denials or "<tr><td>none</td></tr>"}</table></div>
+<h2>Against the limits</h2><div><table><tr><th></th><th>most</th><th>limit</th></tr>{limits}</table></div></body></html>
 """

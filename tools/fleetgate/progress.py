@@ -34,7 +34,10 @@ def bar(label: str, total: int | None, *, kept: bool = True) -> Iterator[Bar]:
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """A table on stdout. Cells are plain text; a long cell folds, nothing is cut off."""
+    """A table on stdout. Cells are plain text; a long cell folds, nothing is cut off.
+
+    The first column names the row and is what people copy: of it only cells of over 40 characters fold.
+    """
     import os
     import sys
 
@@ -43,9 +46,11 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> 
     from rich.table import Table
 
     shown = Table(title=title, title_justify="left", show_lines=False)
-    for column in columns:
-        shown.add_column(column, overflow="fold")
-    for row in rows:
+    kept = list(rows)
+    for index, column in enumerate(columns):
+        least = min(40, max((len(row[0]) for row in kept), default=0)) if index == 0 else None
+        shown.add_column(column, overflow="fold", min_width=least)
+    for row in kept:
         shown.add_row(*(escape(cell) for cell in row))
     # A log has no width of its own unless COLUMNS gives it one; rich would take 80 columns for it and fold every cell.
     has_width = sys.stdout.isatty() or os.environ.get("COLUMNS", "").isdigit()

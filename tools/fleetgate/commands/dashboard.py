@@ -56,20 +56,12 @@ def _dashboard(args: argparse.Namespace) -> int:
 
 def _print(shown: object) -> None:
     from fleetgate import progress
-    from fleetgate.dashboard import HOOK_BUDGET_MS, REGISTRATIONS_A_SECOND, Dashboard
+    from fleetgate.dashboard import Dashboard, usages
 
     assert isinstance(shown, Dashboard)
     statuses = list(dict.fromkeys(status for states in shown.funnel.values() for status in states))
-    rows = [(name, *(str(states.get(status, 0)) for status in statuses)) for name, states in sorted(shown.funnel.items())]
+    rows = [(name, *(f"{states.get(status, 0):,}" for status in statuses)) for name, states in sorted(shown.funnel.items())]
     progress.table("devices", ("type", *statuses), rows)
-    decided = [(reason, str(sum(numbers))) for reason, numbers in shown.decided.items()]
+    decided = [(reason, f"{sum(numbers):,}") for reason, numbers in shown.decided.items()]
     progress.table("decisions of the hook", ("reason", "number"), decided)
-    slowest = f"{max(shown.latency.p99):,.0f}" if shown.latency.p99 else "no figures"
-    progress.table(
-        "against the limits",
-        ("what", "most", "limit"),
-        [
-            ("registrations in a minute", str(shown.busiest_minute), str(REGISTRATIONS_A_SECOND * 60)),
-            ("the hook's p99 in ms", slowest, str(HOOK_BUDGET_MS)),
-        ],
-    )
+    progress.table("against the limits", ("what", "most", "limit"), [usage.cells() for usage in usages(shown)])
