@@ -97,7 +97,9 @@ class Settings(Strict):
         default=300,
         description="How long a started registration keeps its serial from another certificate; above the service's 5 s budget.",
     )
-    log_retention_days: int = Field(default=30, description="As CloudWatch Logs knows them: 1, 3, 5, 7, 14, 30, 60, 90 …")
+    log_retention_days: int = Field(
+        default=365, description="As CloudWatch Logs knows them: 30, 90, 365 …; who came in is asked about after months."
+    )
     manage_event_configurations: bool = Field(
         default=True, description="Registry events are one switch for account and Region: one stack owns it."
     )

@@ -1,4 +1,4 @@
-"""Judges the IAM policies of a Terraform plan by the tools made for that, parliament and checkov.
+"""Judges a Terraform plan by checkov, and its IAM policies by parliament as well: the tools made for that.
 
 `python -m fleetgate.iam_checks PLAN` runs in an environment of its own (requirements/iam.txt), so it imports nothing of what
 fleetgate depends on. What those two do not look for (trust of AWS IoT without a source, the permission of the hook, ...) is in
@@ -12,17 +12,16 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-#: checkov's checks of IAM policies on a plan: full access, wildcards, privilege escalation, exposed data, users' policies.
-CHECKOV = (
-    *("CKV_AWS_40", "CKV_AWS_60", "CKV_AWS_61", "CKV_AWS_62", "CKV_AWS_63", "CKV_AWS_286", "CKV_AWS_287", "CKV_AWS_288"),
-    *("CKV_AWS_289", "CKV_AWS_290", "CKV_AWS_355", "CKV_AWS_301", "CKV_AWS_364"),
-)
+from fleetgate import skips
+
+FOLDER = Path(__file__).parents[2] / "terraform"
 _DOCUMENTS = {
     "aws_iam_policy": "policy",
     "aws_iam_role_policy": "policy",
@@ -47,7 +46,7 @@ class Document:
 def documents(plan: dict[str, Any]) -> Iterator[Document]:
     """The identity policies of a plan."""
     module = plan.get("planned_values", {}).get("root_module", {})
-    for resource in _resources(module):
+    for resource in skips.resources(module):
         key = _DOCUMENTS.get(resource["type"])
         if key is not None:
             yield Document(resource["address"], resource["values"].get(key))
@@ -92,31 +91,73 @@ def _listed(value: Any) -> list[str]:
     return [value] if isinstance(value, str) else list(value or ())
 
 
-def by_checkov(plan: Path) -> list[str]:
-    """What checkov finds in a plan, a line each. Raises RuntimeError if it did not judge at all."""
-    command = [str(Path(sys.executable).parent / "checkov"), "--file", str(plan), "--framework", "terraform_plan"]
-    command += ["--check", ",".join(CHECKOV), "--skip-download", "--quiet", "--compact", "--output", "json"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, "LOG_LEVEL": "ERROR"})
+def by_checkov(plan: dict[str, Any], folder: Path) -> list[str]:
+    """What checkov finds in a plan and no skip beside the resource explains, and skips that explain nothing; a line each.
+
+    folder: of the root module's files. Raises RuntimeError if checkov did not judge at all.
+    """
+    failed = _checkov(skips.judgeable(plan, folder))
+    folders = skips.folders(plan, folder)
+    written = {module: skips.in_folder(path) for module, path in folders.items()}
+    planned = {skips.split(address) for address in _addresses(plan)}
+    lines = []
+    used = set()
+    for check in failed:
+        module, block = skips.split(check["resource"])
+        matching = [skip for skip in written.get(module, ()) if (skip.block, skip.check) == (block, check["check_id"])]
+        used.update(matching)
+        if not matching:
+            lines.append(f"{check['resource']}: {check['check_id']}: {check['check_name']}")
+    for module, found in written.items():
+        for skip in found:
+            if not skip.reason:
+                lines.append(f"{skip} gives no reason: write checkov:skip={skip.check}:why")
+            elif not skip.block:
+                lines.append(f"{skip} stands in no resource: put it inside of the block that it is for")
+            elif skip not in used and (module, skip.block) in planned:
+                lines.append(f"{skip} is not needed: {skip.block} passes that check; take it away")
+    return sorted(lines)
+
+
+def _checkov(plan: dict[str, Any]) -> list[dict[str, Any]]:
+    """checkov's failed checks of a plan, all that it knows of AWS."""
+    with tempfile.TemporaryDirectory(prefix="fleetgate-checkov-") as folder:
+        file = Path(folder) / "plan.json"
+        file.write_text(json.dumps(plan), encoding="utf-8")
+        command = [str(Path(sys.executable).parent / "checkov"), "--file", str(file), "--framework", "terraform_plan"]
+        command += ["--skip-download", "--quiet", "--compact", "--output", "json"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, "LOG_LEVEL": "ERROR"})
     try:
         report = json.loads(done.stdout)
     except ValueError:
         raise RuntimeError(f"checkov ended with {done.returncode}: {done.stderr.strip()[-500:]}") from None
-    if report.get("passed", 0) + report.get("summary", {}).get("passed", 0) + report.get("summary", {}).get("failed", 0) == 0:
+    summary = report.get("summary", report)
+    if summary.get("passed", 0) + summary.get("failed", 0) == 0 or summary.get("parsing_errors", 0):
         raise RuntimeError("checkov judged nothing: is that a plan of this stack?")
-    failed = report.get("results", {}).get("failed_checks", [])
-    return [f"{check['resource']}: {check['check_id']}: {check['check_name']}" for check in failed]
+    failed: list[dict[str, Any]] = report.get("results", {}).get("failed_checks", [])
+    return failed
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Exit status 0 clean, 1 findings, 2 not judged."""
     parser = argparse.ArgumentParser(
-        prog="python -m fleetgate.iam_checks", description="Judge the IAM policies of a Terraform plan."
+        prog="python -m fleetgate.iam_checks",
+        description="Judge a Terraform plan by checkov, and its IAM policies by parliament too.",
     )
     parser.add_argument("plan", type=Path, metavar="PLAN", help="output of fleetgate plan --json FILE (terraform show -json)")
+    parser.add_argument(
+        "--terraform",
+        type=Path,
+        metavar="FOLDER",
+        default=FOLDER,
+        help="the root module that was planned; its files hold the skips",
+    )
     args = parser.parse_args(argv)
     try:
-        found = list(documents(json.loads(args.plan.read_text(encoding="utf-8"))))
-        findings = [line for document in found if document.text for line in by_parliament(document)] + by_checkov(args.plan)
+        plan = json.loads(args.plan.read_text(encoding="utf-8"))
+        found = list(documents(plan))
+        findings = [line for document in found if document.text for line in by_parliament(document)]
+        findings += by_checkov(plan, args.terraform)
     except (OSError, ValueError, AttributeError, KeyError, TypeError, RuntimeError) as error:
         print(f"{args.plan}: cannot be judged: {error}\n    -> give it what fleetgate plan --json FILE writes", file=sys.stderr)
         return 2
@@ -126,14 +167,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     if unknown:
         print(f"not judged, since Terraform knows them after the first apply only: {', '.join(unknown)}", file=sys.stderr)
     judged = len(found) - len(unknown)
-    print(f"IAM policies: {judged} of {len(found)} judged by parliament, the plan by checkov: {len(findings)} findings")
+    print(f"IAM policies: {judged} of {len(found)} judged by parliament, the whole plan by checkov: {len(findings)} findings")
     return 1 if findings else 0
 
 
-def _resources(module: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    yield from module.get("resources", ())
-    for child in module.get("child_modules", ()):
-        yield from _resources(child)
+def _addresses(plan: dict[str, Any]) -> list[str]:
+    return [resource["address"] for resource in skips.resources(plan.get("planned_values", {}).get("root_module", {}))]
 
 
 if __name__ == "__main__":
