@@ -22,6 +22,7 @@ from fleetgate.commands import (
     deploy,
     device,
     devices,
+    drift,
     isolation,
     lint,
     orphans,
@@ -64,7 +65,21 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--debug", action="store_true", help="show tracebacks")
     commands = top.add_subparsers(metavar="COMMAND", required=True)
     checks = (catalogue, lint, authorize, isolation, access_diff, capacity)
-    for module in (*checks, build, deploy, smoke, cloud, claim, registry, device, devices, revoke, orphans, dashboard):
+    for module in (
+        *checks,
+        build,
+        deploy,
+        drift,
+        smoke,
+        cloud,
+        claim,
+        registry,
+        device,
+        devices,
+        revoke,
+        orphans,
+        dashboard,
+    ):
         module.add(commands)
     return top
 

@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from fleetgate import build, claims, cloud, drain
 from fleetgate.build import Fleet
@@ -62,6 +63,7 @@ def apply(environment: Environment, say: Say, *, verbose: bool = False) -> Appli
     cloud.require(environment)
     record = _read_record(environment)
     runner = Runner(environment, say, verbose=verbose)
+    runner.init()  # the plan may come from another machine
     counts = ""
     if record["changes"]:
         _prune_template_versions(environment, say)
@@ -105,6 +107,22 @@ def destroy(fleet: Fleet, say: Say, *, verbose: bool = False) -> int:
     for name in environment.settings.claims:  # the key and its request stay: they make the next claim certificate
         (environment.claim_folder(name) / claims.CERTIFICATE_FILE).unlink(missing_ok=True)
     return len(devices.things)
+
+
+def plan_aside(fleet: Fleet, say: Say) -> dict[str, Any]:
+    """A plan as Terraform's JSON, against what is there now. Nothing of it is kept, and the saved plan stays as it is."""
+    from fleetgate import aws
+
+    environment = fleet.environment
+    cloud.require(environment)
+    aws.client("iot")
+    if left := claims.missing(environment):
+        raise fail(
+            f"claim {left[0]}", "has no signing request", f"run: fleetgate claim create {left[0]} --env {environment.name}"
+        )
+    build.write(fleet)
+    runner, _ = _terraform(environment, say)
+    return runner.plan_aside(environment.build / build.TFVARS)
 
 
 def devices_of(fleet: Fleet, device_type: str, say: Say) -> drain.Devices:

@@ -8,6 +8,7 @@ import logging
 import os
 import re
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -111,9 +112,17 @@ class Runner:
         self.plan_file.chmod(0o600)
         return code == _CHANGES
 
-    def plan_as_json(self) -> str:
-        """The saved plan as `terraform show -json` writes it, for linters."""
-        code, out, err = self._terraform.cmd("show", str(self.plan_file), json=IsFlagged)
+    def plan_aside(self, var_file: Path) -> dict[str, Any]:
+        """A plan as JSON that is not kept, made without a lock: for somebody who only looks. The saved plan stays as it is."""
+        with tempfile.TemporaryDirectory(prefix="fleetgate-plan-") as folder:
+            file = Path(folder) / "aside.tfplan"
+            self._run("plan", show=terraform_output.nothing, lock=False, out=str(file), var_file=str(var_file))
+            plan: dict[str, Any] = json.loads(self.plan_as_json(file))
+            return plan
+
+    def plan_as_json(self, file: Path | None = None) -> str:
+        """The saved plan as `terraform show -json` writes it, for linters. file: another plan."""
+        code, out, err = self._terraform.cmd("show", str(file or self.plan_file), json=IsFlagged)
         if code != 0:
             raise fail("terraform show", str(err).strip(), "run fleetgate plan again")
         return str(out)

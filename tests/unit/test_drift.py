@@ -1,0 +1,97 @@
+"""What of a plan is drift, and how it is told."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from fleetgate import drift
+
+SECRET = "a-value-that-nobody-may-read"
+
+
+def change(actions, before, after, unknown=None, *, address="aws_iot_policy.this", mode="managed"):
+    inner = {"actions": actions, "before": before, "after": after, "after_unknown": unknown or {}}
+    return {"address": address, "mode": mode, "change": inner}
+
+
+@pytest.mark.parametrize(
+    ("planned", "drifted", "told"),
+    [
+        pytest.param([change(["no-op"], {"a": 1}, {"a": 1})], [], [], id="nothing"),
+        pytest.param([change(["read"], None, {}, mode="data")], [], [], id="data sources are read, that is no change"),
+        pytest.param(
+            [change(["update"], {"policy": SECRET, "n": 1}, {"policy": "b", "n": 1})],
+            [change(["update"], {"policy": "b"}, {"policy": SECRET})],
+            ["aws_iot_policy.this differs: policy (changed by hand)"],
+            id="changed by hand",
+        ),
+        pytest.param(
+            [change(["update"], {"policy": SECRET}, {"policy": "b"})],
+            [],
+            ["aws_iot_policy.this differs: policy (not applied yet)"],
+            id="merged and not applied",
+        ),
+        pytest.param(
+            [change(["update"], {"policy": SECRET, "at": 2}, {"policy": "b", "at": 2})],
+            [change(["update"], {"at": 1}, {"at": 2})],
+            ["aws_iot_policy.this differs: policy (not applied yet)"],
+            id="what AWS moves by itself is not by hand",
+        ),
+        pytest.param(
+            [change(["update"], {"tags": {"a": SECRET, "b": 1}}, {"tags": {"b": 2, "c": 3}})],
+            [],
+            ["aws_iot_policy.this differs: tags.a, tags.b, tags.c (not applied yet)"],
+            id="names of a map's keys",
+        ),
+        pytest.param(
+            [change(["update"], {"policy": SECRET, "version": "1"}, {"policy": "b"}, {"version": True})],
+            [],
+            ["aws_iot_policy.this differs: policy (not applied yet)"],
+            id="what only follows is left out",
+        ),
+        pytest.param(
+            [change(["create"], None, {"policy": SECRET})],
+            [change(["delete"], {"policy": SECRET}, None)],
+            ["aws_iot_policy.this is missing (changed by hand)"],
+            id="taken away by hand",
+        ),
+        pytest.param(
+            [change(["create"], None, {"policy": SECRET})],
+            [],
+            ["aws_iot_policy.this is missing (not applied yet)"],
+            id="never made",
+        ),
+        pytest.param(
+            [change(["delete"], {"policy": SECRET}, None)],
+            [],
+            ["aws_iot_policy.this is there, and no longer in the files (not applied yet)"],
+            id="to be removed",
+        ),
+        pytest.param(
+            [change(["delete", "create"], {"name": SECRET}, {"name": "b"})],
+            [],
+            ["aws_iot_policy.this differs, and would be replaced: name (not applied yet)"],
+            id="replaced",
+        ),
+    ],
+)
+def test_differences_are_told_by_address_and_attribute_and_without_a_value(planned, drifted, told):
+    found = drift.differences({"resource_changes": planned, "resource_drift": drifted})
+    assert [str(one) for one in found] == told
+    assert SECRET not in drift.markdown(found, "prod") + json.dumps(drift.as_json(found))
+
+
+def test_without_a_difference_there_is_no_report():
+    assert drift.markdown([], "prod") == "" and drift.differences({"resource_changes": []}) == []
+
+
+def test_a_report_is_a_table_in_which_no_key_breaks_out_and_fits_a_comment():
+    wild = drift.Difference('module.a["x|`\n"].aws_sns_topic.this', "differs", ("tags.a|b",), True)
+    text = drift.markdown(
+        [wild, *[drift.Difference(f"aws_sns_topic.n{n}", "is missing", (), False) for n in range(2000)]], "prod"
+    )
+    row = next(line for line in text.splitlines() if line.startswith("| `module"))
+    assert row == '| `module.a["x\\|\' "].aws_sns_topic.this` | differs | `tags.a\\|b` | changed by hand |'
+    assert len(text) < 65_536 and "more did not fit in here" in text
