@@ -41,17 +41,53 @@ def create(environment: Environment, name: str) -> tuple[Path, Path]:
             raise fail(str(key_file), "is not a private key", "put the claim's key there, or move the file away") from None
     else:
         key = ec.generate_private_key(ec.SECP256R1())
-        key_file.parent.mkdir(parents=True, exist_ok=True)
-        key_file.parent.chmod(0o700)
         pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-        # Born with its mode: there is no moment at which another user could open it.
-        with os.fdopen(os.open(key_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(pem)
+        _write_key(key_file, pem)
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"{environment.settings.prefix} claim {name}"[:64])])
     csr = x509.CertificateSigningRequestBuilder().subject_name(subject).sign(key, hashes.SHA256())  # type: ignore[arg-type]
     csr_file.parent.mkdir(parents=True, exist_ok=True)
     csr_file.write_bytes(csr.public_bytes(serialization.Encoding.PEM))
     return key_file, csr_file
+
+
+def restore(environment: Environment, name: str, pem: bytes) -> Path:
+    """Puts the private key of a claim back, on a machine that has not made it; returns its path.
+
+    Refuses a key that the claim's signing request is not of, and never overwrites one.
+    """
+    from cryptography import x509
+    from cryptography.hazmat.primitives import serialization
+
+    if name not in environment.settings.claims:
+        known = ", ".join(environment.settings.claims)
+        raise fail(environment.file, f"claims has no {name!r:.60}", f"name one of {known}")
+    key_file, csr_file = environment.claim_folder(name) / KEY_FILE, environment.claim_csr_file(name)
+    if key_file.exists():
+        raise fail(str(key_file), "is already there and is not overwritten", "use it, or move it away")
+    try:
+        key = serialization.load_pem_private_key(pem, password=None)
+    except (ValueError, TypeError):  # whose text may show the key
+        raise fail("standard input", "holds no private key", f"give it the key.pem of claim {name}") from None
+    if not csr_file.is_file():
+        raise fail(str(csr_file), "is missing", f"run: fleetgate claim create {name} --env {environment.name}")
+    try:
+        wanted = x509.load_pem_x509_csr(csr_file.read_bytes()).public_key()
+    except ValueError:
+        raise fail(str(csr_file), "is no signing request", "take it from version control again") from None
+    if wanted != key.public_key():
+        raise fail(
+            "standard input", f"holds another key than claim {name}'s signing request is of", "give it that claim's key.pem"
+        )
+    _write_key(key_file, pem)
+    return key_file
+
+
+def _write_key(key_file: Path, pem: bytes) -> None:
+    key_file.parent.mkdir(parents=True, exist_ok=True)
+    key_file.parent.chmod(0o700)
+    # Born with its mode: there is no moment at which another user could open it.
+    with os.fdopen(os.open(key_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        file.write(pem)
 
 
 def missing(environment: Environment) -> list[str]:

@@ -23,6 +23,7 @@ from fleetgate.commands import (
     device,
     devices,
     drift,
+    github,
     isolation,
     lint,
     orphans,
@@ -79,6 +80,7 @@ def parser() -> argparse.ArgumentParser:
         revoke,
         orphans,
         dashboard,
+        github,
     ):
         module.add(commands)
     return top

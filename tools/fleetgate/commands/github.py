@@ -1,0 +1,72 @@
+"""`fleetgate github`: what a workflow reports, as a comment or an issue that is kept up to date."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from pathlib import Path
+
+from fleetgate.commands import common
+
+
+def add(subparsers: common.Subparsers) -> None:
+    group = common.add_group(subparsers, "github", "keep a report on GitHub up to date")
+    comment = common.add_parser(group, "comment", "write a file as the comment of a pull request", _comment, env=False)
+    comment.add_argument("--pull-request", metavar="N", type=_number, required=True, help="its number")
+    _add_shared(comment)
+    issue = common.add_parser(
+        group,
+        "issue",
+        "write a file as an open issue; an empty file closes it, since nothing is left to report",
+        _issue,
+        env=False,
+    )
+    issue.add_argument("--title", required=True, help="of the issue")
+    _add_shared(issue)
+
+
+def _add_shared(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--kind", type=_kind, required=True, help="which report this is: there is one of each kind")
+    parser.add_argument("file", type=Path, metavar="FILE", help="the report, Markdown")
+    parser.add_argument("--dry-run", action="store_true", help="say what would be written, ask GitHub nothing")
+    parser.add_argument("--yes", action="store_true", help="do not ask")
+
+
+def _number(text: str) -> int:
+    if not re.fullmatch(r"[1-9][0-9]{0,9}", text):
+        raise argparse.ArgumentTypeError(f"{text!r:.40} is no number of a pull request")
+    return int(text)
+
+
+def _kind(text: str) -> str:
+    if not re.fullmatch(r"[a-z][a-z0-9-]{0,39}", text):
+        raise argparse.ArgumentTypeError(f"{text!r:.60} is no kind: lower case letters, digits and hyphens")
+    return text
+
+
+def _comment(args: argparse.Namespace) -> int:
+    from fleetgate import github
+
+    text = args.file.read_text(encoding="utf-8")
+    if not _agreed(args, text, f"the comment {args.kind} of pull request {args.pull_request}"):
+        return 0
+    github.put_comment(github.from_variables(), args.pull_request, args.kind, text, print)
+    return 0
+
+
+def _issue(args: argparse.Namespace) -> int:
+    from fleetgate import github
+
+    text = args.file.read_text(encoding="utf-8")
+    if not _agreed(args, text, f"the issue {args.kind}"):
+        return 0
+    github.put_issue(github.from_variables(), args.kind, args.title, text, print)
+    return 0
+
+
+def _agreed(args: argparse.Namespace, text: str, what: str) -> bool:
+    if args.dry_run:
+        print(f"would write {what}:\n{text}", end="")
+        return False
+    common.confirm(f"This writes {what} on GitHub.", yes=args.yes)
+    return True
