@@ -4,11 +4,16 @@ SHELL := /bin/sh
 
 override ENV := $(or $(strip $(ENV)),local)
 PYTHON ?= python3
+BASE ?= origin/main
 PLATFORMS ?= linux_amd64 linux_arm64 darwin_arm64
 VENV := .venv
 IAM := .venv-iam
 BIN := $(VENV)/bin
 FLEETGATE := $(BIN)/fleetgate
+PARALLEL := -n 2 --dist loadgroup --no-loadscope-reorder
+# Gates are tests, so that make test runs each of them too, and once.
+GATES := tests/unit tests/contract tests/terraform tests/e2e/test_iam_checks.py
+PLAN := build/$(ENV)/fleet.tfplan.json
 # No index address, no path: the files say what to install, the machine says from where.
 PIN := --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url
 
@@ -49,15 +54,29 @@ destroy: $(VENV)/runtime ## Remove all devices and all resources of the environm
 down: $(VENV)/runtime ## Stop the embedded cloud, keep its state
 	$(FLEETGATE) cloud down --env $(ENV)
 
-lint: $(VENV)/runtime $(IAM)/ready ## Lint and isolation of the IoT policies, then the plan with checkov and parliament
+policies: $(VENV)/runtime ## Check the catalogue, lint and isolate its policies: without a cloud and without credentials
 	$(FLEETGATE) catalogue check && $(FLEETGATE) lint --env $(ENV) && $(FLEETGATE) isolation --env $(ENV)
-	$(FLEETGATE) cloud up --if-embedded --env $(ENV) && $(FLEETGATE) plan --env $(ENV) --json build/$(ENV)/fleet.tfplan.json
-	$(FLEETGATE) lint build/$(ENV)/fleet.tfplan.json && PYTHONPATH=tools $(IAM)/bin/python -m fleetgate.iam_checks build/$(ENV)/fleet.tfplan.json
 
-test: $(VENV)/development $(IAM)/ready ## Every test: unit, contract, integration, end to end, and terraform test of every module
-	$(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder
+lint: policies $(IAM)/ready ## The policies, then the whole plan: fleetgate's rules, checkov and parliament
+	$(FLEETGATE) cloud up --if-embedded --env $(ENV) && $(FLEETGATE) plan --env $(ENV) --json $(PLAN)
+	$(FLEETGATE) lint $(PLAN) && PYTHONPATH=tools $(IAM)/bin/python -m fleetgate.iam_checks $(PLAN)
 
-check: $(VENV)/development ## The fast part of the tests: formatting, lint, types, unit and contract tests
+review: $(VENV)/runtime ## What a change does, for its reviewers: access against BASE, and the plan that make lint has left
+	mkdir -p build/$(ENV) && $(FLEETGATE) access-diff --base $(BASE) --allow-growth --env $(ENV) >build/$(ENV)/access.md
+	rm -f build/$(ENV)/changes.md; test ! -f $(PLAN) || \
+		$(FLEETGATE) drift --plan $(PLAN) --format markdown --env $(ENV) >build/$(ENV)/changes.md || test $$? = 1
+
+drift: $(VENV)/runtime ## What differs from the files, by hand or not applied yet; build/ENV/drift.md is empty if nothing does
+	mkdir -p build/$(ENV)
+	$(FLEETGATE) drift --format markdown --env $(ENV) >build/$(ENV)/drift.md || test $$? = 1
+
+test: $(VENV)/development $(IAM)/ready ## What CI runs: make check, and the integration and end-to-end tests
+	$(BIN)/python -m pytest $(PARALLEL)
+
+check: $(VENV)/development $(IAM)/ready ## All gates: format, lint, types, policies, Terraform, checkov, workflows, unit and contract tests
+	$(BIN)/python -m pytest $(PARALLEL) $(GATES)
+
+unit: $(VENV)/development ## The fast gates, for every few minutes: Python, policies, workflows, unit and contract tests
 	$(BIN)/python -m pytest -q tests/unit tests/contract
 
 test-deep: $(VENV)/development ## The random tests of the policy engine with very many cases; minutes
@@ -78,4 +97,4 @@ clean: ## Remove caches and the virtual environment; build/ stays, it holds stat
 	rm -rf $(VENV) $(IAM) .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info tools/*.egg-info
 	find lambda_src tests tools benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help apply plan smoke destroy down lint test test-deep check bench requirements lock clean
+.PHONY: help apply plan smoke destroy down policies lint review drift test check unit test-deep bench requirements lock clean

@@ -84,6 +84,7 @@ def test_differences_are_told_by_address_and_attribute_and_without_a_value(plann
 
 
 def test_without_a_difference_there_is_no_report():
+    assert drift.markdown([], "prod", drift.PLANNED) == "### What an apply would change in `prod`\n\nNothing.\n"
     assert drift.markdown([], "prod") == "" and drift.differences({"resource_changes": []}) == []
 
 

@@ -84,13 +84,12 @@ def _differing(name: str, before: Any, after: Any) -> Iterator[str]:
 
 
 def markdown(found: Iterable[Difference], env: str, heading: str = THERE) -> str:
-    """A report for an issue; "" if there is nothing to report. What does not fit in is counted."""
+    """A report for an issue; "" if nothing differs, since then there is none. What does not fit in is counted."""
     listed = list(found)
+    lines = [f"### {heading.format(env=_code(env))}", ""]
     if not listed:
-        return ""
-    lines = [
-        f"### {heading.format(env=_code(env))}",
-        "",
+        return "" if heading == THERE else "\n".join([*lines, "Nothing."]) + "\n"
+    lines += [
         f"{count(len(listed), 'resource')} would be changed by an apply. Values are left out on purpose.",
         "",
         "| resource | what | attributes | cause |",

@@ -1,0 +1,217 @@
+"""GitHub's workflows: least permissions, nothing of a stranger's in a shell, and no call of something that is not there.
+
+What zizmor finds is found by zizmor; here is what it cannot know: this project's commands, targets, roles and rules.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from checkouts import ROOT
+from fleetgate import cli
+
+FOLDER = ROOT / ".github/workflows"
+TEXTS = {path.stem: path.read_text(encoding="utf-8") for path in sorted(FOLDER.glob("*.yml"))}
+MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
+#: Who may do what, and nobody else anything: a change of a workflow's rights is a change of this table.
+PERMISSIONS = {
+    ("ci", "test"): {"contents": "read"},
+    ("deploy", "apply"): {"contents": "read", "id-token": "write"},
+    ("deploy", "plan"): {"contents": "read", "id-token": "write"},
+    ("drift", "look"): {"contents": "read", "id-token": "write"},
+    ("drift", "report"): {"contents": "read", "issues": "write"},
+    ("pull-request", "access"): {"contents": "read"},
+    ("pull-request", "comment"): {"contents": "read", "pull-requests": "write"},
+    ("pull-request", "plan"): {"contents": "read", "id-token": "write"},
+}
+OWN_BRANCH = "github.event.pull_request.head.repo.full_name == github.repository"
+PINNED = re.compile(r"uses: [\w.-]+/[\w.-]+@[0-9a-f]{40} # v[0-9]+\.[0-9]+\.[0-9]+")
+#: Programs of the runner that a step may call besides make and fleetgate.
+TOOLS = {"bash", "cat", "echo", "jq", "printenv", "test"}
+#: What variables stand for, so that argparse accepts them.
+SAMPLES = {"PULL_REQUEST": "7", "FLEETGATE_ENV": "prod"}
+ENDS = {"|", "||", "&&", ";"}
+
+
+def problems(name: str, text: str) -> list[str]:
+    """What is wrong with a workflow, by the rules of this project."""
+    workflow = yaml.load(text, yaml.BaseLoader)  # every scalar stays a text, `on` too
+    found = []
+    if workflow.get("permissions") != {}:
+        found.append("permissions of the whole workflow are not {}")
+    triggers = workflow["on"] if isinstance(workflow["on"], dict) else {workflow["on"]: {}}
+    found += [f"trigger {trigger}" for trigger in ("pull_request_target", "workflow_run") if trigger in triggers]
+    found += [f"not pinned: {line.strip()}" for line in text.splitlines() if "uses:" in line and not PINNED.search(line)]
+    if any(job_permissions(job).get("id-token") for job in workflow["jobs"].values()) and (
+        "concurrency" not in workflow
+        or ("pull_request" not in triggers and workflow["concurrency"]["cancel-in-progress"] != "false")
+    ):
+        found.append("what has a role runs beside itself, or is ended in the middle")
+    for label, job in workflow["jobs"].items():
+        found += [f"{label}: {problem}" for problem in job_problems(name, label, job, triggers)]
+    return found
+
+
+def job_permissions(job: dict[str, Any]) -> dict[str, str]:
+    given = job.get("permissions")
+    return given if isinstance(given, dict) else {"everything": str(given)}
+
+
+def job_problems(name: str, label: str, job: dict[str, Any], triggers: dict[str, Any]) -> Iterator[str]:
+    given = job_permissions(job)
+    if given != PERMISSIONS.get((name, label)):
+        yield f"permissions {given}"
+    if "timeout-minutes" not in job:
+        yield "no timeout"
+    writes = {permission for permission, value in given.items() if value == "write"}
+    if "pull_request" in triggers and writes and OWN_BRANCH not in job.get("if", ""):
+        yield "may write, and runs for forks too"
+    if "secrets." in str(job) and "environment" not in job:
+        yield "a secret without an environment, whose reviewers would be asked"
+    for step in job["steps"]:
+        if step.get("uses", "").startswith("actions/checkout@"):
+            if step.get("with", {}).get("persist-credentials") != "false":
+                yield "the checkout leaves the token in its folder"
+            reference = step.get("with", {}).get("ref", "")
+            if "pull_request" in triggers and writes - {"id-token"} and reference != "${{ github.event.pull_request.base.sha }}":
+                yield "may write on GitHub, and runs what the pull request brings along"
+        if "run" in step:
+            if "${{" in step["run"]:
+                yield f"an expression in a shell: {step['run']!r:.60}"
+            yield from (f"{problem}: {step['run']!r:.60}" for problem in run_problems(step["run"]))
+
+
+def run_problems(script: str) -> Iterator[str]:
+    for words in commands(script):
+        if words[0] == "make":
+            yield from make_problems(words[1:])
+        elif words[0] == ".venv/bin/fleetgate":
+            yield from fleetgate_problems(words[1:])
+        elif words[:3] == ["python3", "-m", "fleetgate"]:
+            yield from fleetgate_problems(words[3:])
+        elif words[0] not in TOOLS:
+            yield f"{words[0]} is no tool of ours"
+
+
+def commands(script: str) -> Iterator[list[str]]:
+    """The simple commands of a shell script, without redirections; `! x` is x."""
+    for line in script.replace("\\\n", " ").splitlines():
+        lexer = shlex.shlex(re.sub(r">>?\s*\S+", "", line), posix=True, punctuation_chars="|&;")
+        lexer.whitespace_split = True
+        words: list[str] = []
+        for word in [*lexer, ";"]:
+            if word not in ENDS:
+                words.append(word)
+            elif words:
+                yield words
+                words = []
+
+
+def make_problems(words: list[str]) -> Iterator[str]:
+    targets = set(re.findall(r"^([a-z-]+):", MAKEFILE, re.MULTILINE)) | {".venv/runtime", ".venv/development"}
+    for word in words:
+        name, equals, _ = word.partition("=")
+        if not equals and word not in targets:
+            yield f"make has no target {word}"
+        if equals and f"$({name})" not in MAKEFILE:
+            yield f"make does not know {name}"
+
+
+def fleetgate_problems(words: list[str]) -> Iterator[str]:
+    filled = [re.sub(r"\$\{?(\w+)\}?", lambda match: SAMPLES.get(match[1], "x"), word) for word in words]
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):
+            cli.parser().parse_args(filled)
+    except SystemExit:
+        yield f"fleetgate does not take that: {said.getvalue().strip().splitlines()[-1]}"
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_a_workflow_keeps_the_rules(name):
+    assert problems(name, TEXTS[name]) == []
+
+
+def test_every_job_of_the_table_is_there():
+    jobs = {(name, label) for name, text in TEXTS.items() for label in yaml.safe_load(text)["jobs"]}
+    assert jobs == set(PERMISSIONS)
+
+
+def test_an_action_has_one_version_everywhere():
+    used = {line.partition("uses:")[2].strip() for text in TEXTS.values() for line in text.splitlines() if "uses:" in line}
+    assert len({line.partition("@")[0] for line in used}) == len(used), used
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "said"),
+    [
+        pytest.param("ci", "permissions: {}", "permissions: write-all", "of the whole workflow", id="rights for all"),
+        pytest.param(
+            "ci", "      contents: read # to", "      contents: write # to", "permissions {'contents': 'write'}", id="more"
+        ),
+        pytest.param("ci", "pull_request:", "pull_request_target:", "trigger pull_request_target", id="trigger"),
+        pytest.param("ci", "@08c6903cd8c0fde910a37f88322edcfb5dd907a8 # v5.0.0", "@v5", "not pinned", id="a version that moves"),
+        pytest.param("ci", "persist-credentials: false", "clean: true", "leaves the token", id="token in the checkout"),
+        pytest.param(
+            "ci", "bash .ci/run", "echo ${{ github.event.pull_request.title }}", "an expression in a shell", id="injection"
+        ),
+        pytest.param("ci", "bash .ci/run", "curl example.org", "curl is no tool of ours", id="foreign tool"),
+        pytest.param("ci", "    timeout-minutes: 60\n", "", "no timeout", id="no timeout"),
+        pytest.param("drift", "make drift", "make drifts", "make has no target drifts", id="no such target"),
+        pytest.param("drift", "make drift ENV", "make drift EVN", "make does not know EVN", id="no such variable"),
+        pytest.param("drift", "--kind drift", "--sort drift", "fleetgate does not take that", id="no such option"),
+        pytest.param("deploy", "fleetgate apply", "fleetgate aply", "fleetgate does not take that", id="no such command"),
+        pytest.param("deploy", "cancel-in-progress: false", "cancel-in-progress: true", "ended in the middle", id="cancelled"),
+        pytest.param(
+            "deploy", "    environment: ${{ vars.FLEETGATE_ENV }}\n", "", "without an environment", id="nobody is asked"
+        ),
+        pytest.param(
+            "pull-request", f"vars.FLEETGATE_ENV != '' && {OWN_BRANCH}", "vars.FLEETGATE_ENV != ''", "for forks too", id="forks"
+        ),
+        pytest.param(
+            "pull-request",
+            "ref: ${{ github.event.pull_request.base.sha }}",
+            "fetch-depth: 1",
+            "what the pull request brings along",
+            id="writes with strange code",
+        ),
+    ],
+)
+def test_a_workflow_that_breaks_a_rule_is_found(name, old, new, said):
+    assert old in TEXTS[name]
+    found = problems(name, TEXTS[name].replace(old, new))
+    assert any(said in problem for problem in found), found
+
+
+def test_zizmor_finds_nothing():
+    zizmor = Path(sys.executable).parent / "zizmor"
+    command = [zizmor, "--offline", "--persona", "pedantic", "--no-progress", "--no-config", FOLDER]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_makefile_calls_what_there_is():
+    recipes = re.findall(r"\$\(FLEETGATE\) ([^&|;>\n]*)", MAKEFILE)
+    assert len(recipes) > 10
+    for recipe in recipes:
+        optional = re.sub(r"\$\(if \$\(\w+\),([^)]*)\)", r"\1", recipe)
+        words = shlex.split(re.sub(r"\$\(\w+\)", "x", optional))
+        assert list(fleetgate_problems(words)) == [], recipe
+
+
+def test_the_terraform_of_the_workflows_is_one_that_the_tools_take():
+    from fleetgate.terraform import MINIMUM_VERSION
+
+    versions = set(re.findall(r"terraform_version: ([0-9.]+)", "".join(TEXTS.values())))
+    assert len(versions) == 1 and tuple(map(int, versions.pop().split("."))) >= MINIMUM_VERSION
