@@ -3,18 +3,47 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable, Sequence
 
 from fleetgate.commands import common
 
 
 def add(subparsers: common.Subparsers) -> None:
-    group = common.add_group(subparsers, "claim", "make claim certificates")
+    group = common.add_group(subparsers, "claim", "make claim certificates, change them for new ones, retire them")
     create = common.add_parser(group, "create", "make a claim's private key (mode 0600) and its signing request, here", _create)
-    create.add_argument("name", help="a claim that stands under `claims` in the environment's file")
+    create.add_argument("name", metavar="CLAIM", help="a claim that stands under `claims` in the environment's file")
+
     restore = common.add_parser(
         group, "restore", "put a claim's private key back where it was not made, read from standard input", _restore
     )
-    restore.add_argument("name", help="a claim that stands under `claims` in the environment's file")
+    restore.add_argument("name", metavar="CLAIM", help="a claim that stands under `claims` in the environment's file")
+
+    rotate = common.add_parser(group, "rotate", "put a new claim beside an old one, so that factories can switch", _rotate)
+    rotate.description = (
+        "Adds a claim to the environment's file, below the old one, and makes its private key (mode 0600) and signing request."
+        " Nothing else changes: after the next apply both are good, the factories switch, and then the old one is retired."
+    )
+    rotate.add_argument("name", metavar="CLAIM", help="the claim to be replaced")
+    rotate.add_argument("--as", dest="new", metavar="NAME", help="name of the new claim (default: CLAIM-r2, then -r3, ...)")
+    _add_consent(rotate)
+
+    retire = common.add_parser(group, "retire", "let no device come in with a claim any more", _retire)
+    retire.description = (
+        "Sets `active: false` at a claim in the environment's file; the next apply makes its certificate INACTIVE and lets"
+        " the hook refuse it. Devices that have come in with it have certificates of their own and are not affected."
+    )
+    retire.add_argument("name", metavar="CLAIM", help="the claim that is not to be used any more")
+    retire.add_argument("--now", action="store_true", help="make its certificate INACTIVE at once, before any apply")
+    retire.add_argument(
+        "--force", action="store_true", help="with --now: also the last active claim, whose key has leaked; then nobody comes in"
+    )
+    retire.add_argument("--reason", metavar="TEXT", help="why; kept in build/ENV/audit.jsonl")
+    _add_consent(retire)
+
+
+def _add_consent(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--dry-run", action="store_true", help="only show what it would do")
+    parser.add_argument("--yes", action="store_true", help="do not ask")
 
 
 def _create(args: argparse.Namespace) -> int:
@@ -36,3 +65,109 @@ def _restore(args: argparse.Namespace) -> int:
     key = claims.restore(common.environment(args), args.name, sys.stdin.buffer.read(65_536))
     print(f"private key: {key} (0600)")
     return 0
+
+
+def _rotate(args: argparse.Namespace) -> int:
+    from fleetgate import applied, claim_rotation, claims
+
+    environment = common.environment(args)
+    claim_rotation.require_claim(environment, args.name)
+    new = args.new if args.new is not None else claim_rotation.next_name(environment, args.name)
+    edit = claim_rotation.plan_rotation(environment, args.name, new)
+    folder = edit.environment.claim_folder(new)
+    steps = [
+        f"{environment.file}: claim {new} below {args.name}",
+        f"{folder / claims.KEY_FILE}: a new private key (0600)",
+        f"{edit.environment.claim_csr_file(new)}: its signing request",
+    ]
+    if _only_shown(args, f"rotate claim {args.name} in {environment.name}:", steps):
+        return 0
+    common.confirm(f"This adds claim {new} to {environment.file}.", yes=args.yes)
+    key, csr = claim_rotation.rotate(edit, new)
+    print(f"private key: {key} (0600; it never leaves this machine through fleetgate)")
+    print(f"signing request: {csr}")
+    tracked = "" if environment.settings.embedded_cloud else f"put {environment.file} and {csr} under version control; "
+    common.say(
+        f"claim {new} is made; until the next apply it is good for nothing, and {args.name} goes on as before\n"
+        f"    -> {tracked}run: {applied.command(environment)}\n"
+        f"    -> give the factories {folder / claims.KEY_FILE} and {claims.CERTIFICATE_FILE} beside it\n"
+        f"    -> when they have switched: fleetgate claim retire {args.name} --env {environment.name}"
+    )
+    return 0
+
+
+def _retire(args: argparse.Namespace) -> int:
+    from fleetgate import applied, audit, claim_rotation, names
+    from fleetgate.catalogue import read
+    from fleetgate.errors import fail
+
+    why = audit.reason(args.reason)
+    environment = common.environment(args)
+    name = args.name
+    claim_rotation.require_claim(environment, name)
+    is_last = claim_rotation.is_last_active(environment, name)
+    if is_last and not (args.force and args.now):
+        remedy = (
+            f"first put another beside it: fleetgate claim rotate {name} --env {environment.name}; only if its key has leaked and"
+            " nobody may come in from now on: --now --force"
+        )
+        raise fail(f"claim {name}", "is the last active one: no device could come in any more", remedy)
+    if not environment.settings.claims[name].active and not args.now:
+        print(f"claim {name} is retired already in {environment.file}; if it is not applied yet: {applied.command(environment)}")
+        return 0
+    # An environment without an active claim cannot be planned, so the last one stays in the file: only its certificate goes.
+    edit = None
+    if environment.settings.claims[name].active and not is_last:
+        edit = claim_rotation.plan_retirement(environment, name)
+    certificate_id = claim_rotation.certificate_id_of(environment, name) if args.now else None
+    steps = [f"{environment.file}: claim {name} gets active: false"] if edit is not None else []
+    if certificate_id is not None:
+        steps.append(f"certificate {certificate_id}: INACTIVE at once")
+    if _only_shown(args, f"retire claim {name} in {environment.name}:", steps):
+        return 0
+    common.confirm(f"This retires claim {name} in {environment.name}: devices that still have it cannot come in.", yes=args.yes)
+    who = audit.caller() if certificate_id is not None else ""
+    done: list[str] = []
+    complete = False
+    try:
+        if edit is not None:  # first, so that no apply in between makes it active again
+            edit.write()
+            done.append(f"{environment.file}: claim {name} is inactive")
+        if certificate_id is not None:
+            derived = names.derive(read(environment.root), environment)
+            done.append(claim_rotation.deactivate(derived, name, certificate_id))
+        complete = True
+    finally:
+        for step in done:
+            print(step)
+        if certificate_id is not None and done:
+            audit.record(environment, "claim retire", name, who, why, done, complete)
+    _say_what_is_left(applied.command(environment), environment.name, name, is_last=is_last, now=bool(args.now))
+    return 0
+
+
+def _say_what_is_left(apply: str, env: str, name: str, *, is_last: bool, now: bool) -> None:
+    if is_last:
+        common.say(
+            f"nobody can come in now; the file still has {name} as active, since an environment needs one: an apply would switch"
+            f" its certificate on again\n    -> fleetgate claim rotate {name} --env {env}, then"
+            f" fleetgate claim retire {name} --env {env}, then {apply}"
+        )
+    else:
+        until = (
+            "its certificate is off, and the hook hears of it by the next apply"
+            if now
+            else "until the next apply it is still good"
+        )
+        common.say(f"claim {name} is retired; {until}\n    -> {apply}\n    -> devices that have come in are not affected")
+
+
+def _only_shown(args: argparse.Namespace, title: str, steps: Sequence[str]) -> bool:
+    """Shows what is about to happen; whether that is all that was asked for."""
+    tell: Callable[[str], None] = print if args.dry_run else common.say
+    tell(title)
+    for step in steps:
+        tell(f"  {step}")
+    if args.dry_run:
+        common.say("nothing was changed (--dry-run)")
+    return bool(args.dry_run)

@@ -1,0 +1,141 @@
+"""Changes a factory's claim for a new one, and retires the old one.
+
+Both claims stand side by side until the factories have switched. Devices that have come in have certificates of their own, so
+neither step touches them.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from fleetgate import applied, aws, claims, environment, environment_edit
+from fleetgate.environment import Environment
+from fleetgate.errors import fail
+from fleetgate.names import Names
+from fleetgate.registry import did_you_mean
+
+_GENERATION = re.compile(r"(?P<base>.*?)(?:-r(?P<number>[0-9]{1,4}))?")
+#: Of claims' names [environment.ClaimName].
+_MAXIMUM_NAME = 40
+
+
+@dataclass(frozen=True)
+class Edit:
+    """A change of an environment's file that has not been made yet."""
+
+    environment: Environment
+    text: str
+
+    @property
+    def path(self) -> Path:
+        return self.environment.root / self.environment.file
+
+    def write(self) -> None:
+        """Whole or not at all, with the file's own mode."""
+        temporary = self.path.with_name(f".{self.path.name}.new")
+        try:
+            with temporary.open("w", encoding="utf-8", newline="") as file:
+                file.write(self.text)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.chmod(self.path.stat().st_mode & 0o777)
+            temporary.replace(self.path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def require_claim(env: Environment, name: str) -> None:
+    """Raises FleetgateError, naming a near one, if the environment has no such claim."""
+    if name not in env.settings.claims:
+        raise fail(f"claim {name!r:.80}", f"does not stand in {env.file}", did_you_mean(name, list(env.settings.claims)))
+
+
+def next_name(env: Environment, name: str) -> str:
+    """`factory-1` becomes `factory-1-r2`, that one `factory-1-r3`, the first that is free."""
+    found = _GENERATION.fullmatch(name)
+    base, number = (found["base"], int(found["number"] or 1)) if found else (name, 1)
+    while True:
+        number += 1
+        suffix = f"-r{number}"
+        candidate = base[: _MAXIMUM_NAME - len(suffix)].rstrip("-") + suffix
+        if candidate not in env.settings.claims:
+            return candidate
+
+
+def plan_rotation(env: Environment, name: str, new: str) -> Edit:
+    """The environment's file with a new claim beside `name`. Raises FleetgateError if that cannot be."""
+    require_claim(env, name)
+    if not env.settings.claims[name].active:
+        raise fail(f"claim {name}", "is retired", f"rotate an active one, or add a claim to {env.file}")
+    if new in env.settings.claims:
+        raise fail(f"claim {new}", f"stands in {env.file} already", "choose another name by --as NAME")
+    if not re.fullmatch(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?", new):
+        raise fail(f"--as {new!r:.80}", "is not a claim name", "use lower case letters, digits and inner hyphens, at most 40")
+    text = environment_edit.add_claim(_read(env), env.file, name, new)
+    edited = Environment(env.root, env.name, environment.parse(text, env.file))
+    if edited.claim_csr_file(new).exists():
+        raise fail(str(edited.claim_csr_file(new)), "is already there and is not overwritten", "choose another name by --as NAME")
+    return Edit(edited, text)
+
+
+def rotate(edit: Edit, new: str) -> tuple[Path, Path]:
+    """Writes the file, then key (0600) and signing request; returns their paths. What fails leaves the file as it was."""
+    before = _read(edit.environment)
+    edit.write()
+    try:
+        return claims.create(edit.environment, new)
+    except BaseException:
+        Edit(edit.environment, before).write()
+        raise
+
+
+def is_last_active(env: Environment, name: str) -> bool:
+    return [known for known, claim in env.settings.claims.items() if claim.active] == [name]
+
+
+def plan_retirement(env: Environment, name: str) -> Edit:
+    """The environment's file with the claim inactive."""
+    text = environment_edit.deactivate_claim(_read(env), env.file, name)
+    return Edit(Environment(env.root, env.name, environment.parse(text, env.file)), text)
+
+
+def deactivate(names: Names, name: str, certificate_id: str) -> str:
+    """Makes the claim's certificate INACTIVE at once; returns what came of it. Raises for one that is no claim of this fleet."""
+    iot = aws.client("iot")
+    try:
+        found = iot.describe_certificate(certificateId=certificate_id)["certificateDescription"]
+    except iot.exceptions.ResourceNotFoundException:
+        return f"certificate {certificate_id}: AWS does not have it any more"
+    attached = iot.list_attached_policies(target=found["certificateArn"])["policies"]
+    things = iot.list_principal_things(principal=found["certificateArn"])["things"]
+    if names.claim_policy not in [policy["policyName"] for policy in attached] or things:
+        what = "is no claim's: it lacks the claim policy" if not things else f"is used by {', '.join(things)}"
+        raise fail(
+            f"certificate {certificate_id} of claim {name}",
+            f"{what}; it was left alone",
+            "look at it: aws iot list-attached-policies",
+        )
+    if found["status"] == "INACTIVE":
+        return f"certificate {certificate_id}: INACTIVE already"
+    iot.update_certificate(certificateId=certificate_id, newStatus="INACTIVE")
+    return f"certificate {certificate_id}: {found['status']} -> INACTIVE"
+
+
+def certificate_id_of(env: Environment, name: str) -> str:
+    """The certificate of a claim, by what Terraform says it is. Raises FleetgateError if that does not know it."""
+    from fleetgate.terraform import Runner
+
+    runner = Runner(env, lambda _: None)
+    runner.init()
+    ids = runner.state().outputs.get("claim_certificate_ids") or {}
+    if name not in ids:
+        raise fail(f"claim {name}", "has no certificate yet", f"run: {applied.command(env)}, or leave --now out")
+    return str(ids[name])
+
+
+def _read(env: Environment) -> str:
+    with (env.root / env.file).open(encoding="utf-8", newline="") as file:  # line ends stay as they are
+        return file.read()
