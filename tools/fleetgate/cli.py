@@ -27,6 +27,7 @@ from fleetgate.commands import (
     isolation,
     lint,
     orphans,
+    redrive,
     registry,
     revoke,
     smoke,
@@ -66,22 +67,9 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--debug", action="store_true", help="show tracebacks")
     commands = top.add_subparsers(metavar="COMMAND", required=True)
     checks = (catalogue, lint, authorize, isolation, access_diff, capacity)
-    for module in (
-        *checks,
-        build,
-        deploy,
-        drift,
-        smoke,
-        cloud,
-        claim,
-        registry,
-        device,
-        devices,
-        revoke,
-        orphans,
-        dashboard,
-        github,
-    ):
+    work = (build, deploy, drift, smoke, cloud, claim, registry, device)
+    care = (devices, revoke, orphans, redrive, dashboard)
+    for module in (*checks, *work, *care, github):
         module.add(commands)
     return top
 
