@@ -22,6 +22,7 @@ from fleetgate.commands import (
     deploy,
     device,
     devices,
+    doctor,
     drift,
     github,
     isolation,
@@ -68,7 +69,7 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(metavar="COMMAND", required=True)
     checks = (catalogue, lint, authorize, isolation, access_diff, capacity)
     work = (build, deploy, drift, smoke, cloud, claim, registry, device)
-    care = (devices, revoke, orphans, redrive, dashboard)
+    care = (devices, revoke, orphans, redrive, doctor, dashboard)
     for module in (*checks, *work, *care, github):
         module.add(commands)
     return top

@@ -41,13 +41,18 @@ def candidates(word: str, patterns: Sequence[str], prefixes: Iterable[str] = ())
     return list(found)
 
 
-def unknown(fleet: Fleet, table: Registry, serial: str) -> FleetgateError:
-    """The error of a serial that the registry does not have; names those that may have been meant."""
+def similar(fleet: Fleet, table: Registry, serial: str) -> list[str]:
+    """Serials that there are and that may have been meant, the likeliest first."""
     kinds = fleet.catalogue.device_types.values()
     prefixes = [names.thing_prefix for names in fleet.names.types.values()]
     wanted = candidates(serial, [kind.serial_pattern for kind in kinds], prefixes)
     there = table.which(wanted)
-    near = [candidate for candidate in wanted if candidate in there][:SHOWN]
+    return [candidate for candidate in wanted if candidate in there][:SHOWN]
+
+
+def unknown(fleet: Fleet, table: Registry, serial: str) -> FleetgateError:
+    """The error of a serial that the registry does not have; names those that may have been meant."""
+    near = similar(fleet, table, serial)
     meant = f"did you mean {' or '.join(near)}? otherwise " if near else ""
     remedy = f"{meant}see what there is: fleetgate registry list --env {fleet.environment.name}"
     return fail(f"serial {serial!r:.80}", f"is not in the registry {fleet.names.table}", remedy)
