@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from typing import Any
 import boto3
 
 from checkouts import copy_checkout
-from fleetgate import build, environment, provisioning
+from fleetgate import build, cli, environment, provisioning
 from fleetgate.build import Fleet
 from fleetgate.device import DeviceProvisioner
 from fleetgate.environment import Environment
@@ -101,6 +102,23 @@ def start(root: Path) -> Cloud:
     cloud = Cloud(root)
     cloud.run("cloud", "up")
     return cloud
+
+
+def register(cloud, kind=TYPE, **attributes):
+    """A new row as `fleetgate registry add` writes it, without the start of a process; returns its serial."""
+    stem = {"temperature-sensor": "TEMP", "pressure-sensor": "PRES"}[kind]
+    serial = f"{stem}-{uuid.uuid4().int % 700_000 + 100_000}"
+    row = {"serialNumber": serial, "deviceType": kind, "status": "registered", "registeredAt": "2026-01-01T00:00:00Z"}
+    item = {name: {"S": value} for name, value in (row | attributes).items()}
+    cloud.client("dynamodb").put_item(TableName=cloud.fleet().names.table, Item=item)
+    return serial
+
+
+def in_process(cloud, capsys, *words):
+    """Exit status, stdout and stderr of a command in this process: a start of Python costs seconds on a busy machine."""
+    capsys.readouterr()
+    status = cli.main(["--root", str(cloud.root), *words, "--env", ENVIRONMENT])
+    return status, *capsys.readouterr()
 
 
 def row(cloud, serial):

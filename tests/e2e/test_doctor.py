@@ -20,8 +20,8 @@ from botocore.client import BaseClient
 from botocore.exceptions import ClientError
 
 import hook_events
-from clouds import ENVIRONMENT, TYPE, row, wait_for, walk
-from fleetgate import aws, cli, decommission, device, identity, provisioning
+from clouds import ENVIRONMENT, TYPE, in_process, register, row, wait_for, walk
+from fleetgate import aws, decommission, device, identity, provisioning
 from fleetgate.device import RetryPolicy
 from fleetgate.mqtt import DeviceError, MqttSession
 
@@ -30,21 +30,6 @@ from fleetgate.mqtt import DeviceError, MqttSession
 def serial(cloud):
     """A serial of its own for each test, registered."""
     return register(cloud)
-
-
-def register(cloud, kind=TYPE, **attributes):
-    """A row as `fleetgate registry add` writes it, without the start of a process."""
-    stem = {"temperature-sensor": "TEMP", "pressure-sensor": "PRES"}[kind]
-    number = f"{stem}-{uuid.uuid4().int % 700_000 + 100_000}"
-    item = {
-        "serialNumber": number,
-        "deviceType": kind,
-        "status": "registered",
-        "registeredAt": "2026-01-01T00:00:00Z",
-    } | attributes
-    table = cloud.fleet().names.table
-    cloud.client("dynamodb").put_item(TableName=table, Item={name: {"S": value} for name, value in item.items()})
-    return number
 
 
 @pytest.fixture
@@ -56,9 +41,7 @@ def doctor(cloud, capsys, tmp_path):
             path = tmp_path / "rejected.json"
             path.write_text(message if isinstance(message, str) else json.dumps(message), encoding="utf-8")
             words = (*words, "--rejected", str(path))
-        capsys.readouterr()
-        status = cli.main(["--root", str(cloud.root), "doctor", *words, "--env", ENVIRONMENT, "--json"])
-        out = capsys.readouterr().out
+        status, out, _ = in_process(cloud, capsys, "doctor", *words, "--json")
         assert "BEGIN" not in out and "Traceback" not in out
         ask.answer = json.loads(out)
         causes = [cause["cause"] for cause in ask.answer["causes"]]

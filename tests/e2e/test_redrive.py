@@ -10,20 +10,11 @@ from __future__ import annotations
 import base64
 import json
 import time
-import uuid
 
 import pytest
 
-from clouds import TYPE, row, wait_for, walk
-from fleetgate import cli, redrive
-
-
-@pytest.fixture
-def serials(cloud):
-    first = uuid.uuid4().int % 700_000 + 100_000
-    numbers = [f"TEMP-{first + n}" for n in range(3)]
-    cloud.run("registry", "add", "--type", TYPE, *numbers)
-    return numbers
+from clouds import TYPE, in_process, register, row, wait_for, walk
+from fleetgate import redrive
 
 
 @pytest.fixture
@@ -50,7 +41,8 @@ def shadow(cloud, serial):
         return None
 
 
-def test_events_that_nobody_handled_are_made_up_for(cloud, serials, broken, tmp_path, capsys):
+def test_events_that_nobody_handled_are_made_up_for(cloud, broken, tmp_path, capsys):
+    serials = [register(cloud) for _ in range(3)]
     names, sqs = cloud.fleet().names, cloud.client("sqs")
     for serial in serials:
         walk(cloud, serial, tmp_path / serial).register()
@@ -72,10 +64,7 @@ def test_events_that_nobody_handled_are_made_up_for(cloud, serials, broken, tmp_
         return int(queried["Attributes"]["ApproximateNumberOfMessages"])
 
     def fleetgate(*words):
-        """Exit status, stdout, stderr; in this process, since a start of Python costs seconds on a busy machine."""
-        capsys.readouterr()
-        status = cli.main(["--root", str(cloud.root), *words, "--env", "e2e"])
-        return status, *capsys.readouterr()
+        return in_process(cloud, capsys, *words)
 
     def doctor(serial):
         return json.loads(fleetgate("doctor", serial, "--json")[1])["causes"]

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from fleetgate import cli, decisions
+from fleetgate import cli, decisions, diagnosis_facts
 from fleetgate.device_view import Certificate
 from fleetgate.diagnosis import (
     Cause,
@@ -330,3 +330,51 @@ def test_what_is_no_rejected_message_is_told(text):
 def test_what_the_log_says_of_a_failed_call_is_told_apart(lines, cause, said):
     failure = failure_in(lines, NOW, is_over=False)
     assert failure.cause is cause and said in failure.text
+
+
+ACCOUNT, SOURCE = "123456789012", ":iot:us-east-1:123456789012:provisioningtemplate/fleetgate-fleet"
+ALLOW = {"Effect": "Allow", "Principal": {"Service": "iot.amazonaws.com"}, "Action": "lambda:InvokeFunction"}
+
+
+@pytest.mark.parametrize(
+    "changes, is_about",
+    [
+        ({}, True),
+        ({"Condition": {"ArnLike": {"AWS:SourceArn": f"arn:aws{SOURCE}"}, "StringEquals": {"AWS:SourceAccount": ACCOUNT}}}, True),
+        ({"Condition": {"ArnLike": {"aws:SourceArn": "arn:aws:iot:us-east-1:123456789012:*"}}}, True),
+        ({"Condition": {"ArnLike": {"aws:SourceArn": f"arn:aws-cn{SOURCE}"}}}, True),
+        ({"Condition": {"ArnLike": {"aws:SourceArn": f"arn:aws{SOURCE}-other"}}}, False),
+        ({"Condition": {"ArnLike": {"aws:SourceArn": "arn:aws:iot:us-east-1:999999999999:*"}}}, False),
+        ({"Condition": {"StringEquals": {"aws:SourceAccount": "999999999999"}}}, False),
+        ({"Principal": {"Service": ["events.amazonaws.com", "iot.amazonaws.com"]}, "Action": "*"}, True),
+        ({"Principal": "*"}, True),
+        ({"Principal": {"Service": "events.amazonaws.com"}}, False),
+        ({"Principal": {"AWS": "arn:aws:iam::123456789012:root"}}, False),
+        ({"Action": "lambda:GetFunction"}, False),
+    ],
+)
+def test_a_statement_of_the_hooks_resource_policy_is_about_aws_iot_and_this_template(changes, is_about):
+    assert diagnosis_facts.lets_iot_call([ALLOW | changes], SOURCE, ACCOUNT) is is_about
+    denied = [ALLOW, ALLOW | changes | {"Effect": "Deny"}]
+    assert diagnosis_facts.lets_iot_call(denied, SOURCE, ACCOUNT) is not is_about
+
+
+@pytest.mark.parametrize(
+    "who, serial",
+    [
+        ("TEMP-000001", "TEMP-000001"),
+        ("temperature-sensor-TEMP-000001", "TEMP-000001"),
+        ("fleetgate-claim-TEMP-000001-0a1b2c3d", "TEMP-000001"),
+        ("fleetgate-claim-TEMP-000001", "TEMP-000001"),
+        ("gateway-GW-000001", "GW-000001"),
+        ("somebody-elses", "somebody-elses"),
+        ("temperature-sensor-", "temperature-sensor-"),
+    ],
+)
+def test_a_device_is_known_by_each_of_its_names(fleet, who, serial):
+    assert diagnosis_facts.serials_in(fleet, who)[0] == serial
+
+
+def test_a_line_of_a_log_that_could_hold_a_key_is_not_shown():
+    assert failure_in(["RuntimeError: -----BEGIN PRIVATE KEY-----"], NOW, is_over=False).text == "(redacted)"
+    assert failure_in(["RuntimeError: \x1b[31mred"], NOW, is_over=False).text == "RuntimeError:  [31mred"

@@ -80,8 +80,16 @@ def test_the_order_of_the_claims_is_kept_so_that_the_first_stays_the_default_one
     ids=["one line", "braces", "question mark"],
 )
 def test_a_form_that_leaves_a_doubt_is_refused_with_the_line_to_write(claims):
-    with pytest.raises(FleetgateError, match=r"nothing was changed\n    -> write `new: \{\}` under `claims`, below factory-1"):
+    with pytest.raises(
+        FleetgateError, match=r"prod\.yaml:\d claims\.factory-1: .*nothing was changed\n    -> write `new: \{\}` below it"
+    ):
         environment_edit.add_claim(HEAD + claims, FILE, "factory-1", "new")
+
+
+@pytest.mark.parametrize("name", ["on", "null", "7"])
+def test_a_name_that_yaml_reads_as_something_else_is_refused(name):
+    with pytest.raises(FleetgateError, match="nothing was changed"):
+        environment_edit.add_claim(HEAD + FORMS["flow"][0], FILE, "factory-1", name)
 
 
 def test_a_claim_that_is_retired_stays_so_and_the_last_active_one_cannot_be_retired_in_the_file():

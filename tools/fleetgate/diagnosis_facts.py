@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -70,13 +70,36 @@ class _Sight:
 
 def serial_of(fleet: Fleet, table: Registry, who: str) -> str:
     """The serial number of a device, from that, its thing's name, or the client id that it connects with."""
-    if _quietly(lambda: table.get(who)):
-        return who
-    if who.startswith(fleet.names.claim_client_prefix):  # <prefix>SERIAL-<8 hex>, see device.Gate
-        rest = who.removeprefix(fleet.names.claim_client_prefix)
-        return re.sub(r"-[0-9a-f]{8}$", "", rest)
+    wanted = serials_in(fleet, who)
+    for serial in wanted:
+        if _quietly(lambda serial=serial: table.get(serial)):  # type: ignore[misc]
+            return serial
+    # A thing of a type that has left the catalogue says its serial number itself.
+    attributes = _quietly(lambda: _attributes(who)) or {}
+    return str(attributes.get("serialNumber") or wanted[0])
+
+
+def serials_in(fleet: Fleet, who: str) -> list[str]:
+    """What a word may stand for, the likeliest first: part of a claim's client id, of a thing's name, or the word itself."""
     prefixes = sorted((names.thing_prefix for names in fleet.names.types.values()), key=len, reverse=True)
-    return next((who.removeprefix(p) for p in prefixes if who.startswith(p) and who != p), who)
+    found = [who.removeprefix(p) for p in prefixes if who.startswith(p) and who != p]
+    if who.startswith(fleet.names.claim_client_prefix):  # <prefix>SERIAL-<8 hex>, see device.Gate; other firmware may add nothing
+        rest = who.removeprefix(fleet.names.claim_client_prefix)
+        found = [re.sub(r"-[0-9a-f]{8}$", "", rest), rest, *found]
+    patterns = [kind.serial_pattern for kind in fleet.catalogue.device_types.values()]
+    words = list(dict.fromkeys([*found, who]))
+    return sorted(words, key=lambda word: not any(re.fullmatch(pattern, word, re.ASCII) for pattern in patterns))
+
+
+def _attributes(name: str) -> dict[str, str]:
+    if not re.fullmatch(r"[a-zA-Z0-9:_-]{1,128}", name):
+        return {}
+    iot = aws.client("iot")
+    try:
+        found: dict[str, str] = iot.describe_thing(thingName=name).get("attributes", {})
+    except iot.exceptions.ResourceNotFoundException:
+        return {}
+    return found
 
 
 def _quietly(read: Callable[[], T]) -> T | None:
@@ -298,15 +321,18 @@ def _hook(fleet: Fleet, sight: _Sight, since_ms: int, now_ms: int) -> Hook:
 
 
 def _is_callable(client: Any, fleet: Fleet) -> bool:
-    """Whether a statement of the hook's resource policy lets AWS IoT call it for this fleet's template."""
     settings = fleet.environment.settings
-    wanted = f":iot:{settings.region}:{settings.account_id}:provisioningtemplate/{fleet.names.template}"
+    source = f":iot:{settings.region}:{settings.account_id}:provisioningtemplate/{fleet.names.template}"
     try:
         policy = json.loads(client.get_policy(FunctionName=fleet.names.hook)["Policy"])
     except client.exceptions.ResourceNotFoundException:
         return False
-    about = [one for one in policy.get("Statement", ()) if _is_about_iot(one, wanted, settings.account_id)]
-    effects = {one.get("Effect") for one in about}
+    return lets_iot_call(policy.get("Statement", ()), source, settings.account_id)
+
+
+def lets_iot_call(statements: Iterable[Mapping[str, Any]], source: str, account: str) -> bool:
+    """Whether a resource policy lets AWS IoT call the function for a template. source: its ARN without the partition."""
+    effects = {one.get("Effect") for one in statements if _is_about_iot(one, source, account)}
     return "Allow" in effects and "Deny" not in effects
 
 
@@ -423,7 +449,12 @@ def failure_in(lines: list[str], at_ms: int, is_over: bool) -> Failure:
         cause = Cause.HOOK_TIMED_OUT
     else:
         cause = Cause.HOOK_CRASHED
-    return Failure(cause, utc(at_ms), at_ms, said[:400], is_over)
+    return Failure(cause, utc(at_ms), at_ms, _safe(said), is_over)
+
+
+def _safe(text: str) -> str:
+    """A line of a log as it may be shown: no control characters, and nothing that could be a key or a certificate."""
+    return "(redacted)" if "-----" in text else "".join(c if c.isprintable() else " " for c in text)[:400]
 
 
 def _iot_log(certificate_ids: list[str], since_ms: int) -> Iterator[str]:
@@ -443,7 +474,7 @@ def _iot_log(certificate_ids: list[str], since_ms: int) -> Iterator[str]:
                 continue
             if isinstance(entry, dict) and entry.get("status") != "Success":
                 what = entry.get("details") or entry.get("reason") or entry.get("status")
-                yield f"{entry.get('eventType', 'event')}: {what}"[:300]
+                yield _safe(f"{entry.get('eventType', 'event')}: {what}")
 
 
 # --- the device ---

@@ -38,7 +38,7 @@ def add_claim(text: str, file: str, after: str, name: str) -> str:
             before = "".join(lines[:at])
             before += "" if before.endswith("\n") else newline
             edited = before + " " * key.start_mark.column + written + newline + "".join(lines[at:])
-    return _verified(edited, settings, wanted, file, f"write `{written}` under `claims`, below {after}")
+    return _verified(edited, text, settings, wanted, file, after, f"write `{written}` below it")
 
 
 def deactivate_claim(text: str, file: str, name: str) -> str:
@@ -60,7 +60,7 @@ def deactivate_claim(text: str, file: str, name: str) -> str:
             newline = "\r\n" if "\r\n" in text else "\n"
             at = key.start_mark.index
             edited = text[:at] + "active: false" + newline + " " * key.start_mark.column + text[at:]
-    return _verified(edited, settings, wanted, file, f"write `active: false` at claims.{name}")
+    return _verified(edited, text, settings, wanted, file, name, "write `active: false` into it")
 
 
 def _claims(text: str) -> yaml.MappingNode | None:
@@ -81,8 +81,10 @@ def _last_line(node: yaml.Node) -> int:
     return line
 
 
-def _verified(edited: str | None, before: Settings, claims: dict[str, Claim], file: str, by_hand: str) -> str:
-    """The edited text, if it says what was meant and nothing else."""
+def _verified(
+    edited: str | None, text: str, before: Settings, claims: dict[str, Claim], file: str, name: str, by_hand: str
+) -> str:
+    """The edited text, if it says what was meant and nothing else. name: the claim at which somebody else would write by hand."""
     try:
         if edited is not None:
             after = environment.parse(edited, file)
@@ -90,7 +92,5 @@ def _verified(edited: str | None, before: Settings, claims: dict[str, Claim], fi
                 return edited
     except FleetgateError:
         pass
-    where = document.load(edited or "x: 1", file)[1].where(("claims",)) if edited is None else f"{file} claims"
-    raise fail(
-        where, "cannot be edited safely in the form it has; nothing was changed", f"{by_hand} yourself, then go on by hand"
-    )
+    where = document.load(text, file)[1].where(("claims", name))
+    raise fail(where, "cannot be edited safely in the form it has; nothing was changed", f"{by_hand} yourself, and go on by hand")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -59,7 +60,7 @@ class Contents:
     hidden: int
     looked_at: int
     kinds: Mapping[str, int]
-    oldest_ms: int | None
+    oldest: str | None
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -67,7 +68,7 @@ class Contents:
             "hidden": self.hidden,
             "kinds": dict(sorted(self.kinds.items())),
             "lookedAt": self.looked_at,
-            "oldest": self.oldest_ms,
+            "oldest": self.oldest,
             "queue": self.queue,
         }
 
@@ -164,7 +165,8 @@ class Queue:
                     break  # the queue's count is approximate, but good enough to be shown
         finally:
             self.show(list(letters.values()))
-        oldest = min((letter.sent_ms for letter in letters.values()), default=None)
+        oldest_ms = min((letter.sent_ms for letter in letters.values()), default=None)
+        oldest = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(oldest_ms / 1000)) if oldest_ms is not None else None
         kinds = Counter(letter.kind for letter in letters.values())
         return Contents(self.name, max(count, len(letters)), hidden, len(letters), kinds, oldest)
 

@@ -70,8 +70,6 @@ def _run(args: argparse.Namespace) -> int:
 
 
 def _show(contents: Contents, *, to_stderr: bool) -> None:
-    import time
-
     tell = common.say if to_stderr else print
     if contents.count == 0:
         being = f" ({contents.hidden} are being worked on by somebody else)" if contents.hidden else ""
@@ -81,8 +79,8 @@ def _show(contents: Contents, *, to_stderr: bool) -> None:
     sample = f" (of the first {contents.looked_at})" if contents.looked_at < contents.count else ""
     for kind, number in sorted(contents.kinds.items()):
         tell(f"  {number} {kind}{sample}")
-    if contents.oldest_ms:
-        tell(f"  oldest: {time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime(contents.oldest_ms / 1000))}")
+    if contents.oldest:
+        tell(f"  oldest: {contents.oldest}")
 
 
 def _print(report: Report, env: str, function: str) -> None:
