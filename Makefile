@@ -45,6 +45,10 @@ plan: $(VENV)/runtime ## Build and save a plan, change nothing
 	$(FLEETGATE) cloud up --if-embedded --env $(ENV)
 	$(FLEETGATE) plan --env $(ENV)
 
+bootstrap: $(VENV)/runtime ## Make the bucket of an environment whose state is in S3 (asks; YES=1 does not)
+	$(FLEETGATE) cloud up --if-embedded --env $(ENV)
+	$(FLEETGATE) bootstrap --env $(ENV) $(if $(YES),--yes)
+
 smoke: $(VENV)/runtime ## Prove the running environment by a canary device of every type
 	$(FLEETGATE) smoke --env $(ENV)
 
@@ -97,4 +101,4 @@ clean: ## Remove caches and the virtual environment; build/ stays, it holds stat
 	rm -rf $(VENV) $(IAM) .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info tools/*.egg-info
 	find lambda_src tests tools benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help apply plan smoke destroy down policies lint review drift test check unit test-deep bench requirements lock clean
+.PHONY: help apply plan bootstrap smoke destroy down policies lint review drift test check unit test-deep bench requirements lock clean

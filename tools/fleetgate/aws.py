@@ -14,15 +14,15 @@ from fleetgate.errors import fail
 _MAKING = threading.Lock()
 
 
-def client(service: str) -> Any:
-    """The boto3 client of `service`, one for the process; safe to share between threads.
+def client(service: str, region: str | None = None) -> Any:
+    """The boto3 client of `service`, one for the process; safe to share between threads. region: default the environment's.
 
     Raises FleetgateError if the credentials belong to another account than the environment's: nothing may reach that one.
     """
-    endpoint, region = os.environ.get("AWS_ENDPOINT_URL", ""), os.environ.get("AWS_REGION", "")
+    endpoint, here = os.environ.get("AWS_ENDPOINT_URL", ""), os.environ.get("AWS_REGION", "")
     with _MAKING:
-        _require_account(os.environ.get(ACCOUNT_VARIABLE, ""), endpoint, region)
-        return _client(service, endpoint, region, None)
+        _require_account(os.environ.get(ACCOUNT_VARIABLE, ""), endpoint, here)
+        return _client(service, endpoint, region or here, None)
 
 
 def iot_data() -> Any:
@@ -56,9 +56,9 @@ def _require_account(account: str, endpoint: str, region: str) -> None:
 
 @functools.cache
 def _client(service: str, endpoint: str, region: str, endpoint_url: str | None) -> Any:
-    # endpoint and region are only here to tell two clouds apart in one process (tests): botocore reads them itself.
+    # endpoint is only here to tell two clouds apart in one process (tests): botocore reads it itself.
     import boto3
     from botocore.config import Config
 
     config = Config(retries={"mode": "standard", "total_max_attempts": 6}, connect_timeout=5, read_timeout=60)
-    return boto3.session.Session().client(service, config=config, endpoint_url=endpoint_url)
+    return boto3.session.Session().client(service, config=config, endpoint_url=endpoint_url, region_name=region or None)

@@ -13,6 +13,7 @@ from typing import Any
 from fleetgate.commands import (
     access_diff,
     authorize,
+    bootstrap,
     build,
     capacity,
     catalogue,
@@ -32,6 +33,7 @@ from fleetgate.commands import (
     registry,
     revoke,
     smoke,
+    state,
 )
 from fleetgate.errors import FleetgateError
 
@@ -68,7 +70,7 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--debug", action="store_true", help="show tracebacks")
     commands = top.add_subparsers(metavar="COMMAND", required=True)
     checks = (catalogue, lint, authorize, isolation, access_diff, capacity)
-    work = (build, deploy, drift, smoke, cloud, claim, registry, device)
+    work = (build, deploy, drift, smoke, cloud, bootstrap, state, claim, registry, device)
     care = (devices, revoke, orphans, redrive, doctor, dashboard)
     for module in (*checks, *work, *care, github):
         module.add(commands)

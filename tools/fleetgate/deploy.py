@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fleetgate import build, claims, cloud, drain
+from fleetgate import build, claims, cloud, drain, state_bucket
 from fleetgate.build import Fleet
 from fleetgate.drain import DeployedType
 from fleetgate.environment import Environment
 from fleetgate.errors import FleetgateError, Problem, count, fail
-from fleetgate.terraform import FOLDER, Runner, State
+from fleetgate.terraform import FOLDER, LOCK_TIMEOUT, Runner, State
 
 Say = Callable[[str], None]
 _TABLE = "aws_dynamodb_table"
@@ -34,8 +34,13 @@ class Applied:
     outputs: dict[str, object]
 
 
-def plan(fleet: Fleet, say: Say, *, verbose: bool = False, json_file: Path | None = None) -> bool:
-    """Compiles, packages, and saves a plan. Returns whether it holds changes. json_file: where it goes as JSON as well."""
+def plan(
+    fleet: Fleet, say: Say, *, verbose: bool = False, json_file: Path | None = None, lock_timeout: str = LOCK_TIMEOUT
+) -> bool:
+    """Compiles, packages, and saves a plan. Returns whether it holds changes. json_file: where it goes as JSON as well.
+
+    lock_timeout: how long to wait for a state that somebody else works on, as Terraform writes it (`15m`).
+    """
     from fleetgate import aws, policy_gate
 
     environment = fleet.environment
@@ -45,7 +50,7 @@ def plan(fleet: Fleet, say: Say, *, verbose: bool = False, json_file: Path | Non
     _make_missing_claims(environment, say)
     if written := build.write(fleet):
         say(f"  wrote {count(len(written), 'file')} under {environment.build.relative_to(environment.root)}/")
-    runner, state = _terraform(environment, say, verbose=verbose)
+    runner, state = _terraform(environment, say, verbose=verbose, lock_timeout=lock_timeout)
     _record_file(environment).unlink(missing_ok=True)
     say("  comparing with what is there")
     _refuse_to_adopt(fleet, state)
@@ -58,11 +63,13 @@ def plan(fleet: Fleet, say: Say, *, verbose: bool = False, json_file: Path | Non
     return changes
 
 
-def apply(environment: Environment, say: Say, *, verbose: bool = False) -> Applied:
+def apply(environment: Environment, say: Say, *, verbose: bool = False, lock_timeout: str = LOCK_TIMEOUT) -> Applied:
     """Applies the saved plan. Raises FleetgateError if there is none, or if anything it was made from has changed since."""
     cloud.require(environment)
     record = _read_record(environment)
-    runner = Runner(environment, say, verbose=verbose)
+    state_bucket.require(environment)
+    state_bucket.wait(environment, say, lock_timeout)
+    runner = Runner(environment, say, verbose=verbose, lock_timeout=lock_timeout)
     runner.init()  # the plan may come from another machine
     counts = ""
     if record["changes"]:
@@ -77,7 +84,7 @@ def apply(environment: Environment, say: Say, *, verbose: bool = False) -> Appli
     return Applied(counts, outputs)
 
 
-def destroy(fleet: Fleet, say: Say, *, verbose: bool = False) -> int:
+def destroy(fleet: Fleet, say: Say, *, verbose: bool = False, lock_timeout: str = LOCK_TIMEOUT) -> int:
     """Takes everything away, the devices first. Returns how many devices there were."""
     environment = fleet.environment
     cloud.require(environment)
@@ -86,7 +93,7 @@ def destroy(fleet: Fleet, say: Say, *, verbose: bool = False) -> int:
         raise fail(environment.file, "deletion_protection is on", remedy)
     _make_missing_claims(environment, say)
     build.write(fleet)
-    runner, state = _terraform(environment, say, verbose=verbose)
+    runner, state = _terraform(environment, say, verbose=verbose, lock_timeout=lock_timeout)
     if any(table.values.get("deletion_protection_enabled") for table in state.of(_TABLE)):
         remedy = "run make apply first: the environment's file has switched it off, the table has not heard of it yet"
         raise fail("device registry", "deletion_protection is still on", remedy)
@@ -154,9 +161,13 @@ def deployed(fleet: Fleet, say: Say) -> Deployed:
     return Deployed(_table(state), _deployed_types(state), frozenset(claim_ids.values()))
 
 
-def _terraform(environment: Environment, say: Say, *, verbose: bool = False) -> tuple[Runner, State]:
+def _terraform(
+    environment: Environment, say: Say, *, verbose: bool = False, lock_timeout: str = LOCK_TIMEOUT
+) -> tuple[Runner, State]:
     """Terraform, ready to run, and what it owns now."""
-    runner = Runner(environment, say, verbose=verbose)
+    state_bucket.require(environment)
+    state_bucket.wait(environment, say, lock_timeout)
+    runner = Runner(environment, say, verbose=verbose, lock_timeout=lock_timeout)
     runner.init()
     return runner, runner.state()
 

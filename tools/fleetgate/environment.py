@@ -23,6 +23,11 @@ MAXIMUM_PREFIX = 30
 #: Tells every client of this process which account it may talk to (see aws.py).
 ACCOUNT_VARIABLE = "FLEETGATE_ACCOUNT_ID"
 DEFAULT_PREFIX = "fleetgate"
+REGION = r"^[a-z]{2}(-[a-z]+)+-[0-9]$"
+
+#: Id and secret of other credentials than `test` for the embedded cloud: a rehearsal under the deployer's own policy
+#: (docs/deploying.md). Under AWS's own names a developer's account could reach the rehearsal.
+REHEARSAL_VARIABLES = ("FLEETGATE_REHEARSAL_ACCESS_KEY_ID", "FLEETGATE_REHEARSAL_SECRET_ACCESS_KEY")
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 
@@ -77,13 +82,36 @@ class StuckAfter(Strict):
     provisioning: Annotated[int, Field(ge=60)] = Field(default=3_600, description="A certificate was made, and no thing.")
 
 
+def _object_key(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.=/-]{0,511}", value) or "//" in value or value.endswith(("/", ".tflock")):
+        raise ValueError(f"{value!r} is not allowed | the key of an object, such as fleetgate/production.tfstate")
+    return value
+
+
+class RemoteState(Strict):
+    """Where Terraform's state lies in S3, locked and encrypted there. `fleetgate bootstrap` makes the bucket."""
+
+    bucket: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{1,61}[a-z0-9]$")] = Field(
+        description="Its name is taken in all of AWS: put the account's number into it."
+    )
+    key: Annotated[str, AfterValidator(_object_key)] | None = Field(
+        default=None, description="Default: <prefix>/<environment>.tfstate."
+    )
+    region: Annotated[str, StringConstraints(pattern=REGION)] | None = Field(
+        default=None, description="The bucket's, if it is not the environment's."
+    )
+    kms_key_arn: (
+        Annotated[str, StringConstraints(pattern=r"^arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/[A-Za-z0-9-]+$")] | None
+    ) = Field(default=None, description="Encrypts bucket and state. Default: S3's own key (SSE-S3).")
+
+
 class Settings(Strict):
     """What an environment file may say."""
 
     account_id: Annotated[str, StringConstraints(pattern=r"^[0-9]{12}$")] = Field(
         description="The only account this environment may touch, 12 digits in quotes."
     )
-    region: Annotated[str, StringConstraints(pattern=r"^[a-z]{2}(-[a-z]+)+-[0-9]$")]
+    region: Annotated[str, StringConstraints(pattern=REGION)]
     prefix: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]*[a-z0-9]$", max_length=MAXIMUM_PREFIX)] = Field(
         default=DEFAULT_PREFIX, description="First part of the name of every AWS resource."
     )
@@ -110,6 +138,7 @@ class Settings(Strict):
     )
     stuck_after_seconds: StuckAfter = Field(default_factory=StuckAfter)
     claims: dict[ClaimName, Claim] = Field(min_length=1)
+    state: RemoteState | None = Field(default=None, description="Terraform's state in S3. Default: a file under build/.")
     embedded_cloud: EmbeddedCloud | None = None
     device_endpoint: DeviceEndpoint | None = None
 
@@ -143,6 +172,17 @@ class Environment:
         return f"{chosen}-" if chosen else ""
 
     @property
+    def local_state_file(self) -> Path:
+        """Terraform's state, unless the environment's file has a section `state`."""
+        return self.build / "terraform.tfstate"
+
+    @property
+    def partition(self) -> str:
+        """What ARNs begin with: China and GovCloud have their own."""
+        prefixes = {"cn-": "aws-cn", "us-gov-": "aws-us-gov"}
+        return next((name for prefix, name in prefixes.items() if self.settings.region.startswith(prefix)), "aws")
+
+    @property
     def endpoint_url(self) -> str:
         """URL of the AWS APIs, or "" for AWS itself."""
         cloud = self.settings.embedded_cloud
@@ -174,8 +214,8 @@ class Environment:
         if self.settings.embedded_cloud:
             variables |= {
                 "AWS_ENDPOINT_URL": self.endpoint_url,
-                "AWS_ACCESS_KEY_ID": "test",
-                "AWS_SECRET_ACCESS_KEY": "test",
+                "AWS_ACCESS_KEY_ID": os.environ.get(REHEARSAL_VARIABLES[0]) or "test",
+                "AWS_SECRET_ACCESS_KEY": os.environ.get(REHEARSAL_VARIABLES[1]) or "test",
                 "AWS_EC2_METADATA_DISABLED": "true",
                 # A profile or token of a real account must not reach the rehearsal, nor the other way round.
                 "AWS_SESSION_TOKEN": None,
@@ -222,6 +262,9 @@ _PATTERN_REMEDIES = {
     "region": "write it like eu-central-1",
     "prefix": f"lower case letters, digits and inner hyphens, 2 to {MAXIMUM_PREFIX}",
     "namespace": "lower case letters, digits and inner hyphens, at most 20",
+    "state.bucket": "3 to 63 lower case letters, digits and inner hyphens",
+    "state.kms_key_arn": "write the key's ARN: arn:aws:kms:eu-central-1:123456789012:key/…",
+    "state.region": "write it like eu-central-1",
 }
 
 

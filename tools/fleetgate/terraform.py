@@ -8,6 +8,7 @@ import logging
 import os
 import re
 import shutil
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -16,9 +17,9 @@ from typing import Any
 
 from python_terraform import IsFlagged, Terraform
 
-from fleetgate import terraform_output
+from fleetgate import remote_state, terraform_output
 from fleetgate.environment import Environment
-from fleetgate.errors import fail
+from fleetgate.errors import FleetgateError, fail
 
 FOLDER = "terraform"
 MINIMUM_VERSION = (1, 11, 0)
@@ -26,6 +27,10 @@ MINIMUM_VERSION = (1, 11, 0)
 MIRROR_VARIABLE = "FLEETGATE_PROVIDER_MIRROR"
 _MIRROR_PREFIXES = ("/opt", "/usr/local", "/usr/local/share", "/usr/share", "~/.local/share")
 _NO_CHANGES, _CHANGES = 0, 2  # of `plan -detailed-exitcode`
+#: How long a command waits for a state that somebody else works on.
+LOCK_TIMEOUT = "60s"
+#: Takes and keeps the lock of the state.
+_LOCKING = ("plan", "apply", "destroy")
 
 
 @dataclass(frozen=True)
@@ -56,18 +61,26 @@ def _resources(pulled: dict[str, Any]) -> Iterator[Resource]:
 
 
 class Runner:
-    """Terraform for one environment: its data, state and plan lie under `build/<env>/`."""
+    """Terraform for one environment: its data and plan lie under `build/<env>/`, its state there or where its file says."""
 
-    def __init__(self, environment: Environment, say: Callable[[str], None], *, verbose: bool = False) -> None:
-        """verbose: show all that Terraform says, and not only a line for each resource."""
+    def __init__(
+        self,
+        environment: Environment,
+        say: Callable[[str], None],
+        *,
+        verbose: bool = False,
+        lock_timeout: str = LOCK_TIMEOUT,
+    ) -> None:
+        """verbose: show all that Terraform says, and not only a line for each resource. lock_timeout: `60s`, `15m`."""
         self._environment = environment
         self._say = say
         self._show = terraform_output.everything if verbose else terraform_output.short
-        self._folder = environment.root / FOLDER
+        self._lock_timeout = lock_timeout
+        self._folder = remote_state.root(environment)
         self._binary = _find_binary()
         # The library logs a failed command's output, which the terminal has shown already.
         logging.getLogger("python_terraform").setLevel(logging.CRITICAL)
-        os.environ |= {"TF_DATA_DIR": str(environment.build / "terraform"), "TF_IN_AUTOMATION": "1", "TF_INPUT": "0"}
+        os.environ |= {"TF_DATA_DIR": str(remote_state.data_folder(environment)), "TF_IN_AUTOMATION": "1", "TF_INPUT": "0"}
         if not Path(os.environ.get("TF_CLI_CONFIG_FILE", os.devnull)).exists():
             del os.environ["TF_CLI_CONFIG_FILE"]  # Terraform would warn on every call
         self._terraform = Terraform(working_dir=str(self._folder), terraform_bin_path=self._binary)
@@ -81,19 +94,28 @@ class Runner:
         """All that Terraform said in the last run of each command, whatever was shown of it."""
         return self._environment.build / "terraform.log"
 
-    @property
-    def state_file(self) -> Path:
-        return self._environment.build / "terraform.tfstate"
-
     def init(self) -> None:
-        """`terraform init`, unless nothing it depends on has changed since the last one."""
-        stamp_file = self._environment.build / "terraform" / "fleetgate-init"
-        stamp = self._init_stamp()
-        if stamp_file.is_file() and stamp_file.read_text(encoding="ascii") == stamp:
+        """`terraform init`, unless nothing it depends on has changed since the last one.
+
+        Raises FleetgateError if the state would be another one than before.
+        """
+        remote_state.require_one(self._environment)
+        self._init()
+
+    def init_again(self) -> None:
+        """`terraform init` with the environment's own place for the state, whatever was used before."""
+        self._init(again=True)
+
+    def _init(self, *, again: bool = False) -> None:
+        stamp_file = remote_state.data_folder(self._environment) / "fleetgate-init"
+        config = remote_state.backend_config(self._environment)
+        stamp = self._init_stamp(config)
+        if not again and stamp_file.is_file() and stamp_file.read_text(encoding="ascii") == stamp:
             return
+        stamp_file.unlink(missing_ok=True)
         _require_version(self._binary, self._terraform)
         self._say("  preparing Terraform and its AWS provider")
-        options: dict[str, Any] = {"backend_config": {"path": str(self.state_file)}, "reconfigure": IsFlagged}
+        options: dict[str, Any] = {"backend_config": [str(config)], "reconfigure": IsFlagged}
         mirror = find_mirror(provider_version(self._folder))
         if mirror:
             options["plugin_dir"] = str(mirror)
@@ -139,12 +161,21 @@ class Runner:
     def state(self) -> State:
         """What Terraform owns now."""
         # Not `show -json`: that starts the provider for its schemas, which takes longer than all of ours.
+        text = self.pull()
+        pulled = json.loads(text) if text.strip() else {}
+        outputs = {name: item["value"] for name, item in pulled.get("outputs", {}).items()}
+        return State(outputs, tuple(_resources(pulled)))
+
+    def pull(self) -> str:
+        """The state as it is stored, "" if there is none."""
         code, out, err = self._terraform.cmd("state pull")
         if code != 0:
             raise fail("terraform state pull", str(err).strip(), "run: fleetgate plan, then fleetgate apply")
-        pulled = json.loads(out) if out.strip() else {}
-        outputs = {name: item["value"] for name, item in pulled.get("outputs", {}).items()}
-        return State(outputs, tuple(_resources(pulled)))
+        return str(out)
+
+    def unlock(self, lock_id: str) -> None:
+        """Takes a lock away that nobody holds any more."""
+        self._run("force-unlock", lock_id, force=IsFlagged)
 
     def _run(
         self,
@@ -158,18 +189,38 @@ class Runner:
         if command in ("init", "plan"):
             self.log_file.unlink(missing_ok=True)
         # With capture_output other than True the library gives Terraform the stdout of this process, which is ours to redirect.
-        with terraform_output.shown(self.log_file, show or self._show) as lines:
-            options |= {"capture_output": False, "input": False, "no_color": IsFlagged}
-            code, _, _ = self._terraform.cmd(command, *arguments, **options)
+        if command in _LOCKING:
+            options["lock_timeout"] = self._lock_timeout
+        errors: list[str] = []
+        code = None
+        try:
+            with terraform_output.shown(self.log_file, show or self._show, errors) as lines:
+                options |= {"capture_output": False, "input": False, "no_color": IsFlagged}
+                code, _, _ = self._terraform.cmd(command, *arguments, **options)
+        finally:
+            problem = self._problem("\n".join(errors)) if code not in (None, *accept) else None
+            if problem is None and errors:
+                print("\n".join(errors), file=sys.stderr, flush=True)
+        if problem is not None:
+            raise problem
         if code not in accept:
             remedy = f"mend what Terraform's message above names, then run fleetgate plan again; all it said: {self.log_file}"
             raise fail(f"terraform {command}", f"ended with exit status {code}", remedy)
         return int(code), lines
 
-    def _init_stamp(self) -> str:
+    def _problem(self, said: str) -> FleetgateError | None:
+        """What Terraform's errors come to, where that is better said in our words than in its."""
+        if lock := remote_state.parse_lock(said):
+            return remote_state.locked(self._environment, lock)
+        if "Saved plan is stale" in said:
+            again = f"run: fleetgate plan --env {self._environment.name}, look at it, then this again"
+            return fail(str(self.plan_file), "is stale: somebody has applied to this environment since it was made", again)
+        return None
+
+    def _init_stamp(self, config: Path) -> str:
         """Changes when the binary, a version constraint, a module call or the backend does."""
-        digest = hashlib.sha256(f"{self._binary} {Path(self._binary).stat().st_mtime_ns} {self.state_file}".encode())
-        for path in sorted(self._folder.rglob("*.tf")):
+        digest = hashlib.sha256(f"{self._binary} {Path(self._binary).stat().st_mtime_ns} {config.read_text()}".encode())
+        for path in sorted((self._environment.root / FOLDER).rglob("*.tf")):
             if ".terraform" not in path.parts and path.name in ("versions.tf", "main.tf"):
                 wanted = re.findall(r"(?m)^\s*(?:source|version|required_version|module)\b.*$", path.read_text(encoding="utf-8"))
                 digest.update("\n".join([str(path), *wanted]).encode())

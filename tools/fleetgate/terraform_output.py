@@ -7,8 +7,9 @@ import re
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, redirect_stdout
+from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
+from typing import IO
 
 #: Given a line, what to show of it, or None.
 Filter = Callable[[str], str | None]
@@ -16,7 +17,7 @@ Filter = Callable[[str], str | None]
 _BOX = ("╷", "│", "╵", "Error", "Warning")  # Terraform frames its diagnostics
 _PLANNED = re.compile(r"  # (?P<what>.* (?:will|must) be .*)")
 _DONE = re.compile(r"(?P<what>.*: (?:(?:Creation|Modifications|Destruction) complete after|Still \w+\.\.\.).*?)(?: \[id=.*\])?")
-_RESULTS = ("Plan:", "No changes.", "Apply complete!", "Destroy complete!")
+_RESULTS = ("Acquiring state lock.", "Plan:", "No changes.", "Apply complete!", "Destroy complete!")
 
 
 def everything(line: str) -> str | None:
@@ -44,40 +45,58 @@ def short(line: str) -> str | None:
 
 
 @contextmanager
-def shown(log: Path, show: Filter) -> Iterator[list[str]]:
-    """What a child process writes to `sys.stdout` meanwhile, filtered; gives the lines that were shown.
+def shown(log: Path, show: Filter, errors: list[str] | None = None) -> Iterator[list[str]]:
+    """What a child process writes to `sys.stdout` meanwhile, filtered; gives the lines that were shown. All of it is in the log.
+
+    errors: gets the lines that it writes to `sys.stderr`, which are in the log as well, and for the caller to show.
 
     Leaves only when every process that holds the pipe has ended: a provider that outlives its Terraform would keep the state
     locked. So a reader of ours that goes away (`… | head`), or Ctrl-C, which Terraform hears as well, waits for them.
     """
     lines: list[str] = []
     broken: list[OSError] = []
-    reading, writing = os.pipe()
     terminal = sys.stdout
 
-    def pump() -> None:
-        with os.fdopen(reading, encoding="utf-8", errors="replace") as source, log.open("a", encoding="utf-8") as kept:
-            for line in source:
-                kept.write(line)
-                text = show(line.rstrip("\n"))
-                if text is None:
-                    continue
-                lines.append(text)
-                try:
-                    if not broken:
-                        print(text, file=terminal, flush=True)
-                except OSError as error:
-                    broken.append(error)
+    def print_filtered(line: str) -> None:
+        text = show(line)
+        if text is None:
+            return
+        lines.append(text)
+        try:
+            if not broken:
+                print(text, file=terminal, flush=True)
+        except OSError as error:
+            broken.append(error)
 
-    pumping = threading.Thread(target=pump, daemon=True)
+    pumps: list[threading.Thread] = []
     try:
-        with os.fdopen(writing, "w", encoding="utf-8") as stream, redirect_stdout(stream):
-            pumping.start()
+        with ExitStack() as stack:
+            stack.enter_context(redirect_stdout(_pipe(log, print_filtered, pumps, stack)))
+            if errors is not None:
+                stack.enter_context(redirect_stderr(_pipe(log, errors.append, pumps, stack)))
             yield lines
     except KeyboardInterrupt:
         print("  interrupted: waiting for Terraform to end in good order (Ctrl-C again ends it at once)", file=sys.stderr)
         raise
     finally:
-        pumping.join()
+        for pump in pumps:
+            pump.join()
     if broken:
         raise broken[0]
+
+
+def _pipe(log: Path, hear: Callable[[str], None], pumps: list[threading.Thread], stack: ExitStack) -> IO[str]:
+    """A stream whose lines go into the log and to `hear`, in a thread of its own; closed with the stack."""
+    reading, writing = os.pipe()
+
+    def pump() -> None:
+        with os.fdopen(reading, encoding="utf-8", errors="replace") as source, log.open("a", encoding="utf-8") as kept:
+            for line in source:
+                kept.write(line)
+                kept.flush()
+                hear(line.rstrip("\n"))
+
+    thread = threading.Thread(target=pump, daemon=True)
+    thread.start()
+    pumps.append(thread)
+    return stack.enter_context(os.fdopen(writing, "w", encoding="utf-8"))

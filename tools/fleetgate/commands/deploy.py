@@ -3,30 +3,46 @@
 from __future__ import annotations
 
 import argparse
+import re
 from pathlib import Path
 
 from fleetgate.commands import common
+
+DEFAULT_LOCK_TIMEOUT = "60s"  # terraform.LOCK_TIMEOUT, which would import too much for a help text
 
 
 def add(subparsers: common.Subparsers) -> None:
     plan = common.add_parser(subparsers, "plan", "compile the fleet and save a Terraform plan", _plan)
     plan.add_argument("--json", metavar="FILE", type=Path, help="write the plan as JSON as well, for fleetgate lint and others")
-    _add_verbose(plan)
+    _add_shared(plan)
     apply = common.add_parser(subparsers, "apply", "apply the saved plan, then prove it by the smoke checks", _apply)
     apply.add_argument("--no-smoke", action="store_true", help="leave the smoke checks out")
-    _add_verbose(apply)
+    _add_shared(apply)
     drain = common.add_parser(subparsers, "drain", "remove all devices of one type; its resources stay", _drain)
     drain.add_argument("--type", metavar="TYPE", required=True, help="device type; may have left the catalogue already")
     drain.add_argument("--yes", action="store_true", help="do not ask")
     destroy = common.add_parser(subparsers, "destroy", "remove all devices, then all resources", _destroy)
     destroy.add_argument("--yes", action="store_true", help="do not ask")
-    _add_verbose(destroy)
+    _add_shared(destroy)
 
 
-def _add_verbose(parser: argparse.ArgumentParser) -> None:
+def _add_shared(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--lock-timeout",
+        metavar="TIME",
+        type=_time,
+        default=DEFAULT_LOCK_TIMEOUT,
+        help=f"how long to wait while somebody else works on the state, such as 30s or 15m (default: {DEFAULT_LOCK_TIMEOUT})",
+    )
     parser.add_argument(
         "--verbose", action="store_true", help="show all that Terraform says (it is in build/NAME/terraform.log in any case)"
     )
+
+
+def _time(text: str) -> str:
+    if not re.fullmatch(r"[0-9]{1,4}[smh]", text):
+        raise argparse.ArgumentTypeError(f"{text!r:.40} is no time; write 30s, 15m or 1h")
+    return text
 
 
 def _plan(args: argparse.Namespace) -> int:
@@ -35,7 +51,7 @@ def _plan(args: argparse.Namespace) -> int:
     fleet = common.fleet(args)
     name = fleet.environment.name
     common.say(f"planning environment {name}")
-    if deploy.plan(fleet, common.say, verbose=args.verbose, json_file=args.json):
+    if deploy.plan(fleet, common.say, verbose=args.verbose, json_file=args.json, lock_timeout=args.lock_timeout):
         print(f"plan saved: there are changes, each in full in build/{name}/terraform.log; fleetgate apply applies them")
     else:
         print("plan saved: no changes")
@@ -47,7 +63,7 @@ def _apply(args: argparse.Namespace) -> int:
 
     environment = common.environment(args)
     common.say(f"applying the plan of environment {environment.name}")
-    applied = deploy.apply(environment, common.say, verbose=args.verbose)
+    applied = deploy.apply(environment, common.say, verbose=args.verbose, lock_timeout=args.lock_timeout)
     result = f"applied: {applied.counts}" if applied.counts else "nothing to change: the plan holds no changes."
     status = 0
     if not args.no_smoke:
@@ -71,7 +87,7 @@ def _destroy(args: argparse.Namespace) -> int:
         yes=args.yes,
     )
     common.say(f"destroying environment {name}")
-    devices = deploy.destroy(fleet, common.say, verbose=args.verbose)
+    devices = deploy.destroy(fleet, common.say, verbose=args.verbose, lock_timeout=args.lock_timeout)
     running = "; its embedded cloud still runs (make down)" if fleet.environment.settings.embedded_cloud else ""
     print(f"environment {name} is gone, {count(devices, 'device')} with it{running}")
     return 0

@@ -1,0 +1,242 @@
+"""`fleetgate bootstrap` and `fleetgate state` on a bucket that moto keeps."""
+
+from __future__ import annotations
+
+import json
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError
+from botocore.stub import Stubber
+
+from fleetgate import state_bucket
+
+BUCKET = "fleetgate-state-123456789012"
+KEY = "fleetgate/moto.tfstate"
+KMS = "arn:aws:kms:us-east-1:123456789012:key/11111111-2222-3333-4444-555555555555"
+ALL_STEPS = [
+    f"create the bucket {BUCKET} in us-east-1, account 123456789012",
+    "block public access",
+    "keep every version of the state",
+    "encrypt what is stored, by S3's own key",
+    "refuse whoever comes without TLS",
+]
+
+
+@pytest.fixture
+def state(fleetgate, checkout):
+    """Sets the section `state` of the environment `moto`."""
+    path = checkout / "terraform/envs/moto.yaml"
+    text = path.read_text(encoding="utf-8")
+
+    def write(section=f"{{bucket: {BUCKET}}}"):
+        path.write_text(f"{text}state: {section}\n", encoding="utf-8")
+
+    write()
+    return write
+
+
+@pytest.fixture
+def s3(state):
+    return boto3.client("s3")
+
+
+def steps(out):
+    return [line.strip() for line in out.splitlines() if line.startswith("  ")]
+
+
+def configuration(s3):
+    return {
+        "versions": s3.get_bucket_versioning(Bucket=BUCKET)["Status"],
+        "encryption": s3.get_bucket_encryption(Bucket=BUCKET)["ServerSideEncryptionConfiguration"]["Rules"],
+        "public": set(s3.get_public_access_block(Bucket=BUCKET)["PublicAccessBlockConfiguration"].values()),
+        "ownership": s3.get_bucket_ownership_controls(Bucket=BUCKET)["OwnershipControls"]["Rules"],
+        "policy": json.loads(s3.get_bucket_policy(Bucket=BUCKET)["Policy"])["Statement"],
+    }
+
+
+def test_the_bucket_is_made_as_it_must_be_and_a_second_run_changes_nothing(fleetgate, s3):
+    status, out, _ = fleetgate("bootstrap", "--yes")
+    assert status == 0 and steps(out) == ALL_STEPS
+    made = configuration(s3)
+    assert made["versions"] == "Enabled" and made["public"] == {True}
+    assert made["ownership"] == [{"ObjectOwnership": "BucketOwnerEnforced"}]
+    assert [rule["ApplyServerSideEncryptionByDefault"] for rule in made["encryption"]] == [{"SSEAlgorithm": "AES256"}]
+    (statement,) = made["policy"]
+    assert statement["Effect"] == "Deny" and statement["Principal"] == "*" and statement["Action"] == "s3:*"
+    assert statement["Resource"] == [f"arn:aws:s3:::{BUCKET}", f"arn:aws:s3:::{BUCKET}/*"]
+    assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+    status, out, _ = fleetgate("bootstrap")  # which would ask, if there were anything to do
+    assert status == 0 and out == f"nothing to change: the bucket {BUCKET} is there, as it must be\n"
+    assert configuration(s3) == made
+
+
+def test_a_dry_run_shows_the_same_steps_and_makes_nothing(fleetgate, s3):
+    status, out, _ = fleetgate("bootstrap", "--dry-run")
+    assert status == 0 and steps(out) == ALL_STEPS
+    assert s3.list_buckets()["Buckets"] == []
+
+
+def test_without_a_yes_nothing_is_made(fleetgate, s3):
+    status, _, err = fleetgate("bootstrap")
+    assert status == 1 and "Nobody is there to answer" in err and "add --yes" in err
+    assert s3.list_buckets()["Buckets"] == []
+
+
+def test_what_somebody_has_changed_since_is_put_right_and_nothing_else(fleetgate, s3):
+    fleetgate("bootstrap", "--yes")
+    s3.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Suspended"})
+    s3.delete_public_access_block(Bucket=BUCKET)
+    other = {
+        "Sid": "Theirs",
+        "Effect": "Deny",
+        "Principal": "*",
+        "Action": "s3:DeleteBucket",
+        "Resource": f"arn:aws:s3:::{BUCKET}",
+    }
+    s3.put_bucket_policy(Bucket=BUCKET, Policy=json.dumps({"Version": "2012-10-17", "Statement": [other]}))
+    status, out, _ = fleetgate("bootstrap", "--yes")
+    assert status == 0
+    assert steps(out) == ["block public access", "keep every version of the state", "refuse whoever comes without TLS"]
+    assert [s["Sid"] for s in configuration(s3)["policy"]] == ["Theirs", "TlsOnly"]
+
+
+def test_a_key_of_ones_own_encrypts(fleetgate, s3, state):
+    state(f"{{bucket: {BUCKET}, kms_key_arn: '{KMS}'}}")
+    assert fleetgate("bootstrap", "--yes")[0] == 0
+    (rule,) = configuration(s3)["encryption"]
+    assert rule["ApplyServerSideEncryptionByDefault"] == {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": KMS}
+    assert rule["BucketKeyEnabled"] is True
+
+
+def test_a_bucket_in_another_region_is_refused(fleetgate, s3):
+    boto3.client("s3", region_name="eu-central-1").create_bucket(
+        Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": "eu-central-1"}
+    )
+    status, _, err = fleetgate("bootstrap", "--yes")
+    assert status == 1 and "is in eu-central-1, not in us-east-1" in err and "state.region: eu-central-1" in err
+
+
+def test_a_bucket_elsewhere_is_made_and_found_there(fleetgate, s3, state):
+    state(f"{{bucket: {BUCKET}, region: eu-central-1}}")
+    assert fleetgate("bootstrap", "--yes")[0] == 0
+    assert s3.get_bucket_location(Bucket=BUCKET)["LocationConstraint"] == "eu-central-1"
+    assert "nothing to change" in fleetgate("bootstrap")[1]
+
+
+@pytest.fixture
+def answers(monkeypatch, state):
+    """The real client's boundary: neither moto nor the embedded cloud looks at ExpectedBucketOwner."""
+    client = boto3.session.Session(region_name="us-east-1").client("s3")
+    with Stubber(client) as stub:
+        monkeypatch.setattr("fleetgate.aws.client", lambda service, region=None: client)
+        yield stub
+
+
+def test_a_bucket_of_somebody_elses_is_refused_by_its_owner_before_anything_else(fleetgate, answers):
+    asked = {"Bucket": BUCKET, "ExpectedBucketOwner": "123456789012"}
+    answers.add_client_error("head_bucket", "403", http_status_code=403, expected_params=asked)
+    status, out, err = fleetgate("bootstrap", "--yes")
+    assert status == 1 and out == ""
+    assert "belongs to another account than 123456789012, or these credentials may not use it" in err
+    answers.assert_no_pending_responses()
+
+
+def test_a_name_that_somebody_takes_in_the_same_moment_is_refused(fleetgate, answers):
+    answers.add_client_error("head_bucket", "404", http_status_code=404)
+    answers.add_client_error("create_bucket", "BucketAlreadyExists", http_status_code=409)
+    status, _, err = fleetgate("bootstrap", "--yes")
+    assert status == 1 and "belongs to somebody else" in err and "choose another name" in err
+
+
+def test_every_call_on_the_bucket_names_the_account_that_must_own_it(fleetgate, s3, monkeypatch):
+    seen = []
+    call = state_bucket._Bucket.call
+
+    def listening(bucket, operation, **arguments):
+        bucket._s3.meta.events.register(
+            "provide-client-params.s3.*", lambda params, model, **_: seen.append((model.name, params)), unique_id="seen"
+        )
+        return call(bucket, operation, **arguments)
+
+    monkeypatch.setattr(state_bucket._Bucket, "call", listening)
+    fleetgate("bootstrap", "--yes")
+    fleetgate("bootstrap", "--yes")
+    fleetgate("state", "show")
+    assert len(seen) > 12
+    assert {name for name, params in seen if params.get("ExpectedBucketOwner") != "123456789012"} == {"CreateBucket"}
+
+
+def test_an_environment_whose_state_is_a_file_needs_no_bucket(fleetgate):
+    status, _, err = fleetgate("bootstrap", "--yes")
+    assert status == 1 and "has no section `state`" in err and "state: {bucket:" in err
+
+
+@pytest.fixture
+def bucket(s3):
+    """Without the policy: moto takes it for a refusal of everybody, with TLS or without."""
+    s3.create_bucket(Bucket=BUCKET)
+    s3.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
+    return s3
+
+
+def put(s3, key, value):
+    s3.put_object(Bucket=BUCKET, Key=key, Body=json.dumps(value).encode())
+
+
+LOCK = {"ID": "42", "Who": "ada@workstation", "Created": "2026-11-27T11:19:11.81Z", "Operation": "OperationTypeApply"}
+
+
+def test_a_state_without_its_bucket_names_the_command_that_makes_it(fleetgate, s3):
+    status, _, err = fleetgate("state", "show")
+    assert status == 1 and "is not there" in err and "fleetgate bootstrap --env moto" in err
+
+
+def test_state_show_says_where_what_and_who(fleetgate, bucket):
+    status, out, _ = fleetgate("state", "show")
+    assert (status, out) == (0, f"state of environment moto: s3://{BUCKET}/{KEY}\n  nothing yet\n  not locked\n")
+    put(bucket, KEY, {"lineage": "one", "serial": 3, "resources": [{"mode": "managed", "instances": [{}]}]})
+    put(bucket, f"{KEY}.tflock", LOCK)
+    out = fleetgate("state", "show")[1]
+    assert "1 resource, serial 3, lineage one" in out
+    assert "locked by ada@workstation since 2026-11-27 11:19:11 UTC, for apply (lock 42)" in out
+    shown = json.loads(fleetgate("state", "show", "--json")[1])
+    assert shown["state"] == {"lineage": "one", "resources": 1, "serial": 3} and shown["lock"]["id"] == "42"
+
+
+def test_only_the_lock_that_was_named_is_taken_away(fleetgate, bucket):
+    assert fleetgate("state", "unlock", "42", "--yes")[:2] == (0, "nothing to unlock: nobody holds the state\n")
+    put(bucket, f"{KEY}.tflock", LOCK)
+    status, _, err = fleetgate("state", "unlock", "41", "--yes")
+    assert status == 1 and "as 42, not as '41'" in err
+    status, _, err = fleetgate("state", "unlock", "42")
+    assert status == 1 and "If that process still runs, both will write" in err
+    assert bucket.head_object(Bucket=BUCKET, Key=f"{KEY}.tflock")
+
+
+def test_whoever_waits_for_a_state_hears_for_whom_and_for_how_long_at_most(fleetgate, bucket, checkout, monkeypatch):
+    from fleetgate import environment
+
+    put(bucket, f"{KEY}.tflock", LOCK)
+    said = []
+    moto = environment.load(checkout, "moto")
+    monkeypatch.setattr("time.sleep", lambda _: bucket.delete_object(Bucket=BUCKET, Key=f"{KEY}.tflock"))
+    state_bucket.wait(moto, said.append, "30s")
+    assert said == ["  waiting: the state is locked by ada@workstation since 2026-11-27 11:19:11 UTC, for apply"]
+
+
+def test_a_copy_never_replaces_a_state_that_somebody_has_stored_meanwhile(fleetgate, bucket, checkout):
+    from fleetgate import environment
+    from fleetgate.errors import FleetgateError
+
+    moto = environment.load(checkout, "moto")
+    state_bucket.write(moto, '{"lineage": "one", "serial": 1, "resources": [{"mode": "managed", "instances": [{}]}]}')
+    with pytest.raises(FleetgateError, match="is a state already"):
+        state_bucket.write(moto, '{"lineage": "two", "serial": 1, "resources": []}')
+    assert json.loads(state_bucket.read(moto))["lineage"] == "one"
+    state_bucket.remove(moto)
+    assert state_bucket.read(moto) == "" and len(bucket.list_object_versions(Bucket=BUCKET)["Versions"]) == 1
+    with state_bucket.held(moto), pytest.raises(FleetgateError, match="for migration"), state_bucket.held(moto):
+        pass
+    with pytest.raises(ClientError):
+        bucket.head_object(Bucket=BUCKET, Key=f"{KEY}.tflock")

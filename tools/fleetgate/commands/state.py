@@ -1,0 +1,91 @@
+"""`fleetgate state`: where Terraform's state is, who holds it, and how it moves."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+
+from fleetgate.commands import common
+
+
+def add(subparsers: common.Subparsers) -> None:
+    group = common.add_group(subparsers, "state", "show, move and unlock Terraform's state")
+    show = common.add_parser(group, "show", "show where the state is, what is in it, and who holds it", _show)
+    show.add_argument("--json", action="store_true", help="for programs")
+    migrate = common.add_parser(
+        group, "migrate", "move the state to where the environment's file says, and leave no second one behind", _migrate
+    )
+    migrate.add_argument("--dry-run", action="store_true", help="show what it would do, and change nothing")
+    migrate.add_argument("--yes", action="store_true", help="do not ask")
+    unlock = common.add_parser(group, "unlock", "take away the lock of a process that is surely gone", _unlock)
+    unlock.add_argument("lock", metavar="LOCK", help="the lock's id, as the refused command and `state show` name it")
+    unlock.add_argument("--yes", action="store_true", help="do not ask")
+
+
+def _show(args: argparse.Namespace) -> int:
+    from fleetgate import cloud, remote_state, state_bucket
+
+    environment = common.environment(args)
+    place = remote_state.place(environment)
+    if place.kind == "s3":
+        cloud.require(environment)
+        state_bucket.require(environment)
+        summary, lock = remote_state.summarize(state_bucket.read(environment)), state_bucket.lock(environment)
+    else:
+        summary, lock = remote_state.local_summary(environment), None
+    if args.json:
+        parts = {"state": summary, "lock": lock}
+        shown = {name: dataclasses.asdict(part) if part else None for name, part in parts.items()}
+        common.print_json({"place": place.name, **shown})
+        return 0
+    print(f"state of environment {environment.name}: {place.name}")
+    print(f"  {summary or 'nothing yet'}")
+    if place.kind == "s3":
+        print(f"  locked by {lock} (lock {lock.id})" if lock else "  not locked")
+    return 0
+
+
+def _migrate(args: argparse.Namespace) -> int:
+    from fleetgate import cloud, state_migration
+
+    environment = common.environment(args)
+    cloud.require(environment)
+    migration = state_migration.plan(environment)
+    if migration is None:
+        print("nothing to move: the state is where the environment's file says")
+        return 0
+    what = str(migration.what) if migration.what else "nothing: there is no state yet"
+    print(f"from  {migration.start.name}\nto    {migration.end.name}\nwhat  {what}")
+    if args.dry_run:
+        return 0
+    common.confirm(f"This moves the state of environment {environment.name}.", yes=args.yes)
+    state_migration.run(environment, migration, common.say)
+    print(f"the state of environment {environment.name} is {migration.end.name}")
+    return 0
+
+
+def _unlock(args: argparse.Namespace) -> int:
+    from fleetgate import cloud, remote_state, state_bucket
+    from fleetgate.errors import fail
+    from fleetgate.terraform import Runner
+
+    environment = common.environment(args)
+    where = f"state of environment {environment.name}"
+    if remote_state.place(environment).kind != "s3":
+        raise fail(where, "is a local file, whose lock ends with the process that holds it", "end that process")
+    cloud.require(environment)
+    state_bucket.require(environment)
+    lock = state_bucket.lock(environment)
+    if lock is None:
+        print("nothing to unlock: nobody holds the state")
+        return 0
+    if lock.id != args.lock:
+        raise fail(
+            where, f"is locked by {lock}, as {lock.id}, not as {args.lock!r:.80}", "look again who holds it before you take it"
+        )
+    common.confirm(f"This takes the state from {lock}. If that process still runs, both will write.", yes=args.yes)
+    runner = Runner(environment, common.say)
+    runner.init()
+    runner.unlock(lock.id)
+    print(f"unlocked; next: fleetgate plan --env {environment.name}, which shows what the lost process has left undone")
+    return 0

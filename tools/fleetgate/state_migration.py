@@ -1,0 +1,129 @@
+"""Moves Terraform's state to where the environment's file says: into S3, from one bucket to another, or back into a file.
+
+There is one state before and one after, at every moment in between at least one, and whatever is interrupted can be run again.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from fleetgate import remote_state, state_bucket
+from fleetgate.environment import Environment, RemoteState
+from fleetgate.errors import fail
+from fleetgate.remote_state import Place, Summary
+from fleetgate.terraform import LOCK_TIMEOUT, Runner
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Migration:
+    """From where to where. what: is moved. copied: it is at its end already, and only what is left behind has to go."""
+
+    source: Environment
+    start: Place
+    end: Place
+    what: Summary | None
+    copied: bool
+
+
+def plan(environment: Environment) -> Migration | None:
+    """What there is to move, or None. Raises FleetgateError if both places hold a state, of which neither is the other's copy."""
+    state_bucket.require(environment)
+    end, before, local = (
+        remote_state.place(environment),
+        remote_state.recorded(environment),
+        remote_state.local_summary(environment),
+    )
+    if end.kind == "s3" and local is not None and local.resources:
+        what: Summary | None = local
+        source = _with_state(environment, None)
+        start = remote_state.place(source)
+    elif before is not None and before.kind == "s3" and before != end:
+        bucket, _, key = before.name.removeprefix("s3://").partition("/")
+        region = remote_state.recorded_region(environment)
+        source = _with_state(environment, RemoteState(bucket=bucket, key=key, region=region))
+        state_bucket.require(source)
+        start, what = before, remote_state.summarize(state_bucket.read(source))
+    else:
+        return None
+    found = remote_state.summarize(state_bucket.read(environment)) if end.kind == "s3" else local
+    copied = found is not None and found == what
+    if found is not None and found.resources and what is not None and what.resources and not copied:
+        remedy = "find out which one is true (terraform state list in each), move the other away by hand, then run this again"
+        raise fail(f"environment {environment.name}", f"has two states: {start.name} ({what}) and {end.name} ({found})", remedy)
+    return Migration(source, start, end, what, copied)
+
+
+def run(environment: Environment, migration: Migration, say: Say, lock_timeout: str = LOCK_TIMEOUT) -> None:
+    """Copies the state, sees that it has arrived, and takes the old one out of the way: renamed, or a version in its bucket."""
+    state_bucket.wait(migration.source, say, lock_timeout)
+    runner = Runner(environment, say, lock_timeout=lock_timeout)
+    with _held(migration.source):
+        runner.init_again()
+        if migration.what is not None and migration.what.resources:
+            if not migration.copied:
+                _copy(environment, _read(migration.source))
+            arrived = remote_state.summarize(runner.pull())
+            if arrived is None or (arrived.lineage, arrived.resources) != (migration.what.lineage, migration.what.resources):
+                remedy = f"nothing was removed: {migration.start.name} is still the state"
+                raise fail(migration.end.name, f"holds {arrived or 'nothing'} after the copy, not {migration.what}", remedy)
+            _retire(migration, say)
+
+
+def _copy(environment: Environment, text: str) -> None:
+    """Byte for byte, and only where nothing is. `init -migrate-state` and `state push` give a copy in S3 a new lineage, by which
+    nothing could tell it from another state."""
+    if environment.settings.state is not None:
+        with state_bucket.held(environment):
+            state_bucket.write(environment, text)
+        return
+    new = environment.local_state_file.with_name("terraform.tfstate.moving")
+    new.unlink(missing_ok=True)
+    with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+        file.write(text)
+    new.replace(environment.local_state_file)
+
+
+def _read(environment: Environment) -> str:
+    if environment.settings.state is None:
+        return environment.local_state_file.read_text(encoding="utf-8")
+    return state_bucket.read(environment)
+
+
+@contextmanager
+def _held(environment: Environment) -> Iterator[None]:
+    """Locks a state as Terraform does, so that nobody changes it while it is copied."""
+    if environment.settings.state is not None:
+        with state_bucket.held(environment):
+            yield
+        return
+    with environment.local_state_file.open("r+b") as file:
+        try:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise fail(
+                str(environment.local_state_file), "is locked: Terraform works on it", "wait until that has ended"
+            ) from None
+        yield
+
+
+def _retire(migration: Migration, say: Say) -> None:
+    if migration.start.kind == "s3":
+        state_bucket.remove(migration.source)
+        say(f"  removed {migration.start.name}; its bucket keeps the last version")
+        return
+    kept = migration.source.local_state_file.with_suffix(f".{migration.what.serial if migration.what else 0}.migrated")
+    migration.source.local_state_file.replace(kept)
+    kept.chmod(0o600)
+    say(f"  renamed the old file to {kept.relative_to(migration.source.root)}; remove it when you are sure")
+
+
+def _with_state(environment: Environment, state: RemoteState | None) -> Environment:
+    changed: dict[str, Any] = {"state": state}
+    return Environment(environment.root, environment.name, environment.settings.model_copy(update=changed))
