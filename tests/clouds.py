@@ -9,11 +9,14 @@ import subprocess
 import sys
 import time
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import boto3
+import pytest
 
 from checkouts import copy_checkout
 from fleetgate import build, cli, environment, provisioning
@@ -36,9 +39,13 @@ def free_port() -> int:
 
 @dataclass
 class Cloud:
-    """A checkout with an embedded cloud of its own, driven through the command line as a person would."""
+    """A checkout with an embedded cloud of its own, driven through the command line as a person would.
+
+    name: the environment. Another one that shares the cloud is a Cloud of its own.
+    """
 
     root: Path
+    name: str = ENVIRONMENT
     _clients: dict[str, Any] = field(default_factory=dict)
 
     def fleetgate(
@@ -62,20 +69,20 @@ class Cloud:
         return done
 
     def run(self, *arguments: str, status: int | None = 0) -> subprocess.CompletedProcess[str]:
-        """The same in the e2e environment."""
-        return self.fleetgate(*arguments, "--env", ENVIRONMENT, status=status)
+        """The same in this environment."""
+        return self.fleetgate(*arguments, "--env", self.name, status=status)
 
     def environment(self) -> Environment:
-        return environment.load(self.root, ENVIRONMENT)
+        return environment.load(self.root, self.name)
 
     def fleet(self) -> Fleet:
         return build.compile_fleet(self.environment())
 
     def client(self, service: str) -> Any:
         if service not in self._clients:
-            endpoint = self.environment().endpoint_url
-            session = boto3.session.Session("test", "test", region_name="us-east-1")
-            self._clients[service] = session.client(service, endpoint_url=endpoint)
+            found = self.environment()
+            session = boto3.session.Session("test", "test", region_name=found.settings.region)
+            self._clients[service] = session.client(service, endpoint_url=found.endpoint_url)
         return self._clients[service]
 
     def edit(self, file: str, old: str, new: str) -> None:
@@ -119,6 +126,15 @@ def in_process(cloud, capsys, *words):
     capsys.readouterr()
     status = cli.main(["--root", str(cloud.root), *words, "--env", ENVIRONMENT])
     return status, *capsys.readouterr()
+
+
+@contextmanager
+def entered(cloud: Cloud) -> Iterator[None]:
+    """This process at the cloud's environment, for tools that are called in process."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in cloud.environment().process_variables().items():
+            patch.delenv(name, raising=False) if value is None else patch.setenv(name, value)
+        yield
 
 
 def row(cloud, serial):

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import json
 import uuid
-from contextlib import contextmanager
 from types import SimpleNamespace
 
 import pytest
 
-from clouds import row, wait_for
+from clouds import entered, row, wait_for
 from fleetgate import decommission, provisioning
 from fleetgate.device import DeviceProvisioner
 from fleetgate.identity import IdentityFolder
@@ -33,15 +32,6 @@ RECEIVED = [
     *((name, f"config/{name}/{{thing}}/reporting") for name in TELEMETRY),
     ("gateway", "commands/{thing}/restart"),
 ]
-
-
-@contextmanager
-def entered(cloud):
-    """This process at the cloud, where the fixture that does it for each test is over already."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in cloud.environment().process_variables().items():
-            patch.delenv(name, raising=False) if value is None else patch.setenv(name, value)
-        yield
 
 
 @pytest.fixture(scope="module")

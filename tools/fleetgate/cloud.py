@@ -1,7 +1,8 @@
 """Starts, stops and watches the embedded cloud of an environment.
 
 One process, on 127.0.0.1 only, with IAM and IoT policies enforced (AUTH=true: that is what proves least privilege), its state
-under `build/<env>/cloud/`. It outlives the command that started it and is stopped by `fleetgate cloud down`.
+under `build/<env>/cloud/`. It outlives the command that started it and is stopped by `fleetgate cloud down`. Other environments
+may use it as well (`embedded_cloud: {of: <env>}`): they start it, and only the one that it belongs to stops it.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ def status(environment: Environment) -> Status:
         ready=pid is not None and _is_ready(environment),
         endpoint_url=environment.endpoint_url,
         mqtt=f"{LOOPBACK}:{cloud.mqtt_port}",
-        folder=str(_folder(environment)),
+        folder=str(environment.cloud_folder),
     )
 
 
@@ -67,12 +68,12 @@ def up(environment: Environment, say: Callable[[str], None]) -> bool:
             Problem(
                 f"{LOOPBACK}:{port}",
                 "the port is taken by another program, or by the embedded cloud of another checkout",
-                f"stop that one (make down there), or choose another port under embedded_cloud in {environment.file}",
+                f"stop that one (make down there), or choose another port under embedded_cloud in {environment.cloud_host.file}",
             )
             for port in taken
         )
     say("starting the embedded cloud")
-    folder = _folder(environment)
+    folder = environment.cloud_folder
     for sub in ("state", "tmp", "s3"):
         (folder / sub).mkdir(parents=True, exist_ok=True)
     folder.chmod(0o700)  # state holds the private keys that the cloud made for devices
@@ -94,6 +95,10 @@ def up(environment: Environment, say: Callable[[str], None]) -> bool:
 def down(environment: Environment) -> bool:
     """Stops the cloud, which then writes its state. Returns whether one was running."""
     _settings(environment)
+    host = environment.cloud_host
+    if host is not environment:
+        what = f"{environment.name} has no embedded cloud of its own, it uses the one of {host.name}"
+        raise fail(environment.file, what, f"to stop it for both, run: fleetgate cloud down --env {host.name}")
     pid = _running_pid(environment)
     if pid is None:
         return False
@@ -117,7 +122,7 @@ def require(environment: Environment) -> None:
 
 
 def log_file(environment: Environment) -> Path:
-    return _folder(environment) / "cloud.log"
+    return environment.cloud_folder / "cloud.log"
 
 
 def _settings(environment: Environment) -> EmbeddedCloud:
@@ -127,17 +132,13 @@ def _settings(environment: Environment) -> EmbeddedCloud:
     return cloud
 
 
-def _folder(environment: Environment) -> Path:
-    return environment.build / "cloud"
-
-
 def _lock_file(environment: Environment) -> Path:
-    return _folder(environment) / "lock"
+    return environment.cloud_folder / "lock"
 
 
 def _variables(environment: Environment) -> dict[str, str]:
     cloud = _settings(environment)
-    folder = _folder(environment)
+    folder, host = environment.cloud_folder, environment.cloud_host.settings  # whoever starts it, it is the same cloud
     inherited = {name: os.environ[name] for name in _INHERITED if name in os.environ}
     return inherited | {
         "BIND_HOST": LOOPBACK,
@@ -147,9 +148,9 @@ def _variables(environment: Environment) -> dict[str, str]:
         "AUTH": "true",
         "AWS_ACCESS_KEY_ID": "test",
         "AWS_SECRET_ACCESS_KEY": "test",
-        "AWS_DEFAULT_REGION": environment.settings.region,
-        "MINISTACK_REGION": environment.settings.region,
-        "MINISTACK_ACCOUNT_ID": environment.settings.account_id,
+        "AWS_DEFAULT_REGION": host.region,
+        "MINISTACK_REGION": host.region,
+        "MINISTACK_ACCOUNT_ID": host.account_id,
         "PERSIST_STATE": "1",
         "STATE_DIR": str(folder / "state"),
         "S3_PERSIST": "1",

@@ -221,8 +221,26 @@ def _refuse_to_adopt(fleet: Fleet, state: State) -> None:
             continue
         remedy = f"set namespace in {fleet.environment.file}, so that the names differ"
         problems.append(Problem(label, "is there already, and belongs to another stack", remedy))
+    if problem := _role_of_another_stack(fleet, state):
+        problems.append(problem)
     if problems:
         raise FleetgateError(problems)
+
+
+def _role_of_another_stack(fleet: Fleet, state: State) -> Problem | None:
+    """An account has one set of roles for all Regions: a second stack with this prefix would fail in the middle of its apply."""
+    from fleetgate import aws
+
+    name = fleet.names.hook
+    if name in {role.values["name"] for role in state.of("aws_iam_role")}:
+        return None
+    iam = aws.client("iam")
+    try:
+        iam.get_role(RoleName=name)
+    except iam.exceptions.NoSuchEntityException:
+        return None
+    remedy = f"set another prefix in {fleet.environment.file}; the same stands in no two environments of an account"
+    return Problem(f"role {name}", "is there already, and belongs to another stack, perhaps in another Region", remedy)
 
 
 def _make_missing_claims(environment: Environment, say: Say) -> None:
@@ -275,6 +293,7 @@ def _inputs_digest(environment: Environment) -> str:
     digest = hashlib.sha256(json.dumps(build.input_digests(environment), sort_keys=True).encode())
     folder = environment.root / FOLDER
     paths = [p for p in folder.rglob("*.tf") if ".terraform" not in p.parts]
+    paths += [environment.root / environment.cloud_host.file]  # it has the ports
     paths += [environment.build / build.TFVARS, *environment.build.glob("*.zip")]
     paths += [environment.claim_csr_file(name) for name in environment.settings.claims]
     for path in sorted(paths):

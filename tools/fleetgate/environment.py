@@ -37,9 +37,15 @@ class EmbeddedCloud(Strict):
 
     gateway_port: Port = Field(default=4566, description="HTTP port of the AWS APIs.")
     mqtt_port: Port = Field(default=8883, description="MQTT port with mutual TLS.")
+    of: str | None = Field(
+        default=None,
+        description="Another environment, whose embedded cloud this one uses as well: several stacks in one account.",
+    )
 
     @model_validator(mode="after")
     def _ports_differ(self) -> EmbeddedCloud:
+        if self.of is not None and len(self.model_fields_set) > 1:
+            raise ValueError("of stands beside a port | the ports are those of the environment that it names; leave them out")
         if self.gateway_port == self.mqtt_port:
             raise ValueError("gateway_port and mqtt_port are the same | choose two ports")
         return self
@@ -144,12 +150,16 @@ class Settings(Strict):
 
 
 class Environment:
-    """An environment's settings with its name and the checkout it belongs to."""
+    """An environment's settings with its name and the checkout it belongs to.
 
-    def __init__(self, root: Path, name: str, settings: Settings) -> None:
+    cloud_host: the environment whose embedded cloud this one uses; itself, unless its file names another.
+    """
+
+    def __init__(self, root: Path, name: str, settings: Settings, cloud_host: Environment | None = None) -> None:
         self.root = root
         self.name = name
         self.settings = settings
+        self.cloud_host = cloud_host or self
 
     @property
     def file(self) -> str:
@@ -191,7 +201,12 @@ class Environment:
     @property
     def cloud_ca_file(self) -> Path:
         """The embedded cloud's CA certificate for devices."""
-        return self.build / "cloud" / "ca.pem"
+        return self.cloud_folder / "ca.pem"
+
+    @property
+    def cloud_folder(self) -> Path:
+        """Everything of the embedded cloud: lock, log, state."""
+        return self.cloud_host.build / "cloud"
 
     def claim_folder(self, claim: str) -> Path:
         return self.build / "claims" / claim
@@ -246,15 +261,47 @@ def parse(text: str, file: str) -> Settings:
 
 def load(root: Path, name: str) -> Environment:
     """The environment `name` of the checkout at `root`."""
-    known = sorted(path.stem for path in (root / FOLDER).glob("*.yaml"))
-    if not re.fullmatch(r"[a-z0-9][a-z0-9-]*", name) or name not in known:
-        raise fail(
-            f"{FOLDER}/{name}.yaml",
-            "there is no such environment",
-            f"use one of {', '.join(known)}, or copy example.yaml",
-        )
-    path = root / FOLDER / f"{name}.yaml"
-    return Environment(root, name, parse(document.read_text(path, f"{FOLDER}/{name}.yaml"), f"{FOLDER}/{name}.yaml"))
+    known = _names(root)
+    if name not in known:
+        remedy = f"use one of {', '.join(known)}, or copy example.yaml"
+        raise fail(f"{FOLDER}/{name}.yaml", "there is no such environment", remedy)
+    settings = _read(root, name)
+    if settings.embedded_cloud is None or settings.embedded_cloud.of is None:
+        return Environment(root, name, settings)
+    host = _cloud_host(root, name, settings, settings.embedded_cloud.of)
+    # With the ports of the cloud that it uses, so that nobody else has to ask whose that is.
+    settings = settings.model_copy(update={"embedded_cloud": host.settings.embedded_cloud})
+    return Environment(root, name, settings, host)
+
+
+def _names(root: Path) -> list[str]:
+    return sorted(path.stem for path in (root / FOLDER).glob("*.yaml") if re.fullmatch(r"[a-z0-9][a-z0-9-]*", path.stem))
+
+
+def _read(root: Path, name: str) -> Settings:
+    file = f"{FOLDER}/{name}.yaml"
+    return parse(document.read_text(root / file, file), file)
+
+
+def _cloud_host(root: Path, name: str, settings: Settings, of: str) -> Environment:
+    """The environment `of`, whose embedded cloud the environment `name` uses as well."""
+    where = f"{FOLDER}/{name}.yaml embedded_cloud.of"
+    others = [other for other in _names(root) if other != name]
+    if of not in others:
+        raise fail(where, f"{of!r:.80} is no other environment", f"use one of {', '.join(others)}")
+    host = Environment(root, of, _read(root, of))
+    cloud = host.settings.embedded_cloud
+    if cloud is None:
+        raise fail(where, f"{of} is on AWS: it has no embedded cloud", "name an environment that has one")
+    if cloud.of is not None:
+        raise fail(where, f"{of} uses the embedded cloud of {cloud.of}", f"write `of: {cloud.of}`, where that cloud belongs")
+    if host.settings.account_id != settings.account_id:
+        remedy = f'write account_id: "{host.settings.account_id}", or give it an embedded cloud of its own'
+        raise fail(where, f"the embedded cloud of {of} has one account, {host.settings.account_id}", remedy)
+    if host.settings.prefix == settings.prefix:
+        remedy = "give it another prefix, the same in no other environment of that account"
+        raise fail(f"{FOLDER}/{name}.yaml prefix", f"is the one of {of} too, in the same account", remedy)
+    return host
 
 
 _PATTERN_REMEDIES = {

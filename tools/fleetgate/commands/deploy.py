@@ -88,7 +88,9 @@ def _destroy(args: argparse.Namespace) -> int:
     )
     common.say(f"destroying environment {name}")
     devices = deploy.destroy(fleet, common.say, verbose=args.verbose, lock_timeout=args.lock_timeout)
-    running = "; its embedded cloud still runs (make down)" if fleet.environment.settings.embedded_cloud else ""
+    host = fleet.environment.cloud_host
+    down = "make down" if host.name == common.DEFAULT_ENVIRONMENT else f"make down ENV={host.name}"
+    running = f"; its embedded cloud still runs ({down})" if host.settings.embedded_cloud else ""
     print(f"environment {name} is gone, {count(devices, 'device')} with it{running}")
     return 0
 
