@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from fleetgate import drift
+from fleetgate import cli, drift
 
 SECRET = "a-value-that-nobody-may-read"
 
@@ -96,3 +96,22 @@ def test_a_report_is_a_table_in_which_no_key_breaks_out_and_fits_a_comment():
     row = next(line for line in text.splitlines() if line.startswith("| `module"))
     assert row == '| `module.a["x\\|\' "].aws_sns_topic.this` | differs | `tags.a\\|b` | changed by hand |'
     assert len(text) < 65_536 and "more did not fit in here" in text
+
+
+def test_a_plan_that_is_at_hand_is_told_without_asking_a_cloud(checkout, tmp_path, capsys):
+    plan = tmp_path / "plan.json"
+    plan.write_text(json.dumps({"planned_values": {}, "resource_changes": [change(["create"], None, {"policy": SECRET})]}))
+    words = ["--root", str(checkout), "drift", "--plan", str(plan), "--format"]
+    assert cli.main([*words, "markdown"]) == 1
+    assert capsys.readouterr().out.startswith("### What an apply would change in `local`\n\n1 resource would be changed")
+    assert cli.main([*words, "json"]) == 1
+    assert [one["address"] for one in json.loads(capsys.readouterr().out)] == ["aws_iot_policy.this"]
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"planned_values": {}, "resource_changes": 1}'])
+def test_what_is_no_plan_is_neither_a_difference_nor_none(checkout, tmp_path, capsys, text):
+    plan = tmp_path / "plan.json"
+    plan.write_text(text)
+    assert cli.main(["--root", str(checkout), "drift", "--plan", str(plan)]) == 2
+    told = capsys.readouterr()
+    assert told.out == "" and "is no plan" in told.err
