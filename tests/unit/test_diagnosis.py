@@ -27,7 +27,7 @@ from fleetgate.diagnosis import (
     read_message,
 )
 from fleetgate.diagnosis_checks import PARTS
-from fleetgate.diagnosis_facts import failure_in
+from fleetgate.diagnosis_logs import failure_in
 from fleetgate.errors import FleetgateError
 
 NOW = 1_800_000_000_000

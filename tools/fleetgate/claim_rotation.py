@@ -132,7 +132,7 @@ def certificate_id_of(env: Environment, name: str) -> str:
     runner.init()
     ids = runner.state().outputs.get("claim_certificate_ids") or {}
     if name not in ids:
-        raise fail(f"claim {name}", "has no certificate yet", f"run: {applied.command(env)}, or leave --now out")
+        raise fail(f"claim {name}", "has no certificate yet", f"run: {applied.command(env)}")
     return str(ids[name])
 
 

@@ -15,12 +15,11 @@ from typing import Any, TypeVar
 
 from botocore.exceptions import ClientError
 
-from fleetgate import aws, claims, decisions, device_view, identity, near
+from fleetgate import aws, claims, device_view, diagnosis_logs, identity, near
 from fleetgate.build import Fleet
 from fleetgate.device_view import Certificate
-from fleetgate.diagnosis import Cause, Claim, Facts, Failure, Hook, Kind, Message, Policy, Template, Thing, Throttled
-from fleetgate.diagnosis_checks import utc
-from fleetgate.errors import FleetgateError, fail
+from fleetgate.diagnosis import Claim, Facts, Hook, Kind, Message, Policy, Template, Thing
+from fleetgate.errors import FleetgateError
 from fleetgate.names import TypeNames
 from fleetgate.registry import Registry, Row
 
@@ -30,11 +29,6 @@ _DENIED = ("AccessDenied", "AccessDeniedException", "ForbiddenException", "Unaut
 _BUSY = ("ThrottlingException", "Throttling", "TooManyRequestsException", "LimitExceededException", "RequestLimitExceeded")
 _UNSUPPORTED = ("InvalidRequestException", "UnsupportedOperation", "UnknownOperationException", "NotImplemented")
 _CERTIFICATE_ID = re.compile(r"[0-9a-f]{64}")
-#: What a call of the hook leaves in its log that ended without a decision: text as Lambda's, and its JSON form.
-_FAILURE_PHRASES = ("timed out", "timeout", "Traceback", "errorType", "AccessDenied")
-IOT_LOG = "AWSIotLogsV2"
-#: Failures of the hook are looked for so far back: what is older and still so has happened again since.
-_FAILURES_MS = 3 * 3_600_000
 #: More claims than this no environment has in use at once; the rest would cost a call each for nothing.
 _MAXIMUM_CLAIMS = 20
 #: What the template's role does, by what it is checked against [module provisioning].
@@ -125,13 +119,13 @@ def collect(
     row = sight.see("registry", lambda: table.get(serial) if serial else None, None)
     none: list[dict[str, Any]] = []
     nobody: list[str] = []
-    found = sight.see("hook log", lambda: _decisions(fleet, serial, since_ms), none)
+    found = sight.see("hook log", lambda: diagnosis_logs.decisions_about(fleet, serial, since_ms), none)
     kind = _type_of(fleet, serial, row, device_type)
     name = device_view.thing_name_of(fleet, serial, row) if serial else None
     if name is None and serial and kind:
         name = fleet.names.types[kind].thing(serial)
     used = _used_claims(fleet, claim, row, found)
-    hook = _hook(fleet, sight, since_ms, now_ms)
+    hook = _hook(fleet, sight, since_ms)
     thing = sight.see("thing", lambda: _thing(name, sight) if name else None, None)
     no_certificates: list[Certificate] = []
     held = sight.see("certificates", lambda: device_view.certificates_of(name if thing else None, row)[0], no_certificates)
@@ -158,7 +152,7 @@ def collect(
         has_shadow=sight.see("shadow", lambda: bool(name and thing and _has_shadow(name)), False),
         initial_shadow=_initial_shadow(fleet, kind),
         dead_letters=sight.see("dead letters", lambda: _dead_letters(fleet), None),
-        iot_log=tuple(_iot_log([c.certificate_id for c in held], since_ms)),
+        iot_log=tuple(diagnosis_logs.iot_log([c.certificate_id for c in held], since_ms)),
         unseen=sight.unseen,
     )
 
@@ -191,14 +185,14 @@ def _used_claims(fleet: Fleet, claim: str | None, row: Row | None, found: list[d
 
 
 def _claim_id(fleet: Fleet, claim: str) -> str:
+    """By the certificate that lies here, or else by what Terraform knows."""
+    from fleetgate import claim_rotation
+
     if _CERTIFICATE_ID.fullmatch(claim):
         return claim
+    claim_rotation.require_claim(fleet.environment, claim)
     ids = {name: certificate_id for certificate_id, name in _named_claims(fleet).items()}
-    if claim not in ids:
-        known = ", ".join(ids) or "none"
-        remedy = f"give its certificate id instead, or one of those whose certificate is here: {known}"
-        raise fail(f"--claim {claim!r:.80}", f"its certificate is not under build/{fleet.environment.name}/claims", remedy)
-    return ids[claim]
+    return ids.get(claim) or claim_rotation.certificate_id_of(fleet.environment, claim)
 
 
 def _named_claims(fleet: Fleet) -> dict[str, str]:
@@ -289,7 +283,7 @@ def _denied(role_arn: str, actions: tuple[str, ...], resource: str) -> list[str]
     return [one["EvalActionName"] for one in answer["EvaluationResults"] if one["EvalDecision"] != "allowed"]
 
 
-def _hook(fleet: Fleet, sight: _Sight, since_ms: int, now_ms: int) -> Hook:
+def _hook(fleet: Fleet, sight: _Sight, since_ms: int) -> Hook:
     name, client = fleet.names.hook, aws.client("lambda")
 
     def configuration() -> dict[str, Any] | None:
@@ -314,9 +308,9 @@ def _hook(fleet: Fleet, sight: _Sight, since_ms: int, now_ms: int) -> Hook:
         claims=known,
         is_callable=sight.see("hook permission", lambda: _is_callable(client, fleet), None),
         reserved=reserved.get("ReservedConcurrentExecutions"),
-        throttled=sight.see("hook metrics", lambda: _throttled(name, since_ms), None),
+        throttled=sight.see("hook metrics", lambda: diagnosis_logs.throttled(name, since_ms), None),
         may_write=sight.see("hook role", lambda: _may_write(fleet, found), None),
-        failure=sight.see("hook log", lambda: _failure(name, max(since_ms, now_ms - _FAILURES_MS)), None),
+        failure=sight.see("hook log", lambda: diagnosis_logs.failure(name, since_ms), None),
     )
 
 
@@ -365,36 +359,6 @@ def _listed(value: Any) -> list[str]:
     return [value] if isinstance(value, str) else list(value)
 
 
-def _throttled(name: str, since_ms: int) -> Throttled | None:
-    """The last minute in which Lambda turned calls of the hook away. CloudWatch counts by minutes."""
-    answer = aws.client("cloudwatch").get_metric_statistics(
-        Namespace="AWS/Lambda",
-        MetricName="Throttles",
-        Dimensions=[{"Name": "FunctionName", "Value": name}],
-        StartTime=max(since_ms / 1000, time.time() - 3_600),
-        EndTime=time.time() + 60,
-        Period=60,
-        Statistics=["Sum"],
-    )
-    minutes = [int(point["Timestamp"].timestamp() * 1000) for point in answer["Datapoints"] if point["Sum"] > 0]
-    return Throttled(utc(max(minutes)), max(minutes), _has_decided(name, max(minutes))) if minutes else None
-
-
-def _has_decided(name: str, since_ms: int) -> bool:
-    """Whether the hook has decided about any device since."""
-    pages = (
-        aws.client("logs")
-        .get_paginator("filter_log_events")
-        .paginate(
-            logGroupName=f"/aws/lambda/{name}",
-            startTime=since_ms,
-            filterPattern=f'"{decisions.EVENT}"',
-            PaginationConfig={"MaxItems": 1},
-        )
-    )
-    return any(page["events"] for page in pages)
-
-
 def _may_write(fleet: Fleet, configuration: Mapping[str, Any]) -> bool | None:
     if "Role" not in configuration:
         return None
@@ -402,79 +366,6 @@ def _may_write(fleet: Fleet, configuration: Mapping[str, Any]) -> bool | None:
     settings = fleet.environment.settings
     table = f"arn:{partition}:dynamodb:{settings.region}:{settings.account_id}:table/{fleet.names.table}"
     return not _denied(str(configuration["Role"]), ("dynamodb:UpdateItem",), table)
-
-
-# --- logs ---
-
-
-def _decisions(fleet: Fleet, serial: str | None, since_ms: int) -> list[dict[str, Any]]:
-    if serial is None:
-        return []
-    records = decisions.Log(fleet.names.hook).decisions("serialNumber", serial, since_ms)
-    return [decisions.explain(r, fleet.environment.name) | {"atMilliseconds": decisions.timestamp(r)} for r in records]
-
-
-def _failure(name: str, since_ms: int) -> Failure | None:
-    """The newest call that ended without a decision, and whether the hook has decided anything since."""
-    logs, group = aws.client("logs"), f"/aws/lambda/{name}"
-    seen: list[tuple[int, str]] = []
-    try:
-        for phrase in _FAILURE_PHRASES:
-            pages = logs.get_paginator("filter_log_events").paginate(
-                logGroupName=group, startTime=since_ms, filterPattern=f'"{phrase}"', PaginationConfig={"MaxItems": 1000}
-            )
-            seen += [(event["timestamp"], event["message"]) for page in pages for event in page["events"]]
-        seen = [(at, text) for at, text in seen if not decisions.decisions_in([text])]
-        if not seen:
-            return None
-        at_ms = max(at for at, _ in seen)
-        around = logs.filter_log_events(logGroupName=group, startTime=at_ms, endTime=at_ms + 1, limit=100)["events"]
-        is_over = _has_decided(name, at_ms + 1)
-    except logs.exceptions.ResourceNotFoundException:
-        raise fail(f"log group {group}", "does not exist", "run: fleetgate plan, then fleetgate apply") from None
-    lines = [event["message"].rstrip() for event in around if event["timestamp"] == at_ms] or [
-        text for at, text in seen if at == at_ms
-    ]
-    return failure_in(lines, at_ms, is_over)
-
-
-def failure_in(lines: list[str], at_ms: int, is_over: bool) -> Failure:
-    """What kind of failure the lines of one call tell of."""
-    text = "\n".join(lines)
-    own = [line for line in lines if line and not line[0].isspace() and not re.match(r"(START|END|REPORT|INIT_START) ", line)]
-    said = next((line for line in reversed(own) if "Error" in line or "timed out" in line), own[-1] if own else "")
-    if "AccessDenied" in text or "not authorized to perform" in text:
-        cause = Cause.HOOK_LACKS_PERMISSION
-    elif "timed out" in text or '"timeout"' in text:
-        cause = Cause.HOOK_TIMED_OUT
-    else:
-        cause = Cause.HOOK_CRASHED
-    return Failure(cause, utc(at_ms), at_ms, _safe(said), is_over)
-
-
-def _safe(text: str) -> str:
-    """A line of a log as it may be shown: no control characters, and nothing that could be a key or a certificate."""
-    return "(redacted)" if "-----" in text else "".join(c if c.isprintable() else " " for c in text)[:400]
-
-
-def _iot_log(certificate_ids: list[str], since_ms: int) -> Iterator[str]:
-    """What AWS IoT's own log says went wrong with the device's certificates; nothing where there is no such log."""
-    logs = aws.client("logs")
-    for certificate_id in certificate_ids[:2]:
-        try:
-            events = logs.filter_log_events(
-                logGroupName=IOT_LOG, startTime=since_ms, filterPattern=f'"{certificate_id}"', limit=100
-            )["events"]
-        except ClientError:
-            return
-        for event in events:
-            try:
-                entry = json.loads(event["message"])
-            except ValueError:
-                continue
-            if isinstance(entry, dict) and entry.get("status") != "Success":
-                what = entry.get("details") or entry.get("reason") or entry.get("status")
-                yield _safe(f"{entry.get('eventType', 'event')}: {what}")
 
 
 # --- the device ---

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
 
 from fleetgate.commands import common
 
@@ -80,7 +79,7 @@ def _rotate(args: argparse.Namespace) -> int:
         f"{folder / claims.KEY_FILE}: a new private key (0600)",
         f"{edit.environment.claim_csr_file(new)}: its signing request",
     ]
-    if _only_shown(args, f"rotate claim {args.name} in {environment.name}:", steps):
+    if common.only_shown(args, f"rotate claim {args.name} in {environment.name}:", steps):
         return 0
     common.confirm(f"This adds claim {new} to {environment.file}.", yes=args.yes)
     key, csr = claim_rotation.rotate(edit, new)
@@ -123,7 +122,7 @@ def _retire(args: argparse.Namespace) -> int:
     steps = [f"{environment.file}: claim {name} gets active: false"] if edit is not None else []
     if certificate_id is not None:
         steps.append(f"certificate {certificate_id}: INACTIVE at once")
-    if _only_shown(args, f"retire claim {name} in {environment.name}:", steps):
+    if common.only_shown(args, f"retire claim {name} in {environment.name}:", steps):
         return 0
     common.confirm(f"This retires claim {name} in {environment.name}: devices that still have it cannot come in.", yes=args.yes)
     who = audit.caller() if certificate_id is not None else ""
@@ -160,14 +159,3 @@ def _say_what_is_left(apply: str, env: str, name: str, *, is_last: bool, now: bo
             else "until the next apply it is still good"
         )
         common.say(f"claim {name} is retired; {until}\n    -> {apply}\n    -> devices that have come in are not affected")
-
-
-def _only_shown(args: argparse.Namespace, title: str, steps: Sequence[str]) -> bool:
-    """Shows what is about to happen; whether that is all that was asked for."""
-    tell: Callable[[str], None] = print if args.dry_run else common.say
-    tell(title)
-    for step in steps:
-        tell(f"  {step}")
-    if args.dry_run:
-        common.say("nothing was changed (--dry-run)")
-    return bool(args.dry_run)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -100,6 +100,17 @@ def never_fail_on_output() -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
+
+
+def only_shown(args: argparse.Namespace, title: str, steps: Sequence[str]) -> bool:
+    """Shows what is about to happen; whether that is all that was asked for (--dry-run)."""
+    tell: Callable[[str], None] = print if args.dry_run else say
+    tell(title)
+    for step in steps:
+        tell(f"  {step}")
+    if args.dry_run:
+        say("nothing was changed (--dry-run)")
+    return bool(args.dry_run)
 
 
 def confirm(question: str, *, yes: bool) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -54,7 +54,7 @@ def _revoke(args: argparse.Namespace, fleet: Fleet, table: Registry, target: Tar
         return 0
     if target.thing_name is not None:
         steps.append(f"connection of {target.thing_name}: dropped")
-    if _only_shown(args, f"revoke {target.serial} ({target.row['deviceType']}) in {fleet.environment.name}:", steps):
+    if common.only_shown(args, f"revoke {target.serial} ({target.row['deviceType']}) in {fleet.environment.name}:", steps):
         return 0
     common.confirm(f"This revokes {target.serial} in {fleet.environment.name} and cuts its device off.", yes=args.yes)
     who = audit.caller()
@@ -75,7 +75,7 @@ def _reinstate(args: argparse.Namespace, fleet: Fleet, table: Registry, target: 
         return 0
     revocation.check_reinstatable(fleet, target)
     steps = revocation.reinstate_steps(target)
-    if _only_shown(args, f"reinstate {target.serial} ({target.row['deviceType']}) in {fleet.environment.name}:", steps):
+    if common.only_shown(args, f"reinstate {target.serial} ({target.row['deviceType']}) in {fleet.environment.name}:", steps):
         return 0
     common.confirm(f"This lets {target.serial} come in again in {fleet.environment.name}.", yes=args.yes)
     who = audit.caller()
@@ -83,17 +83,6 @@ def _reinstate(args: argparse.Namespace, fleet: Fleet, table: Registry, target: 
         revocation.reinstate(fleet, table, target, done)
     print(f"{target.serial} is registered: its device has to provision again, its old certificate is of no use")
     return 0
-
-
-def _only_shown(args: argparse.Namespace, title: str, steps: Sequence[str]) -> bool:
-    """Shows what is about to happen; whether that is all that was asked for."""
-    tell: Callable[[str], None] = print if args.dry_run else common.say
-    tell(title)
-    for step in steps:
-        tell(f"  {step}")
-    if args.dry_run:
-        common.say("nothing was changed (--dry-run)")
-    return bool(args.dry_run)
 
 
 @contextmanager
