@@ -395,15 +395,14 @@ def _service_error(what: str, serial: str, error: V2ServiceException, secret: st
         if modeled.status_code == _FORBIDDEN:
             remedy = f"no device is told why; the hook's log has it, ask (with the same --env): fleetgate registry why {serial}"
             return RefusedByGate(f"refused by the gate: {text}", remedy, _FORBIDDEN)
-        return Rejected(text, _REJECTED_REMEDY, modeled.status_code, str(modeled.error_code or ""))
+        return Rejected(text, _DOCTOR_REMEDY.format(serial=serial), modeled.status_code, str(modeled.error_code or ""))
     name = str(getattr(error.inner_error, "name", type(error.inner_error).__name__))
     if "TIMEOUT" in name:
         return TimedOut(f"{what} was not answered in time", "see the provisioning hook's log, and try again")
     if "SUBSCRIBE_FAILURE" in name or "PUBLISH_FAILURE" in name:
-        return Refused(f"{what}: the broker refused the topic", _CLAIM_REMEDY)
+        return Refused(f"{what}: the broker refused the topic", _DOCTOR_REMEDY.format(serial=serial))
     return DeviceError(f"{what} failed ({name})", "try again; --debug shows where it happened")
 
 
-_REJECTED_REMEDY = "check the template and the claim by: fleetgate smoke"
-_CLAIM_REMEDY = "check the claim's policy by: fleetgate smoke"
+_DOCTOR_REMEDY = "find the cause (with the same --env) by: fleetgate doctor {serial}"
 _RESUME_REMEDY = "run the same command again: it goes on with the certificate that is there"

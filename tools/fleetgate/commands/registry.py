@@ -190,7 +190,7 @@ def _why(args: argparse.Namespace) -> int:
         print(
             f"no decision about {args.serial!r:.80} in {period}: it never reached the hook, or the hook failed\n"
             f"    -> the log may be some seconds late; to look further back: --since HOURS\n"
-            f"    -> is its claim active, the template enabled, and both of this stack? see: fleetgate smoke --env {env}\n"
+            f"    -> is its claim active, the template enabled, and the hook well? see: fleetgate doctor --env {env} SERIAL\n"
             f"    -> failures of the hook stand in its log: aws logs tail {log.group}"
         )
     print(f"now: {_present(args.serial, row)}")
