@@ -6,6 +6,8 @@ import io
 import json
 import zipfile
 
+from clouds import account
+
 NEW_TYPE = """
   rain-gauge:
     description: Rain gauge
@@ -21,26 +23,6 @@ NEW_TYPE = """
     initial_shadow: {enabled: true, millimetresPerTip: 0.2}
     attributes: {medium: water}
 """
-
-
-def account(cloud) -> dict[str, list[str]]:
-    """Everything in the account that could be ours, by kind."""
-    iot = cloud.client("iot")
-    things = [t["thingName"] for t in iot.list_things()["things"]]
-    return {
-        "things": things,
-        "certificates": [c["certificateId"] for c in iot.list_certificates()["certificates"]],
-        "policies": [p["policyName"] for p in iot.list_policies()["policies"]],
-        "groups": [g["groupName"] for g in iot.list_thing_groups()["thingGroups"]],
-        "thing types": [t["thingTypeName"] for t in iot.list_thing_types()["thingTypes"]],
-        "templates": [t["templateName"] for t in iot.list_provisioning_templates()["templates"]],
-        "rules": [r["ruleName"] for r in iot.list_topic_rules()["rules"]],
-        "functions": [f["FunctionName"] for f in cloud.client("lambda").list_functions()["Functions"]],
-        "roles": [r["RoleName"] for r in cloud.client("iam").list_roles()["Roles"]],
-        "tables": cloud.client("dynamodb").list_tables()["TableNames"],
-        "queues": cloud.client("sqs").list_queues().get("QueueUrls", []),
-        "log groups": [g["logGroupName"] for g in cloud.client("logs").describe_log_groups()["logGroups"]],
-    }
 
 
 def secrets_in(path) -> list[str]:
