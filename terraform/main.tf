@@ -98,6 +98,7 @@ module "claim" {
 module "onboarding" {
   source = "./modules/onboarding"
 
+  audit_table            = module.audit.table
   claim_client_id_prefix = var.claim_client_id_prefix
   function               = local.functions["onboarding"]
   iot_data_endpoint_url  = local.iot_data_endpoint_url
@@ -108,10 +109,27 @@ module "onboarding" {
   thing_name_prefixes    = var.thing_name_prefixes
 }
 
+module "audit" {
+  source = "./modules/audit"
+
+  deletion_protection = var.deletion_protection
+  function            = local.functions["audit"]
+  hook_log_group      = module.provisioning.hook_log_group
+  kms_key_arn         = module.encryption.key_arn
+  log_retention_days  = var.log_retention_days
+  prefix              = var.prefix
+}
+
 module "monitoring" {
   source = "./modules/monitoring"
 
-  alarm_emails    = var.alarm_emails
+  alarm_emails = var.alarm_emails
+  audit = {
+    dead_letter_queue_name = module.audit.dead_letter_queue_name
+    function_name          = module.audit.function_name
+    subscription           = module.audit.subscription
+    table_name             = module.audit.table.name
+  }
   census_function = local.functions["census"]
   claims = {
     for name, claim in var.claims : name => {

@@ -3,6 +3,11 @@ output "alarm_topic_arn" {
   value       = module.monitoring.alarm_topic_arn
 }
 
+output "audit_table_name" {
+  description = "Name of the audit trail's table."
+  value       = module.audit.table.name
+}
+
 output "census_function_name" {
   description = "Name of the function that counts the devices."
   value       = module.monitoring.census_function_name

@@ -47,7 +47,7 @@ variable "claims" {
 }
 
 variable "deletion_protection" {
-  description = "Whether the device registry is protected from deletion."
+  description = "Whether the device registry and the audit trail are protected from deletion."
   type        = bool
   nullable    = false
 }
@@ -101,8 +101,8 @@ variable "functions" {
   nullable = false
 
   validation {
-    condition     = toset(keys(var.functions)) == toset(["census", "onboarding", "provisioning_hook"])
-    error_message = "functions must have exactly the keys census, onboarding and provisioning_hook, for example {onboarding = {package = \"build/local/onboarding.zip\", source_code_hash = \"...\"}, census = {...}, provisioning_hook = {...}}."
+    condition     = toset(keys(var.functions)) == toset(["audit", "census", "onboarding", "provisioning_hook"])
+    error_message = "functions must have exactly the keys audit, census, onboarding and provisioning_hook, for example {onboarding = {package = \"build/local/onboarding.zip\", source_code_hash = \"...\"}, audit = {...}, census = {...}, provisioning_hook = {...}}."
   }
 }
 

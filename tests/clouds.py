@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import socket
@@ -175,3 +176,33 @@ def walk(cloud, serial, folder, device_type=TYPE):
     fleet = cloud.fleet()
     gate, device = provisioning.gate(fleet, "factory-1"), provisioning.make_device(fleet, device_type, serial)
     return DeviceProvisioner(gate, device, IdentityFolder(folder))
+
+
+class Role:
+    """A role's only inline policy, which a test takes a permission out of."""
+
+    def __init__(self, cloud, name):
+        self.iam, self.name = cloud.client("iam"), name
+        (self.policy_name,) = self.iam.list_role_policies(RoleName=name)["PolicyNames"]
+        self.policy = self.iam.get_role_policy(RoleName=name, PolicyName=self.policy_name)["PolicyDocument"]
+
+    @property
+    def actions(self):
+        return {action for statement in self.policy["Statement"] for action in listed(statement["Action"])}
+
+    def put(self, policy):
+        self.iam.put_role_policy(RoleName=self.name, PolicyName=self.policy_name, PolicyDocument=json.dumps(policy))
+
+    def without(self, action):
+        statements = []
+        for statement in self.policy["Statement"]:
+            kept = [a for a in listed(statement["Action"]) if a != action]
+            statements += [{**statement, "Action": kept}] if kept else []
+        self.put({**self.policy, "Statement": statements or [DENY_NOTHING]})
+
+
+DENY_NOTHING = {"Effect": "Deny", "Action": "s3:DeleteBucket", "Resource": "*"}
+
+
+def listed(action):
+    return action if isinstance(action, list) else [action]

@@ -1,6 +1,6 @@
 """Loads a Lambda function as Lambda does: its sources and its slice of the catalogue in one folder, flat imports.
 
-Both functions have a `handler`, a `settings` and a `registry`. Each load gets modules of its own and leaves no trace in
+Functions have modules of one name, such as `handler` and `settings`. Each load gets modules of its own and leaves no trace in
 `sys.modules`, so two functions, or one function with two environments, can live in one test.
 """
 
@@ -22,6 +22,7 @@ SOURCES = TESTS.parent / "lambda_src"
 ACCOUNT = "123456789012"
 REGION = "us-east-1"
 TABLE = "fleetgate-device-registry"
+AUDIT_TABLE = "fleetgate-audit"
 TEMPLATE_ARN = f"arn:aws:iot:{REGION}:{ACCOUNT}:provisioningtemplate/fleetgate-fleet"
 LEASE_SECONDS = 600
 #: Two claims that are active; the first is that of `tests/events/provisioning_hook.json`.
@@ -83,8 +84,11 @@ HOOK_ENVIRONMENT = {
 ONBOARDING_ENVIRONMENT = {
     **CREDENTIALS,
     "TABLE_NAME": TABLE,
+    "AUDIT_TABLE_NAME": AUDIT_TABLE,
     "AWS_ENDPOINT_URL_IOT_DATA_PLANE": "https://data-ats.iot.us-east-1.amazonaws.com",
 }
+HOOK_LOG_GROUP = "/aws/lambda/fleetgate-provisioning-hook"
+AUDIT_ENVIRONMENT = {**CREDENTIALS, "AUDIT_TABLE_NAME": AUDIT_TABLE, "HOOK_LOG_GROUP": HOOK_LOG_GROUP}
 
 
 def event(name: str) -> dict[str, Any]:
@@ -98,11 +102,12 @@ def modules(function: str, *names: str) -> SimpleNamespace:
     return _load(SOURCES / function, names)
 
 
-def deploy(function: str, folder: Path, catalogue: Mapping[str, Any]) -> SimpleNamespace:
+def deploy(function: str, folder: Path, catalogue: Mapping[str, Any] | None) -> SimpleNamespace:
     """All modules of `function`, from `folder` as its zip; the environment must be set by now."""
     for source in (SOURCES / function).glob("*.py"):
         shutil.copy(source, folder)
-    (folder / "catalogue.json").write_text(json.dumps(catalogue), encoding="utf-8")
+    if catalogue is not None:
+        (folder / "catalogue.json").write_text(json.dumps(catalogue), encoding="utf-8")
     return _load(folder, [path.stem for path in folder.glob("*.py")])
 
 

@@ -12,7 +12,7 @@ import settings
 import shadow
 
 SETTINGS = settings.load(os.environ, Path(__file__).parent)
-REGISTRY = registry.connect(SETTINGS.table_name)
+REGISTRY = registry.connect(SETTINGS.table_name, SETTINGS.audit_table_name)
 SHADOWS = shadow.connect()
 
 

@@ -31,10 +31,10 @@ class DeviceType:
 
 @dataclass(frozen=True, slots=True)
 class Created:
-    """A thing came to be. `at` is UTC to the second, as text that sorts by time."""
+    """A thing came to be. `at_ms` is the event's own time in epoch milliseconds."""
 
     thing_name: str
-    at: str
+    at_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class Connected:
 
     client_id: str
     certificate_id: str | None
-    at: str
+    at_ms: int
 
 
 Event = Created | Connected
@@ -60,7 +60,7 @@ class Outcome:
         """The fields of the event's log line."""
         name = event.thing_name if isinstance(event, Created) else event.client_id
         kind = "created" if isinstance(event, Created) else "connected"
-        return {"kind": kind, "thingName": name[:128], "result": self.result, "shadow": self.shadow, "at": event.at}
+        return {"kind": kind, "thingName": name[:128], "result": self.result, "shadow": self.shadow, "at": utc(event.at_ms)}
 
 
 IGNORED = Outcome("ignored")
@@ -69,9 +69,9 @@ IGNORED = Outcome("ignored")
 class Registry(Protocol):
     """Conditional writes on one row. Each says in a word for the log what it did, or None: not this thing's row."""
 
-    def provisioned(self, serial: str, thing_name: str, at: str) -> str | None: ...
+    def provisioned(self, serial: str, thing_name: str, at_ms: int) -> str | None: ...
 
-    def connected(self, serial: str, thing_name: str, certificate_id: str, at: str) -> str | None: ...
+    def connected(self, serial: str, thing_name: str, certificate_id: str, at_ms: int) -> str | None: ...
 
 
 class Shadows(Protocol):
@@ -90,9 +90,9 @@ def apply(event: Event, types: Mapping[str, DeviceType], registry: Registry, sha
     if isinstance(event, Connected):
         if event.certificate_id is None:
             return IGNORED
-        result = registry.connected(serial, name, event.certificate_id, event.at)
+        result = registry.connected(serial, name, event.certificate_id, event.at_ms)
         return IGNORED if result is None else Outcome(result)
-    result = registry.provisioned(serial, name, event.at)
+    result = registry.provisioned(serial, name, event.at_ms)
     if result is None:
         return IGNORED
     # After the registry, which knows whether the thing is ours. A failure raises, and the next try comes back to here.
@@ -103,10 +103,10 @@ def parse(event: object) -> Event:
     """The event as one of the two kinds; UnknownEvent for anything else, so that it ends as a dead letter."""
     match event:
         case {"eventType": "THING_EVENT", "operation": "CREATED", "thingName": str(name), "timestamp": int(epoch_ms)}:
-            return Created(name, _timestamp(epoch_ms))
+            return Created(name, _checked(epoch_ms))
         case {"eventType": "connected", "clientId": str(client_id), "timestamp": int(epoch_ms), **others}:
             principal = others.get("principalIdentifier")
-            return Connected(client_id, principal if isinstance(principal, str) else None, _timestamp(epoch_ms))
+            return Connected(client_id, principal if isinstance(principal, str) else None, _checked(epoch_ms))
         case dict():
             raise UnknownEvent(f"neither a thing-created nor a connected event; its keys are {sorted(map(str, event))}")
         case _:
@@ -123,8 +123,13 @@ def type_of(thing_name: str, types: Mapping[str, DeviceType]) -> DeviceType | No
     return None
 
 
-def _timestamp(epoch_ms: int) -> str:
+def utc(at_ms: int) -> str:
+    """UTC to the second, as text that sorts by time."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at_ms // 1000))
+
+
+def _checked(epoch_ms: int) -> int:
     # `True` is an int in Python, and a year of five digits would not sort as text.
     if isinstance(epoch_ms, bool) or not 0 < epoch_ms < _YEAR_10000:
         raise UnknownEvent("the event's timestamp is no time in milliseconds")
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(epoch_ms // 1000))
+    return epoch_ms

@@ -1,4 +1,4 @@
-"""The function's settings: two environment variables and its slice of the catalogue, read once."""
+"""The function's settings: three environment variables and its slice of the catalogue, read once."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ class Settings:
     """What the function was deployed with."""
 
     table_name: str
+    audit_table_name: str
     device_types: Mapping[str, DeviceType]
 
 
@@ -38,12 +39,13 @@ def load(environ: Mapping[str, str], folder: Path) -> Settings:
         return value
 
     table_name = variable("TABLE_NAME", _TABLE_NAME, "the name of the device registry's table")
+    audit_table_name = variable("AUDIT_TABLE_NAME", _TABLE_NAME, "the name of the audit trail's table")
     # botocore reads it by itself. Checked here, as without it botocore would use an endpoint that is not the account's.
     variable("AWS_ENDPOINT_URL_IOT_DATA_PLANE", _ENDPOINT, "the URL of the account's IoT data endpoint")
     device_types = _read_catalogue(folder / CATALOGUE, problems)
     if problems:
         raise SettingsError("\n".join(problems))
-    return Settings(table_name, device_types)
+    return Settings(table_name, audit_table_name, device_types)
 
 
 def _read_catalogue(path: Path, problems: list[str]) -> dict[str, DeviceType]:

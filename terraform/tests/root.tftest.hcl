@@ -41,6 +41,7 @@ variables {
   endpoint_url = ""
   environment  = "local"
   functions = {
+    audit             = { package = "build/local/audit.zip", source_code_hash = "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=" }
     census            = { package = "build/local/census.zip", source_code_hash = "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=" }
     onboarding        = { package = "build/local/onboarding.zip", source_code_hash = "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=" }
     provisioning_hook = { package = "build/local/provisioning_hook.zip", source_code_hash = "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=" }
@@ -73,6 +74,7 @@ variables {
 run "a_fresh_build_is_wired_into_one_stack" {
   assert {
     condition = {
+      audit_table_name         = output.audit_table_name
       claim_policy_name        = output.claim_policy_name
       hook_function_name       = output.hook_function_name
       onboarding_function_name = output.onboarding_function_name
@@ -80,6 +82,7 @@ run "a_fresh_build_is_wired_into_one_stack" {
       table_name               = output.table_name
       template_name            = output.template_name
       } == {
+      audit_table_name         = "fleetgate-audit"
       claim_policy_name        = "fleetgate-claim"
       hook_function_name       = "fleetgate-provisioning-hook"
       onboarding_function_name = "fleetgate-onboarding"

@@ -32,7 +32,7 @@ def test_the_runbook_speaks_of_every_reason_of_the_hook():
 
 def test_the_alarms_ask_for_metrics_that_the_hook_and_the_census_write():
     asked = set(re.findall(r'namespace\s*=\s*"Fleetgate",?\s*metric(?:_name)?\s*=\s*"(\w+)"', ALARMS.replace("\n", " ")))
-    assert asked == {"Decisions", "StuckDevices"}
+    assert asked == {"AuditLinesNotUnderstood", "Decisions", "StuckDevices"}
     report = (ROOT / "lambda_src/provisioning_hook/report.py").read_text(encoding="utf-8")
     assert '["TemplateName", "Reason"]' in report and '"Namespace": "Fleetgate"' in report
     census = lambdas.modules("census", "census").census
@@ -41,6 +41,18 @@ def test_the_alarms_ask_for_metrics_that_the_hook_and_the_census_write():
         ("TemplateName",),
         ("TemplateName", "DeviceType"),
     }
+
+
+def test_the_audit_function_counts_what_its_alarm_asks_for():
+    audit = lambdas.modules("audit", "report", "settings", "trail")
+    [line] = audit.report.lines(audit.trail.Delivery([], []), 0, audit.settings.Settings("fleetgate-audit", "group"), None)
+    record = json.loads(line)
+    [directive] = record["_aws"]["CloudWatchMetrics"]
+    assert directive["Namespace"] == "Fleetgate" and directive["Dimensions"] == [["TableName"]]
+    assert [metric["Name"] for metric in directive["Metrics"]] == ["AuditLinesNotUnderstood"]
+    assert record["TableName"] == "fleetgate-audit" and record["AuditLinesNotUnderstood"] == 0
+    [dimensions] = re.findall(r'"AuditLinesNotUnderstood".*\n\s*dimensions = \{ (\w+) =', ALARMS)
+    assert dimensions == "TableName"
 
 
 def test_the_reasons_that_are_compiled_are_those_of_the_hook(fleet):

@@ -11,42 +11,12 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from clouds import TYPE, row, wait_for, walk
+from clouds import TYPE, Role, row, wait_for, walk
 from fleetgate import decommission, device
 
 #: The embedded cloud checks this one against a group named like the operation, so no true policy allows it there. The exact list
 #: in the module's `terraform test` holds it.
 CHECKED_OTHERWISE_THAN_ON_AWS = {"fleetgate-provisioning": {"iot:UpdateThingGroupsForThing"}}
-
-
-class Role:
-    """A role's only inline policy, which a test takes a permission out of."""
-
-    def __init__(self, cloud, name):
-        self.iam, self.name = cloud.client("iam"), name
-        (self.policy_name,) = self.iam.list_role_policies(RoleName=name)["PolicyNames"]
-        self.policy = self.iam.get_role_policy(RoleName=name, PolicyName=self.policy_name)["PolicyDocument"]
-
-    @property
-    def actions(self):
-        return {action for statement in self.policy["Statement"] for action in listed(statement["Action"])}
-
-    def put(self, policy):
-        self.iam.put_role_policy(RoleName=self.name, PolicyName=self.policy_name, PolicyDocument=json.dumps(policy))
-
-    def without(self, action):
-        statements = []
-        for statement in self.policy["Statement"]:
-            kept = [a for a in listed(statement["Action"]) if a != action]
-            statements += [{**statement, "Action": kept}] if kept else []
-        self.put({**self.policy, "Statement": statements or [DENY_NOTHING]})
-
-
-DENY_NOTHING = {"Effect": "Deny", "Action": "s3:DeleteBucket", "Resource": "*"}
-
-
-def listed(action):
-    return action if isinstance(action, list) else [action]
 
 
 @pytest.fixture
@@ -122,7 +92,7 @@ def test_the_hook_lets_nobody_in_without_its_one_permission(cloud, serial, tmp_p
     assert registers(cloud, serial, tmp_path / "with")
 
 
-@pytest.mark.parametrize("action", ["dynamodb:UpdateItem", "iot:UpdateThingShadow"])
+@pytest.mark.parametrize("action", ["dynamodb:PutItem", "dynamodb:UpdateItem", "iot:UpdateThingShadow"])
 def test_onboarding_finishes_only_with_its_permissions(cloud, serial, tmp_path, action):
     role = Role(cloud, "fleetgate-onboarding")
     shadows = cloud.client("iot-data")
@@ -181,6 +151,9 @@ def test_the_census_counts_only_with_its_permission(cloud):
         role.put(role.policy)
 
 
+EVENTS = "/fleetgate/fleetgate/registry-events"
+PROBE = {"subject": {"S": "(probe)"}, "id": {"S": "0"}, "timestamp": {"N": "0"}}
+
 #: Permissions that the embedded cloud does not ask for where AWS does: it reads no resource under the provisioning role, writes
 #: logs and dead letters itself, and runs rules under no role. The call is made under the role's own credentials instead.
 CALLS = {
@@ -215,6 +188,18 @@ CALLS = {
     "fleetgate-onboarding-rules": {
         "sqs:SendMessage": lambda c, t: c("sqs").send_message(QueueUrl=t.queue, MessageBody="probe"),
     },
+    "fleetgate-audit": {
+        "logs:CreateLogStream": lambda c, t: new_stream(c, "audit"),
+        "logs:PutLogEvents": lambda c, t: put_line(c, t, "audit"),
+        "sqs:SendMessage": lambda c, t: c("sqs").send_message(QueueUrl=t.audit_queue, MessageBody="probe"),
+    },
+    "fleetgate-audit-rules": {
+        "dynamodb:PutItem": lambda c, t: c("dynamodb").put_item(TableName="fleetgate-audit", Item=PROBE),
+        "logs:CreateLogStream": lambda c, t: c("logs").create_log_stream(logGroupName=EVENTS, logStreamName=uuid.uuid4().hex),
+        "logs:DescribeLogStreams": lambda c, t: c("logs").describe_log_streams(logGroupName=EVENTS),
+        "logs:PutLogEvents": lambda c, t: put_events(c, EVENTS, "probe"),
+        "sqs:SendMessage": lambda c, t: c("sqs").send_message(QueueUrl=t.audit_queue, MessageBody="probe"),
+    },
 }
 
 
@@ -223,11 +208,12 @@ def new_stream(client, function):
 
 
 def put_line(client, targets, function):
-    client("logs").put_log_events(
-        logGroupName=f"/aws/lambda/fleetgate-{function}",
-        logStreamName=targets.stream,
-        logEvents=[{"timestamp": int(time.time() * 1000), "message": "probe"}],
-    )
+    put_events(client, f"/aws/lambda/fleetgate-{function}", targets.stream)
+
+
+def put_events(client, group, stream):
+    events = [{"timestamp": int(time.time() * 1000), "message": "probe"}]
+    client("logs").put_log_events(logGroupName=group, logStreamName=stream, logEvents=events)
 
 
 @pytest.fixture(scope="module")
@@ -237,18 +223,22 @@ def targets(cloud, tmp_path_factory):
     cloud.run("registry", "add", "--type", TYPE, serial)
     certificate = walk(cloud, serial, tmp_path_factory.mktemp("device")).register()[0].certificate_id
     stream = uuid.uuid4().hex
-    for function in ("provisioning-hook", "onboarding", "census"):
+    for function in ("provisioning-hook", "onboarding", "census", "audit"):
         cloud.client("logs").create_log_stream(logGroupName=f"/aws/lambda/fleetgate-{function}", logStreamName=stream)
+
+    def queue(name):
+        return cloud.client("sqs").get_queue_url(QueueName=f"fleetgate-{name}-dead-letter")["QueueUrl"]
+
     yield SimpleNamespace(
         thing=f"{TYPE}-{serial}",
         certificate=certificate,
         certificate_arn=f"arn:aws:iot:us-east-1:000000000000:cert/{certificate}",
-        queue=cloud.client("sqs").get_queue_url(QueueName="fleetgate-onboarding-dead-letter")["QueueUrl"],
+        queue=queue("onboarding"),
+        audit_queue=queue("audit"),
         stream=stream,
     )
-    cloud.client("sqs").purge_queue(
-        QueueUrl=cloud.client("sqs").get_queue_url(QueueName="fleetgate-onboarding-dead-letter")["QueueUrl"]
-    )
+    for name in ("onboarding", "audit"):
+        cloud.client("sqs").purge_queue(QueueUrl=queue(name))
 
 
 @pytest.fixture
@@ -309,6 +299,17 @@ def test_the_role_allows_the_call_and_denies_it_without_the_permission(cloud, as
         ("fleetgate-census", lambda c, t: c("dynamodb").query(TableName="fleetgate-device-registry")),
         ("fleetgate-census-schedule", lambda c, t: c("lambda").invoke(FunctionName="fleetgate-onboarding")),
         ("fleetgate-onboarding-rules", lambda c, t: c("sqs").receive_message(QueueUrl=t.queue)),
+        ("fleetgate-onboarding", lambda c, t: c("dynamodb").scan(TableName="fleetgate-audit")),
+        *(
+            (f"fleetgate-audit{role}", call)
+            for role in ("", "-rules")
+            for call in (
+                lambda c, t: c("dynamodb").scan(TableName="fleetgate-audit"),
+                lambda c, t: c("dynamodb").delete_item(TableName="fleetgate-audit", Key={k: PROBE[k] for k in ("subject", "id")}),
+                lambda c, t: c("dynamodb").update_item(TableName="fleetgate-audit", Key={k: PROBE[k] for k in ("subject", "id")}),
+                lambda c, t: c("dynamodb").put_item(TableName="fleetgate-device-registry", Item={"serialNumber": {"S": "x"}}),
+            )
+        ),
     ],
 )
 def test_a_role_can_do_nothing_beside_its_task(assumed, targets, role_name, call):
@@ -320,10 +321,12 @@ def test_every_permission_of_every_role_has_its_probe(cloud):
     probed = {
         "fleetgate-provisioning": {*PROVISIONING, "iot:UpdateThing"},
         "fleetgate-provisioning-hook": {"dynamodb:UpdateItem"},
-        "fleetgate-onboarding": {"dynamodb:UpdateItem", "iot:UpdateThingShadow", "iot:GetThingShadow"},
+        "fleetgate-onboarding": {"dynamodb:PutItem", "dynamodb:UpdateItem", "iot:UpdateThingShadow", "iot:GetThingShadow"},
         "fleetgate-onboarding-rules": set(),
         "fleetgate-census": {"dynamodb:Query"},
         "fleetgate-census-schedule": set(),
+        "fleetgate-audit": {"dynamodb:PutItem"},  # in test_audit.py
+        "fleetgate-audit-rules": set(),
     }
     held = {name: Role(cloud, name).actions for name in role_names(cloud)}
     known = {

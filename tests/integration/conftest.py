@@ -1,4 +1,4 @@
-"""The device registry in moto, with the keys and the index of the real one, and commands that use it."""
+"""The device registry and the audit trail in moto, with the keys and the index of the real ones, and commands that use them."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 import botocore.session
 import pytest
+from boto3.dynamodb.types import TypeDeserializer
 from moto import mock_aws
 from moto.dynamodb.responses import DynamoHandler
 
@@ -39,6 +40,20 @@ class Registry:
             ],
         )
 
+        self._client.create_table(
+            TableName=lambdas.AUDIT_TABLE,
+            BillingMode="PAY_PER_REQUEST",
+            AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in ("subject", "id")],
+            KeySchema=[{"AttributeName": "subject", "KeyType": "HASH"}, {"AttributeName": "id", "KeyType": "RANGE"}],
+        )
+
+    def trail(self) -> list[dict[str, Any]]:
+        """All entries of the audit trail, oldest first."""
+        deserialize = TypeDeserializer().deserialize
+        items = self._client.scan(TableName=lambdas.AUDIT_TABLE)["Items"]
+        entries = [{name: deserialize(value) for name, value in item.items()} for item in items]
+        return sorted(entries, key=lambda entry: (entry["timestamp"], entry["id"]))
+
     def put(self, **row: str | int) -> None:
         """Write a row, over an existing one; by default a registered temperature sensor."""
         known = {
@@ -67,13 +82,16 @@ def registry(monkeypatch: pytest.MonkeyPatch) -> Iterator[Registry]:
     # moto checks a condition and writes in two steps that other threads can come between; DynamoDB does not. The lock
     # gives one request at a time what DynamoDB gives one item, and leaves the order of the requests to the threads.
     lock = threading.Lock()
-    update_item = DynamoHandler.update_item
 
-    def one_at_a_time(self: DynamoHandler) -> Any:
-        with lock:
-            return update_item(self)
+    def one_at_a_time(write: Callable[[DynamoHandler], Any]) -> Callable[[DynamoHandler], Any]:
+        def alone(self: DynamoHandler) -> Any:
+            with lock:
+                return write(self)
 
-    monkeypatch.setattr(DynamoHandler, "update_item", one_at_a_time)
+        return alone
+
+    for name in ("put_item", "transact_write_items", "update_item"):
+        monkeypatch.setattr(DynamoHandler, name, one_at_a_time(getattr(DynamoHandler, name)))
     with mock_aws():
         yield Registry()
 

@@ -103,6 +103,38 @@ def test_twice_delivered_and_reordered_events_end_in_the_same_row_and_shadow(onb
         assert onboarding.service.versions == {hook_events.THING: 1}, order
 
 
+def test_what_happens_to_a_row_is_in_the_audit_trail_and_the_same_event_only_once(onboarding, registry):
+    registry.put(**LEASED)
+    for event in (CREATED, FIRST, FIRST, CREATED):
+        onboarding.take(event)
+    created, connected = registry.trail()
+    common = {"subject": hook_events.SERIAL, "serialNumber": hook_events.SERIAL, "thingName": hook_events.THING}
+    assert created == common | {
+        "id": f"{T0}#PROVISIONED#{hook_events.THING}",
+        "timestamp": T0,
+        "eventType": "ONBOARDING",
+        "operation": "PROVISIONED",
+    }
+    assert connected == common | {
+        "id": f"{T1}#CONNECTED#{hook_events.THING}",
+        "timestamp": T1,
+        "eventType": "ONBOARDING",
+        "operation": "CONNECTED",
+        "certificateId": CERTIFICATE,
+    }
+
+
+def test_a_row_is_not_changed_where_the_trail_cannot_be_written(onboarding, registry, monkeypatch):
+    """Both or neither: Lambda tries the event again, and ends with a dead letter and an alarm."""
+    registry.put(**LEASED)
+    before = registry.row()
+    monkeypatch.setattr(onboarding.handler.REGISTRY, "_audit_name", "another-table")
+    for event in (CREATED, FIRST):
+        with pytest.raises(Exception, match="ResourceNotFoundException"):
+            onboarding.take(event)
+    assert registry.row() == before and registry.trail() == []
+
+
 def test_a_shadow_the_device_changed_survives_a_second_delivery(onboarding, registry, capsys):
     registry.put(**LEASED)
     onboarding.take(CREATED)
@@ -138,6 +170,7 @@ def test_what_this_template_did_not_make_is_left_alone(row, event, onboarding, r
     assert registry.row() == before
     assert onboarding.service.calls == []
     assert [r["result"] for r in records(capsys)] == ["ignored"]
+    assert registry.trail() == []
 
 
 def test_a_failing_shadow_raises_and_the_next_try_finishes(onboarding, registry):

@@ -121,6 +121,8 @@ def test_fix_mends_them_and_nothing_else_and_again_finds_none(fleetgate, iot, re
         assert registry.row(serial)["status"] == "registered"
     [entry] = [json.loads(line) for line in (checkout / "build/moto/audit.jsonl").read_text().splitlines()]
     assert entry["action"] == "orphans" and len(entry["done"]) == 4 and entry["complete"] is True
+    kept = {one["subject"]: one["done"] for one in registry.trail()}  # each in its own history
+    assert sorted(step for steps in kept.values() for step in steps) == entry["done"] and "TEMP-000002" in kept
     status, out, _ = fleetgate("orphans", "--fix", "--yes", *NOW)
     assert status == 0 and "no orphans" in out and account(iot) == mess[0]
 

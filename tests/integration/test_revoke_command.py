@@ -92,6 +92,9 @@ def test_revoke_shuts_the_gate_then_the_certificate_then_the_connection_and_says
     assert entry["action"] == "revoke" and entry["subject"] == SERIAL and entry["complete"] is True
     assert entry["who"] == row["revokedBy"] and entry["why"] == "stolen from hall-1" and len(entry["done"]) == 3
     assert json.dumps(entry, sort_keys=True) in err
+    [kept] = registry.trail()
+    assert (kept["subject"], kept["eventType"], kept["operation"]) == (SERIAL, "DEED", "REVOKE")
+    assert all(kept[name] == entry[name] for name in ("who", "why", "done", "complete"))
     assert stat.S_IMODE((checkout / "build/moto/audit.jsonl").stat().st_mode) == 0o600
 
 

@@ -12,7 +12,7 @@ TYPES = {
 }
 CREATED = lambdas.event("thing_created")
 CONNECTED = lambdas.event("presence_connected")
-OURS = {"thing_name": THING, "at": "2026-11-23T09:00:00Z"}
+OURS = {"thing_name": THING, "at_ms": CREATED["timestamp"]}
 
 
 class Services:
@@ -39,11 +39,11 @@ def apply(event, services):
 
 
 def test_a_thing_created_event_is_read():
-    assert onboarding.parse(CREATED) == onboarding.Created(THING, "2026-11-23T09:00:00Z")
+    assert onboarding.parse(CREATED) == onboarding.Created(THING, CREATED["timestamp"])
 
 
 def test_a_connected_event_is_read():
-    assert onboarding.parse(CONNECTED) == onboarding.Connected(THING, CONNECTED["principalIdentifier"], "2026-11-23T09:00:05Z")
+    assert onboarding.parse(CONNECTED) == onboarding.Connected(THING, CONNECTED["principalIdentifier"], CONNECTED["timestamp"])
 
 
 def test_a_client_without_a_certificate_is_read_too():
@@ -90,7 +90,7 @@ def test_a_created_thing_is_registered_and_then_gets_its_types_shadow():
     services = Services()
     outcome = apply(onboarding.Created(**OURS), services)
     assert services.calls == [
-        ("provisioned", "TEMP-000001", THING, OURS["at"]),
+        ("provisioned", "TEMP-000001", THING, OURS["at_ms"]),
         ("initialise", THING, {"samplingRate": 30}),
     ]
     assert outcome == onboarding.Outcome("provisioned", "written")
@@ -98,8 +98,8 @@ def test_a_created_thing_is_registered_and_then_gets_its_types_shadow():
 
 def test_a_connected_client_is_registered_with_its_certificate():
     services = Services("active")
-    outcome = apply(onboarding.Connected(THING, "c" * 64, OURS["at"]), services)
-    assert services.calls == [("connected", "TEMP-000001", THING, "c" * 64, OURS["at"])]
+    outcome = apply(onboarding.Connected(THING, "c" * 64, OURS["at_ms"]), services)
+    assert services.calls == [("connected", "TEMP-000001", THING, "c" * 64, OURS["at_ms"])]
     assert outcome == onboarding.Outcome("active")
 
 
@@ -127,12 +127,12 @@ def test_a_thing_whose_row_is_not_ours_gets_no_shadow():
 )
 def test_other_peoples_things_and_clients_are_ignored_without_a_call(name):
     services = Services()
-    assert apply(onboarding.Created(name, OURS["at"]), services) == onboarding.IGNORED
-    assert apply(onboarding.Connected(name, "c" * 64, OURS["at"]), services) == onboarding.IGNORED
+    assert apply(onboarding.Created(name, OURS["at_ms"]), services) == onboarding.IGNORED
+    assert apply(onboarding.Connected(name, "c" * 64, OURS["at_ms"]), services) == onboarding.IGNORED
     assert services.calls == []
 
 
 def test_a_client_of_our_name_without_a_certificate_is_ignored_without_a_call():
     services = Services()
-    assert apply(onboarding.Connected(THING, None, OURS["at"]), services) == onboarding.IGNORED
+    assert apply(onboarding.Connected(THING, None, OURS["at_ms"]), services) == onboarding.IGNORED
     assert services.calls == []

@@ -12,7 +12,7 @@ settings = lambdas.modules("onboarding", "settings").settings
 def test_good_settings_are_read(tmp_path):
     (tmp_path / "catalogue.json").write_text(json.dumps(lambdas.ONBOARDING_CATALOGUE))
     loaded = settings.load(lambdas.ONBOARDING_ENVIRONMENT, tmp_path)
-    assert loaded.table_name == lambdas.TABLE
+    assert (loaded.table_name, loaded.audit_table_name) == (lambdas.TABLE, lambdas.AUDIT_TABLE)
     assert loaded.device_types["gateway"].thing_name_prefix == "gateway-"
     assert loaded.device_types["temperature-sensor"].initial_shadow == {"samplingRate": 30, "enabled": True}
 
@@ -21,7 +21,8 @@ def test_everything_that_is_missing_is_named_in_one_error(tmp_path):
     with pytest.raises(settings.SettingsError) as error:
         settings.load({}, tmp_path)
     lines = str(error.value).splitlines()
-    assert [line.split(":")[0] for line in lines] == ["TABLE_NAME", "AWS_ENDPOINT_URL_IOT_DATA_PLANE", "catalogue.json"]
+    wanted = ["TABLE_NAME", "AUDIT_TABLE_NAME", "AWS_ENDPOINT_URL_IOT_DATA_PLANE", "catalogue.json"]
+    assert [line.split(":")[0] for line in lines] == wanted
 
 
 def test_an_endpoint_without_its_scheme_is_refused(tmp_path):

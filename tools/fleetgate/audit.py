@@ -1,55 +1,63 @@
-"""Who did what to a device, when and why.
+"""The audit trail: who did what to a device, when and why, from the hook's decision to its revocation.
 
-An entry is one JSON line, on stderr for whoever collects the output of commands and in `build/<env>/audit.jsonl`. Only `record`
-knows where entries go: a table or a log group of the fleet's own would be written from there. What must not be lost with this
-machine stands in the registry row as well (see Registry.revoke), and AWS's own calls in CloudTrail.
+It lies in one append-only table. AWS IoT's rules write registry events into it, the audit function the hook's decisions, the
+onboarding function what happened next, and the commands here their deeds. The hook's decisions stand in its log first, some
+seconds before the table has them; both are read here, so that neither a delay nor a failure of that function hides one.
+
+A deed is also a line on stderr for whoever collects the output of commands, and in `build/<env>/audit.jsonl`, which has it even
+if the table could not be reached. What must not be lost stands in the registry row as well (see Registry.revoke), and AWS's own
+calls in CloudTrail.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import re
 import sys
 import time
-from collections.abc import Sequence
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
-from fleetgate import aws
+from botocore.exceptions import BotoCoreError, ClientError
+
+from fleetgate import aws, decisions
+from fleetgate.build import Fleet
+from fleetgate.catalogue import SERIAL
 from fleetgate.environment import Environment
 from fleetgate.errors import fail
 
 FILE = "audit.jsonl"
 MAXIMUM_REASON = 500
+#: The event type of what somebody did with a command.
+DEED = "DEED"
+#: And that of a decision of the hook.
+DECISION = "PROVISIONING_DECISION"
+#: The subject of decisions about a device that did not say a possible serial number; none has parentheses.
+UNREADABLE = "(unreadable)"
 
+_MAXIMUM_TEXT = 128
+#: By the name in the entry: the name in the hook's line. The audit function knows the same (lambda_src/audit/trail.py).
+_FIELDS = {
+    "certificateId": "certificateId",
+    "claimCertificateId": "claimCertificateId",
+    "clientId": "clientId",
+    "deviceType": "DeviceType",
+    "reason": "reason",
+    "requestId": "requestId",
+    "templateName": "TemplateName",
+    "thingName": "thingName",
+}
+#: What comes first of what AWS dates with the same millisecond.
+_ORDER = (DECISION, "THING_EVENT", "ONBOARDING", DEED)
 
-@dataclass(frozen=True)
-class Entry:
-    """One deed. at: UTC. who: the ARN of the caller, as AWS knows it. done: the steps that were taken, in order.
-
-    complete: whether that is all of them; a run that was interrupted leaves an entry too.
-    """
-
-    action: str
-    subject: str
-    at: str
-    who: str
-    why: str
-    done: tuple[str, ...]
-    complete: bool
-
-    def line(self) -> str:
-        fields = {
-            "action": self.action,
-            "at": self.at,
-            "complete": self.complete,
-            "done": list(self.done),
-            "event": "audit",
-            "subject": self.subject,
-            "who": self.who,
-            "why": self.why,
-        }
-        return json.dumps(fields, sort_keys=True)
+#: A plain item of the table: subject, id, timestamp (epoch milliseconds), eventType, operation, and what belongs to its kind.
+Entry = dict[str, Any]
 
 
 def now() -> str:
@@ -73,14 +81,169 @@ def file(environment: Environment) -> Path:
     return environment.build / FILE
 
 
-def record(environment: Environment, action: str, subject: str, who: str, why: str, done: Sequence[str], complete: bool) -> None:
-    """Keeps an entry; a line is written at once and whole, so that several commands may write side by side."""
-    line = Entry(action, subject, now(), who, why, tuple(done), complete).line()
-    print(line, file=sys.stderr, flush=True)
-    path = file(environment)
+def record(
+    fleet: Fleet,
+    action: str,
+    subject: str,
+    who: str,
+    why: str,
+    done: Sequence[str],
+    complete: bool,
+    *,
+    by_subject: Mapping[str, Sequence[str]] | None = None,
+) -> None:
+    """Keeps what somebody did, in this order: in the file, on stderr, in the table.
+
+    who: the ARN of the caller, as AWS knows it. done: the steps that were taken, in order. complete: whether that is all of them;
+    a run that was interrupted leaves an entry too. by_subject: of a deed about many, the steps of each; the table has an entry
+    for each of them instead. A table that cannot be written is told and no error: the deed is done.
+    """
+    at_ms = time.time_ns() // 1_000_000
+    deed = {"subject": subject, "who": who, "why": why, "done": list(done), "complete": complete}
+    line = json.dumps({"event": "audit", "action": action, "at": utc(at_ms // 1000 * 1000), **deed}, sort_keys=True)
+    path = file(fleet.environment)
     path.parent.mkdir(parents=True, exist_ok=True)
     handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     try:
-        os.write(handle, f"{line}\n".encode())
+        os.write(handle, f"{line}\n".encode())  # at once and whole, so that several commands may write side by side
     finally:
         os.close(handle)
+    print(line, file=sys.stderr, flush=True)
+    key = {"id": f"{at_ms}#{uuid.uuid4()}#{DEED}", "timestamp": at_ms, "eventType": DEED, "operation": action.upper()}
+    try:
+        for about, steps in ({subject: done} if by_subject is None else by_subject).items():
+            _put(fleet.names.audit_table, {**deed, **key, "subject": about, "done": list(steps)})
+    except (BotoCoreError, ClientError) as error:
+        print(f"fleetgate: the table {fleet.names.audit_table} did not take this entry: {error}", file=sys.stderr)
+        print(f"    -> it stands in {path}; keep that file", file=sys.stderr)
+
+
+@dataclass(frozen=True)
+class History:
+    """entries: oldest first. not_kept: the keys of those that stand in the hook's log and not in the table."""
+
+    entries: tuple[Entry, ...]
+    not_kept: frozenset[tuple[str, str]]
+
+    def is_kept(self, entry: Entry) -> bool:
+        return _key(entry) not in self.not_kept
+
+
+def history(fleet: Fleet, serial: str, row: Mapping[str, Any] | None, since_ms: int) -> History:
+    """Everything that the trail has about a serial number, and the hook's log from `since_ms` on. row: its row in the registry.
+
+    That is what is filed under the serial number itself, under each name that a thing of it can have, and under the certificates
+    that these entries name. Raises FleetgateError if there is no trail, or no log.
+    """
+    # The log first: what is delivered meanwhile is in both then, and not in neither.
+    logged = entries_of(decisions.Log(fleet.names.hook).decisions("serialNumber", serial, since_ms))
+    kept = _under(fleet, [serial])
+    # A type may have left the catalogue, and a row its thing: what was decided names both for good.
+    about = [row or {}, *logged, *kept]
+    things = {names.thing(serial) for names in fleet.names.types.values()} | _named("thingName", about)
+    kept += _under(fleet, sorted(things - {serial}))
+    kept += _under(fleet, sorted(_named("certificateId", [*logged, *kept])))
+    return _merged(kept, logged)
+
+
+def _named(attribute: str, entries: Iterable[Mapping[str, Any]]) -> set[str]:
+    return {str(entry[attribute]) for entry in entries if entry.get(attribute)}
+
+
+def unreadable(fleet: Fleet, since_ms: int) -> History:
+    """The decisions about devices that did not say a possible serial number."""
+    logged = entries_of(decisions.Log(fleet.names.hook).all(since_ms))
+    return _merged(_under(fleet, [UNREADABLE]), [entry for entry in logged if entry["subject"] == UNREADABLE])
+
+
+def is_serial(text: str) -> bool:
+    """Whether a device may have said so: what else it said is filed under UNREADABLE."""
+    return re.fullmatch(SERIAL, text) is not None
+
+
+def entries_of(records: Iterable[decisions.Record]) -> list[Entry]:
+    """Decisions as the audit function keeps them, with the same keys."""
+    return [_entry(record) for record in records]
+
+
+def _entry(record: decisions.Record) -> Entry:
+    at_ms = decisions.timestamp(record)
+    kept = {name: text for name, key in _FIELDS.items() if (text := _text(record.get(key))) is not None}
+    call = kept.get("requestId") or hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()[:32]
+    serial = record.get("serialNumber")
+    readable = {"serialNumber": serial} if isinstance(serial, str) and is_serial(serial) else {}
+    return {
+        **kept,
+        **readable,
+        "subject": readable.get("serialNumber", UNREADABLE),
+        "id": f"{at_ms}#{call}#{DECISION}",
+        "timestamp": at_ms,
+        "eventType": DECISION,
+        "operation": "ALLOWED" if record["allowed"] else "DENIED",
+    }
+
+
+def _text(value: object) -> str | None:
+    if not isinstance(value, str) or not value or "-----" in value:
+        return None
+    return value[:_MAXIMUM_TEXT].encode("utf-8", "replace").decode()
+
+
+def _merged(kept: Iterable[Entry], logged: Iterable[Entry]) -> History:
+    in_table = {_key(entry): entry for entry in kept}
+    in_log = {_key(entry): entry for entry in logged}
+    entries = sorted((in_log | in_table).values(), key=_place)
+    return History(tuple(entries), frozenset(in_log.keys() - in_table.keys()))
+
+
+def _place(entry: Entry) -> tuple[int, int, str]:
+    kind = entry.get("eventType")
+    return int(entry["timestamp"]), _ORDER.index(kind) if kind in _ORDER else 1, str(entry["id"])
+
+
+def utc(at_ms: int) -> str:
+    """UTC to the millisecond; to the second where there are none."""
+    rest = f".{at_ms % 1000:03}" if at_ms % 1000 else ""
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(at_ms // 1000)) + rest + "Z"
+
+
+def _under(fleet: Fleet, subjects: Iterable[str]) -> list[Entry]:
+    from boto3.dynamodb.types import TypeDeserializer
+
+    client, value = aws.client("dynamodb"), TypeDeserializer().deserialize
+    found = []
+    for subject in subjects:
+        pages = client.get_paginator("query").paginate(
+            TableName=fleet.names.audit_table,
+            KeyConditionExpression="subject = :subject",
+            ExpressionAttributeValues={":subject": {"S": subject}},
+            ConsistentRead=True,
+        )
+        try:
+            found += [{name: _plain(value(typed)) for name, typed in item.items()} for page in pages for item in page["Items"]]
+        except client.exceptions.ResourceNotFoundException:
+            remedy = "run make apply (with its ENV): the environment is not applied, or by an older version"
+            raise fail(f"table {fleet.names.audit_table}", "does not exist", remedy) from None
+    return found
+
+
+def _key(entry: Entry) -> tuple[str, str]:
+    return str(entry["subject"]), str(entry["id"])
+
+
+def _plain(value: Any) -> Any:
+    """DynamoDB's numbers as those of JSON, at any depth: registry events hold a thing's attributes."""
+    if isinstance(value, Mapping):
+        return {str(name): _plain(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [_plain(one) for one in value]
+    if isinstance(value, Decimal):
+        return int(value) if value == value.to_integral_value() else float(value)
+    return value
+
+
+def _put(table: str, entry: Entry) -> None:
+    from boto3.dynamodb.types import TypeSerializer
+
+    typed = {name: TypeSerializer().serialize(value) for name, value in entry.items()}
+    aws.client("dynamodb").put_item(TableName=table, Item=typed)

@@ -12,6 +12,7 @@ from typing import Any
 
 from fleetgate.commands import (
     access_diff,
+    audit,
     authorize,
     bootstrap,
     build,
@@ -71,7 +72,7 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(metavar="COMMAND", required=True)
     checks = (catalogue, lint, authorize, isolation, access_diff, capacity)
     work = (build, deploy, drift, smoke, cloud, bootstrap, state, claim, registry, device)
-    care = (devices, revoke, orphans, redrive, doctor, dashboard)
+    care = (devices, revoke, orphans, redrive, doctor, audit, dashboard)
     for module in (*checks, *work, *care, github):
         module.add(commands)
     return top

@@ -173,7 +173,9 @@ def _terraform(
 
 
 def _table(state: State) -> str | None:
-    return next((table.values["name"] for table in state.of(_TABLE)), None)
+    # The audit trail is a table, too.
+    tables = (table.values for table in state.of(_TABLE))
+    return next((values["name"] for values in tables if values["hash_key"] == "serialNumber"), None)
 
 
 def _deployed_types(state: State) -> list[DeployedType]:

@@ -32,6 +32,7 @@ class Names:
 
     prefix: str
     table: str
+    audit_table: str
     template: str
     hook: str
     onboarding: str
@@ -48,6 +49,7 @@ def derive(catalogue: Catalogue, environment: Environment) -> Names:
     names = Names(
         prefix=prefix,
         table=f"{prefix}-device-registry",
+        audit_table=f"{prefix}-audit",
         template=f"{prefix}-fleet",
         hook=f"{prefix}-provisioning-hook",
         onboarding=f"{prefix}-onboarding",

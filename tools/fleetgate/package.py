@@ -16,7 +16,7 @@ from fleetgate.errors import fail
 from fleetgate.names import Names
 
 FOLDER = "lambda_src"
-FUNCTIONS = ("provisioning_hook", "onboarding", "census")
+FUNCTIONS = ("provisioning_hook", "onboarding", "census", "audit")
 SLICE_FILE = "catalogue.json"
 #: The earliest time a zip entry can have. A real one would make every build another one.
 _EPOCH = (1980, 1, 1, 0, 0, 0)
@@ -51,12 +51,16 @@ def source_code_hash(package: bytes) -> str:
 
 def build(root: Path, function: str, catalogue: Catalogue, names: Names) -> bytes:
     """The package of `function`."""
-    content = json.dumps(catalogue_slice(function, catalogue, names), indent=1, sort_keys=True) + "\n"
-    return zip_bytes({**sources(root, function), SLICE_FILE: content.encode()})
+    files = sources(root, function)
+    if known := catalogue_slice(function, catalogue, names):
+        files[SLICE_FILE] = (json.dumps(known, indent=1, sort_keys=True) + "\n").encode()
+    return zip_bytes(files)
 
 
 def catalogue_slice(function: str, catalogue: Catalogue, names: Names) -> dict[str, Any]:
-    """What `function` has to know of the catalogue, with every name derived."""
+    """What `function` has to know of the catalogue, with every name derived; empty if that is nothing."""
+    if function == "audit":
+        return {}
     if function == "census":
         return {"deviceTypes": list(catalogue.device_types)}
     if function == "onboarding":

@@ -62,6 +62,29 @@ locals {
     }
   }
 
+  # What would leave a gap in the trail. The subscription's metrics have these three dimensions [CloudWatch Logs, monitoring].
+  _audit = {
+    audit-errors = {
+      namespace = "AWS/Lambda", metric = "Errors", dimensions = { FunctionName = var.audit.function_name }, statistic = "Sum", threshold = 0, period = 300
+      meaning   = "Decisions of the hook do not reach the audit trail; Lambda tries three times."
+    }
+    audit-dead-letters = {
+      namespace  = "AWS/SQS", metric = "ApproximateNumberOfMessagesVisible", statistic = "Maximum", threshold = 0, period = 300
+      dimensions = { QueueName = var.audit.dead_letter_queue_name }
+      meaning    = "Decisions or registry events that the audit trail could not take wait in ${var.audit.dead_letter_queue_name}, for 14 days."
+    }
+    audit-delivery = {
+      namespace  = "AWS/Logs", metric = "DeliveryErrors", statistic = "Sum", threshold = 0, period = 300
+      dimensions = { DestinationType = "Lambda", FilterName = var.audit.subscription.name, LogGroupName = var.audit.subscription.log_group_name }
+      meaning    = "CloudWatch Logs cannot call the function ${var.audit.function_name}, and skips decisions of the hook for up to 10 minutes at a time."
+    }
+    audit-lines = {
+      namespace  = "Fleetgate", metric = "AuditLinesNotUnderstood", statistic = "Sum", threshold = 0, period = 300
+      dimensions = { TableName = var.audit.table_name }
+      meaning    = "Lines of the hook's log are no decisions that the audit trail could keep; the function's log says which."
+    }
+  }
+
   _claims = {
     for name, claim in var.claims : "claim-${name}-use" => {
       namespace = "AWS/IoT", metric = "ApproximateNumberOfThingsRegistered", dimensions = { ClaimCertificateId = claim.certificate_id }
@@ -99,7 +122,13 @@ locals {
     }
   ]...)
 
-  thresholds = merge(local._fixed, local._claims, local._denials, local._rules)
+  thresholds = merge(
+    local._fixed,
+    { for name, alarm in local._audit : name => merge(alarm, { heading = "audit-trail" }) },
+    local._claims,
+    local._denials,
+    local._rules,
+  )
 }
 
 resource "aws_cloudwatch_metric_alarm" "threshold" {

@@ -5,6 +5,20 @@ variable "alarm_emails" {
   default     = []
 }
 
+variable "audit" {
+  description = "Names of what keeps the audit trail, as the audit module puts them out."
+  type = object({
+    dead_letter_queue_name = string
+    function_name          = string
+    subscription = object({
+      log_group_name = string
+      name           = string
+    })
+    table_name = string
+  })
+  nullable = false
+}
+
 variable "census_function" {
   description = "The built census function: path of its zip and base64 SHA-256 of that zip."
   type = object({

@@ -30,6 +30,12 @@ resource "aws_iam_role_policy" "this" {
         Resource = [var.registry_table.arn]
       },
       {
+        Sid      = "RecordWhatHappened"
+        Effect   = "Allow"
+        Action   = ["dynamodb:PutItem"]
+        Resource = [var.audit_table.arn]
+      },
+      {
         Sid      = "GiveTheFirstShadow"
         Effect   = "Allow"
         Action   = ["iot:GetThingShadow", "iot:UpdateThingShadow"]

@@ -23,6 +23,7 @@ resource "aws_lambda_function" "this" {
 
   environment {
     variables = {
+      AUDIT_TABLE_NAME = var.audit_table.name
       # Under the name that the SDK reads by itself: the data plane's address differs from account to account.
       AWS_ENDPOINT_URL_IOT_DATA_PLANE = var.iot_data_endpoint_url
       TABLE_NAME                      = var.registry_table.name

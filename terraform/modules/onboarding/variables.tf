@@ -1,3 +1,12 @@
+variable "audit_table" {
+  description = "ARN and name of the audit trail's table, as the audit module puts them out."
+  type = object({
+    arn  = string
+    name = string
+  })
+  nullable = false
+}
+
 variable "claim_client_id_prefix" {
   description = "What the client ids of claim connections begin with; their presence events are not looked at."
   type        = string

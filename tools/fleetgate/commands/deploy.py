@@ -133,6 +133,7 @@ def _print_summary(env: str, outputs: dict[str, object]) -> None:
         ("be that device", f"device provision{option} --type TYPE --serial SERIAL"),
         ("see what became of it", f"registry show{option} SERIAL"),
         ("see why it was refused", f"registry why{option} SERIAL"),
+        ("see its whole history", f"audit{option} SERIAL"),
         ("prove the fleet again", f"smoke{option}"),
     ]
     for what, command in commands:

@@ -109,7 +109,9 @@ def _mend(fleet: Fleet, search: Search, findings: Sequence[Finding]) -> int:
         complete = not problems
     finally:
         if done:
-            audit.record(fleet.environment, "orphans", fleet.environment.name, who, "", sorted(done), complete)
+            steps = {line.rpartition(": ")[0]: line for line in done}
+            told = {f.subject: [steps[key]] for f in findings if (key := f"{f.kind} {f.subject}") in steps}
+            audit.record(fleet, "orphans", fleet.environment.name, who, "", sorted(done), complete, by_subject=told)
     for problem in problems:
         common.say(str(problem))
     mended = sum(line.endswith(": mended") for line in done)

@@ -270,7 +270,7 @@ def check_filters(
 
 
 def _revoke(args: argparse.Namespace) -> int:
-    from fleetgate import near
+    from fleetgate import audit, near
 
     fleet = common.fleet(args)
     table = open_registry(fleet)
@@ -282,9 +282,12 @@ def _revoke(args: argparse.Namespace) -> int:
         return 0
     question = f"This revokes {args.serial} ({row['deviceType']}, {row['status']}) in {fleet.environment.name}: the gate"
     common.confirm(f"{question} will not let it in again.", yes=args.yes)
+    who = audit.caller()
     before = table.revoke(args.serial)
     if before is None:
         raise near.unknown(fleet, table, args.serial)
+    done = [f"registry row: {before['status']} -> revoked; certificate and connection untouched"]
+    audit.record(fleet, "registry revoke", args.serial, who, "", done, complete=True)
     print(f"{args.serial} is revoked" + (" already" if before["status"] == "revoked" else f" (was {before['status']})"))
     if before.get("certificateId"):
         common.say(

@@ -25,7 +25,7 @@ def add(subparsers: common.Subparsers) -> None:
         " anew, with a new certificate. Both may be interrupted and run again."
     )
     parser.add_argument("serial", metavar="SERIAL")
-    parser.add_argument("--reason", metavar="TEXT", help="why; kept in the registry row and in build/NAME/audit.jsonl")
+    parser.add_argument("--reason", metavar="TEXT", help="why; kept in the registry row and in the audit trail")
     parser.add_argument("--reinstate", action="store_true", help="take a revocation back: revoked becomes registered")
     parser.add_argument("--dry-run", action="store_true", help="only show what it would do")
     parser.add_argument("--yes", action="store_true", help="do not ask")
@@ -99,4 +99,4 @@ def _recorded(fleet: Fleet, action: str, serial: str, who: str, why: str) -> Ite
         if done:
             for step in done:
                 print(f"  {step}")
-            audit.record(fleet.environment, action, serial, who, why, done, complete)
+            audit.record(fleet, action, serial, who, why, done, complete)

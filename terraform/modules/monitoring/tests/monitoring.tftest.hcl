@@ -3,6 +3,12 @@ mock_provider "aws" {
 }
 
 variables {
+  audit = {
+    dead_letter_queue_name = "fleet-gate-audit-dead-letter"
+    function_name          = "fleet-gate-audit"
+    subscription           = { log_group_name = "/aws/lambda/fleet-gate-provisioning-hook", name = "fleet-gate-audit" }
+    table_name             = "fleet-gate-audit"
+  }
   census_function = {
     package          = "census.zip"
     source_code_hash = "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="
@@ -48,6 +54,10 @@ run "an_alarm_stands_for_each_thing_that_can_go_wrong" {
   assert {
     condition = setunion(keys(aws_cloudwatch_metric_alarm.threshold), keys(aws_cloudwatch_metric_alarm.rate), keys(aws_cloudwatch_metric_alarm.attack)) == toset([
       "already-provisioned",
+      "audit-dead-letters",
+      "audit-delivery",
+      "audit-errors",
+      "audit-lines",
       "census-errors",
       "claim-factory-1-use",
       "create-certificate-from-csr-failed",

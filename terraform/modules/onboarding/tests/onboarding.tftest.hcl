@@ -3,6 +3,10 @@ mock_provider "aws" {
 }
 
 variables {
+  audit_table = {
+    arn  = "arn:aws:dynamodb:eu-west-1:123456789012:table/fleet-gate-audit"
+    name = "fleet-gate-audit"
+  }
   claim_client_id_prefix = "fleetgate-claim-"
   function = {
     package          = "onboarding.zip"
@@ -113,6 +117,12 @@ run "the_functions_role_may_do_exactly_this" {
         Resource = ["arn:aws:dynamodb:eu-west-1:123456789012:table/fleet-gate-device-registry"]
       },
       {
+        Sid      = "RecordWhatHappened"
+        Effect   = "Allow"
+        Action   = ["dynamodb:PutItem"]
+        Resource = ["arn:aws:dynamodb:eu-west-1:123456789012:table/fleet-gate-audit"]
+      },
+      {
         Sid    = "GiveTheFirstShadow"
         Effect = "Allow"
         Action = ["iot:GetThingShadow", "iot:UpdateThingShadow"]
@@ -148,13 +158,14 @@ run "the_functions_role_may_do_exactly_this" {
   }
 }
 
-run "the_function_knows_its_table_and_the_data_plane" {
+run "the_function_knows_its_tables_and_the_data_plane" {
   assert {
     condition = one(aws_lambda_function.this.environment).variables == tomap({
+      AUDIT_TABLE_NAME                = "fleet-gate-audit"
       AWS_ENDPOINT_URL_IOT_DATA_PLANE = "https://a1b2c3d4e5f6g7-ats.iot.eu-west-1.amazonaws.com"
       TABLE_NAME                      = "fleet-gate-device-registry"
     })
-    error_message = "These two settings are what the function reads."
+    error_message = "These three settings are what the function reads."
   }
 
   assert {

@@ -1,0 +1,66 @@
+"""Hook, audit function and `fleetgate audit` read a decision alike, and agree with Terraform on where it goes."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+import hook_events
+import lambdas
+from checkouts import ROOT
+from fleetgate import audit, catalogue, decisions, package
+
+hook = lambdas.modules("provisioning_hook", "decision", "report", "settings")
+trail = lambdas.modules("audit", "trail").trail
+DENIED = hook.decision.Decision(hook.decision.Reason.REVOKED, hook_events.THING, {})
+ALLOWED = hook.decision.Decision(None, hook_events.THING, {})
+STRANGE = ["", "TEMP 1", "TEMP€", "\ud800", "-----BEGIN CERTIFICATE-----", "T" * 65, "_-9", 7, None]
+
+
+def line(event, decision, request_id="request-1"):
+    rules = hook.decision.Rules(lambdas.TEMPLATE_ARN, frozenset(), {hook_events.TYPE: None})
+    return hook.report.line(event, decision, rules, 1_795_424_400_123, request_id)
+
+
+LINES = {
+    "denied": line(hook_events.request(), DENIED),
+    "allowed": line(hook_events.request(), ALLOWED),
+    "no request id": line(hook_events.request(), DENIED, None),
+    "nothing": line({}, hook.decision.Decision(hook.decision.Reason.MALFORMED_EVENT, None, {})),
+    **{f"serial {sent!r:.20}": line(hook_events.request(SerialNumber=sent), DENIED) for sent in STRANGE},
+    "client": line(hook_events.request() | {"clientId": "\ud800" * 200}, DENIED),
+}
+
+
+@pytest.mark.parametrize("said", LINES.values(), ids=LINES)
+@pytest.mark.parametrize("wrap", [lambda text: text, lambda text: json.dumps({"message": text})], ids=["plain", "wrapped"])
+def test_the_function_and_the_command_make_the_same_entry_of_the_hooks_line(said, wrap):
+    written = trail.entry(wrap(said))
+    assert audit.entries_of(decisions.decisions_in([wrap(said)])) == [written]
+    assert {"subject", "id", "timestamp", "eventType", "operation", "reason", "deviceType", "templateName"} <= written.keys()
+
+
+def test_they_call_things_alike():
+    assert trail.EVENT == decisions.EVENT and trail.EVENT_TYPE == audit.DECISION and trail.UNREADABLE == audit.UNREADABLE
+    assert trail._SERIAL.pattern == catalogue.SERIAL and trail._FIELDS == audit._FIELDS
+    assert not audit.is_serial(audit.UNREADABLE)
+
+
+def test_the_subscription_delivers_every_line_of_a_decision_and_the_log_is_the_one_that_the_command_reads(fleet):
+    text = (ROOT / "terraform/modules/audit/lambda.tf").read_text(encoding="utf-8")
+    assert f'filter_pattern  = "\\"{decisions.EVENT}\\""' in text
+    assert all(decisions.EVENT in said for said in LINES.values())
+    hook_module = (ROOT / "terraform/modules/provisioning/lambda.tf").read_text(encoding="utf-8")
+    assert '"/aws/lambda/${local.hook_name}"' in hook_module
+    assert fleet.names.hook == "fleetgate-provisioning-hook"  # decisions.Log puts /aws/lambda/ before it
+
+
+def test_the_audit_function_knows_nothing_of_the_catalogue(fleet):
+    assert package.catalogue_slice("audit", fleet.catalogue, fleet.names) == {}
+
+
+def test_the_hook_makes_no_second_call_and_knows_nothing_of_the_trail():
+    """What is kept for good comes from its log line; the gate waits for nobody but the registry."""
+    sources = package.sources(ROOT, "provisioning_hook")
+    assert [name for name, text in sources.items() if b"put_item" in text or b"AUDIT" in text or b"audit" in text] == []

@@ -1,0 +1,132 @@
+"""`fleetgate audit`: the whole history of one device, from the hook's decision to its revocation."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING, Any
+
+from fleetgate.commands import common
+
+if TYPE_CHECKING:
+    from fleetgate.audit import Entry, History
+    from fleetgate.registry import Row
+
+_SHOWN_ID = 12
+_MAXIMUM_HOURS = 87_600
+#: A decision that is older than this should have come from the log into the table.
+_LATE_MS = 300_000
+
+
+def add(subparsers: common.Subparsers) -> None:
+    parser = common.add_parser(subparsers, "audit", "one device's whole history, from hook decision to revocation", _run)
+    parser.description = (
+        "Shows what the audit trail has about a serial number, oldest first: every decision of the hook, allowed or denied, with"
+        " claim and certificate; what became of its thing; its first connection; and what was done to it with commands, by whom"
+        " and why. The hook's log is read besides the trail, for what that does not have yet. Exit status 1 if there is nothing."
+    )
+    parser.add_argument("serial", metavar="SERIAL", nargs="?")
+    parser.add_argument("--unreadable", action="store_true", help="instead: devices that did not say a possible serial number")
+    parser.add_argument("--since", metavar="HOURS", type=float, help="how far to look back in the log (default: all of it)")
+    parser.add_argument("--json", action="store_true", help="for programs: all fields of all entries")
+
+
+def _run(args: argparse.Namespace) -> int:
+    from fleetgate import audit, near, registry
+    from fleetgate.commands.registry import open_registry
+
+    _check(args)
+    fleet = common.fleet(args)
+    table = open_registry(fleet)
+    since_ms = _since_ms(args.since or fleet.environment.settings.log_retention_days * 24)
+    row = table.get(args.serial) if args.serial else None
+    found = audit.history(fleet, args.serial, row, since_ms) if args.serial else audit.unreadable(fleet, since_ms)
+    if args.serial and row is None and not found.entries:
+        raise near.unknown(fleet, table, args.serial)
+    if args.json:
+        entries = [{**entry, "at": audit.utc(entry["timestamp"]), "kept": found.is_kept(entry)} for entry in found.entries]
+        shown = registry.shown(row) if row else None
+        common.print_json({"entries": entries, "registry": shown, "serialNumber": args.serial})
+    else:
+        _print(args.serial, found, row)
+    _tell_what_is_late(found)
+    return 0 if found.entries else 1
+
+
+def _check(args: argparse.Namespace) -> None:
+    from fleetgate import audit
+    from fleetgate.errors import fail
+
+    if (args.serial is None) is not args.unreadable:
+        raise fail("audit", "wants a serial number, or --unreadable", "give one of the two")
+    if args.serial is not None and not audit.is_serial(args.serial):
+        remedy = "what a device said instead of a serial number is not kept; see: fleetgate audit --unreadable"
+        raise fail(f"serial {args.serial!r:.80}", "can be none: letters, digits, _ and -, at most 64", remedy)
+    if args.since is not None and not 0 < args.since <= _MAXIMUM_HOURS:
+        raise fail("--since", f"{args.since:g} is not a number of hours", f"use more than 0 and at most {_MAXIMUM_HOURS}")
+
+
+def _since_ms(hours: float) -> int:
+    import time
+
+    return max(0, int((time.time() - hours * 3600) * 1000))
+
+
+def _print(serial: str | None, found: History, row: Row | None) -> None:
+    from fleetgate import audit, progress
+
+    if found.entries:
+        cells = [(audit.utc(entry["timestamp"]), event(entry), details(entry)) for entry in found.entries]
+        progress.table("audit trail", ("time", "event", "details"), cells)
+    elif serial is None:
+        print("no device has sent a serial number that can be none")
+    else:
+        print(f"the audit trail has nothing about {serial}: it never asked to come in")
+    if serial is not None:
+        print(f"now: {row['status']}, registered {row['registeredAt']}" if row else "now: not in the registry")
+
+
+def _tell_what_is_late(found: History) -> None:
+    import time
+
+    from fleetgate.errors import count
+
+    now_ms = time.time_ns() // 1_000_000
+    late = [entry for entry in found.entries if not found.is_kept(entry) and entry["timestamp"] < now_ms - _LATE_MS]
+    if late:
+        common.say(
+            f"{count(len(late), 'decision')} of the hook stand in its log and not in the trail, and go with the log\n"
+            "    -> see docs/runbook.md, heading audit-trail"
+        )
+
+
+def event(entry: Entry) -> str:
+    """What happened, in a few words."""
+    operation = str(entry.get("operation", "")).lower()
+    match entry.get("eventType", "event"):
+        case "PROVISIONING_DECISION":
+            return "let in by the hook" if operation == "allowed" else "denied by the hook"
+        case "ONBOARDING":
+            return "first connection" if operation == "connected" else operation
+        case "DEED":
+            return operation
+        case "THING_GROUP_MEMBERSHIP_EVENT":
+            return "joined a group" if operation == "added" else "left a group"
+        case kind:
+            return f"{str(kind).removesuffix('_EVENT').replace('_', ' ').lower()} {operation}".strip()
+
+
+def details(entry: Entry) -> str:
+    """What belongs to it, in one line."""
+    facts: list[tuple[str, Any]] = [
+        ("", entry.get("reason") if entry.get("operation") == "DENIED" else None),
+        ("", "" if entry.get("complete", True) else "not completed"),
+        ("thing", entry.get("thingName")),
+        ("type", entry.get("thingTypeName")),
+        ("group", str(entry.get("groupArn", "")).rpartition("/")[2]),
+        ("certificate", str(entry.get("certificateId", ""))[:_SHOWN_ID]),
+        ("claim", str(entry.get("claimCertificateId", ""))[:_SHOWN_ID]),
+        ("by", entry.get("who")),
+        ("why:", entry.get("why")),
+        ("did:", "; ".join(map(str, entry.get("done", [])))),
+    ]
+    return ", ".join(f"{name} {value}".strip() for name, value in facts if value)
