@@ -152,3 +152,21 @@ module "monitoring" {
   stuck_after_seconds      = var.stuck_after_seconds
   template_name            = module.provisioning.template_name
 }
+
+module "cloudtrail" {
+  source = "./modules/cloudtrail"
+  count  = var.manage_cloudtrail ? 1 : 0
+
+  deletion_protection = var.deletion_protection
+  multi_region        = var.cloudtrail_multi_region
+  prefix              = var.prefix
+}
+
+module "device_defender" {
+  source = "./modules/device_defender"
+  count  = var.manage_device_defender ? 1 : 0
+
+  alarm_topic_arn = module.monitoring.alarm_topic_arn
+  kms_key_arn     = module.encryption.key_arn
+  prefix          = var.prefix
+}

@@ -23,6 +23,11 @@ output "claim_policy_name" {
   value       = module.claim_policy.name
 }
 
+output "cloudtrail_bucket_name" {
+  description = "Name of the bucket with CloudTrail's log files, or null without a trail."
+  value       = one(module.cloudtrail[*].bucket_name)
+}
+
 output "dashboard_name" {
   description = "Name of the CloudWatch dashboard."
   value       = module.monitoring.dashboard_name

@@ -46,8 +46,14 @@ variable "claims" {
   nullable = false
 }
 
+variable "cloudtrail_multi_region" {
+  description = "Whether the CloudTrail trail has the calls of all Regions, if there is one."
+  type        = bool
+  nullable    = false
+}
+
 variable "deletion_protection" {
-  description = "Whether the device registry and the audit trail are protected from deletion."
+  description = "Whether the device registry and the audit trail are protected from deletion, and CloudTrail's log files."
   type        = bool
   nullable    = false
 }
@@ -145,6 +151,18 @@ variable "log_retention_days" {
 
 variable "manage_alarms" {
   description = "Whether the alarms exist, which the embedded cloud cannot keep."
+  type        = bool
+  nullable    = false
+}
+
+variable "manage_cloudtrail" {
+  description = "Whether this stack has a CloudTrail trail of its own; organisations often have one for all accounts."
+  type        = bool
+  nullable    = false
+}
+
+variable "manage_device_defender" {
+  description = "Whether this stack owns the audits of AWS IoT Device Defender, of which there is one configuration in an account and Region."
   type        = bool
   nullable    = false
 }

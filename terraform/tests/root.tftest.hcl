@@ -20,8 +20,9 @@ variables {
       maximum_devices = 5000
     }
   }
-  deletion_protection = true
-  denial_reasons      = ["already_provisioned", "unknown_serial"]
+  cloudtrail_multi_region = true
+  deletion_protection     = true
+  denial_reasons          = ["already_provisioned", "unknown_serial"]
   device_types = {
     gateway = {
       description     = "Edge gateway"
@@ -60,6 +61,8 @@ variables {
   lease_seconds               = 300
   log_retention_days          = 30
   manage_alarms               = true
+  manage_cloudtrail           = true
+  manage_device_defender      = true
   manage_event_configurations = true
   parent_group_name           = "provisioned-devices"
   prefix                      = "fleetgate"
@@ -179,6 +182,20 @@ run "the_event_configurations_are_the_stacks_own_only_if_it_says_so" {
   assert {
     condition     = length(module.event_configurations) == 0
     error_message = "Two stacks in one account would fight over them."
+  }
+}
+
+run "a_trail_and_audits_are_the_stacks_own_only_if_it_says_so" {
+  command = plan
+
+  variables {
+    manage_cloudtrail      = false
+    manage_device_defender = false
+  }
+
+  assert {
+    condition     = length(module.cloudtrail) == 0 && length(module.device_defender) == 0 && output.cloudtrail_bucket_name == null
+    error_message = "Organisations often have a trail; the audits are one configuration for account and Region."
   }
 }
 

@@ -3,6 +3,7 @@ key of an object would vanish without a word."""
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 
@@ -66,6 +67,13 @@ def test_the_comparison_sees_a_key_that_terraform_would_drop():
     assert compare({"claims": {"a": {"active": True, "x": 1}}}, wanted, "var") == ["var.claims[a].x is declared nowhere"]
     assert compare({"claims": {"a": {"active": 1}}}, wanted, "var") == ["var.claims[a].active is a int, not a bool"]
     assert compare({}, wanted, "var") == ["var.claims is not compiled"]
+
+
+def test_terraform_wants_exactly_the_functions_that_are_packaged_and_no_source_is_left_out():
+    text = (ROOT / "terraform/variables.tf").read_text(encoding="utf-8")
+    [wanted] = re.findall(r"toset\(keys\(var\.functions\)\) == toset\((\[.*?\])\)", text)
+    assert sorted(json.loads(wanted)) == sorted(package.FUNCTIONS)
+    assert sorted(package.FUNCTIONS) == sorted(path.name for path in (ROOT / package.FOLDER).iterdir() if path.is_dir())
 
 
 #: Ways to reach a file: another folder's, or any at all.

@@ -68,6 +68,7 @@ def tfvars(fleet: Fleet, packages: dict[str, bytes]) -> dict[str, Any]:
             name: {"active": claim.active, "csr_pem": _csr(environment, name), "maximum_devices": claim.maximum_devices}
             for name, claim in settings.claims.items()
         },
+        "cloudtrail_multi_region": settings.cloudtrail_multi_region,
         "deletion_protection": settings.deletion_protection,
         "denial_reasons": list(decisions.DENIALS),
         "device_types": {
@@ -94,6 +95,8 @@ def tfvars(fleet: Fleet, packages: dict[str, bytes]) -> dict[str, Any]:
         "lease_seconds": settings.lease_seconds,
         "log_retention_days": settings.log_retention_days,
         "manage_alarms": settings.manage_alarms,
+        "manage_cloudtrail": settings.manage_cloudtrail,
+        "manage_device_defender": settings.manage_device_defender,
         "manage_event_configurations": settings.manage_event_configurations,
         "parent_group_name": fleet_names.parent_group,
         "prefix": settings.prefix,

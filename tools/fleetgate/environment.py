@@ -126,7 +126,7 @@ class Settings(Strict):
         description="First part of things, thing types and groups. Default: none for the prefix `fleetgate`, else the prefix.",
     )
     tags: dict[str, str] = Field(default_factory=dict, description="Default tags besides Project = IoTProvisioning.")
-    deletion_protection: bool = Field(default=False, description="Protects the device registry table.")
+    deletion_protection: bool = Field(default=False, description="Protects registry, audit trail and CloudTrail's logs.")
     lease_seconds: Annotated[int, Field(ge=10, le=86400)] = Field(
         default=300,
         description="How long a started registration keeps its serial from another certificate; above the service's 5 s budget.",
@@ -136,6 +136,13 @@ class Settings(Strict):
     )
     manage_event_configurations: bool = Field(
         default=True, description="Registry events are one switch for account and Region: one stack owns it."
+    )
+    manage_cloudtrail: bool = Field(
+        default=False, description="A CloudTrail trail of this stack's own; organisations often have one for all accounts."
+    )
+    cloudtrail_multi_region: bool = Field(default=True, description="Of that trail: the calls of all Regions, or of this one.")
+    manage_device_defender: bool = Field(
+        default=True, description="AWS IoT's audits are one configuration for account and Region: one stack owns it."
     )
     manage_alarms: bool = Field(default=True, description="Off only where the cloud keeps none, as the embedded one.")
     alarm_emails: list[str] = Field(default_factory=list, description="Who is asked by mail to subscribe to the alarms.")
