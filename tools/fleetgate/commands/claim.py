@@ -96,8 +96,7 @@ def _rotate(args: argparse.Namespace) -> int:
 
 
 def _retire(args: argparse.Namespace) -> int:
-    from fleetgate import applied, audit, claim_rotation, names
-    from fleetgate.catalogue import read
+    from fleetgate import applied, audit, build, claim_rotation
     from fleetgate.errors import fail
 
     why = audit.reason(args.reason)
@@ -118,6 +117,7 @@ def _retire(args: argparse.Namespace) -> int:
     edit = None
     if environment.settings.claims[name].active and not is_last:
         edit = claim_rotation.plan_retirement(environment, name)
+    fleet = build.compile_fleet(environment)
     certificate_id = claim_rotation.certificate_id_of(environment, name) if args.now else None
     steps = [f"{environment.file}: claim {name} gets active: false"] if edit is not None else []
     if certificate_id is not None:
@@ -133,14 +133,13 @@ def _retire(args: argparse.Namespace) -> int:
             edit.write()
             done.append(f"{environment.file}: claim {name} is inactive")
         if certificate_id is not None:
-            derived = names.derive(read(environment.root), environment)
-            done.append(claim_rotation.deactivate(derived, name, certificate_id))
+            done.append(claim_rotation.deactivate(fleet.names, name, certificate_id))
         complete = True
     finally:
         for step in done:
             print(step)
         if certificate_id is not None and done:
-            audit.record(environment, "claim retire", name, who, why, done, complete)
+            audit.record(fleet, "claim retire", name, who, why, done, complete)
     _say_what_is_left(applied.command(environment), environment.name, name, is_last=is_last, now=bool(args.now))
     return 0
 

@@ -58,7 +58,7 @@ def _run(args: argparse.Namespace) -> int:
     finally:
         if report.redriven or report.left:
             done = [f"{count(report.redriven, 'event')} handled", f"{count(len(report.left), 'letter')} left"]
-            audit.record(fleet.environment, "redrive", queue.name, who, "", done, not report.interrupted)
+            audit.record(fleet, "redrive", queue.name, who, "", done, not report.interrupted)
     if args.json:
         common.print_json(contents.to_json() | report.to_json())
     else:
