@@ -111,3 +111,21 @@ def test_substitution_leaves_wildcards_as_characters():
 
 def test_tokens_are_spelt_as_they_were_written():
     assert pattern.spelt(pattern.parse("a/*${x}?").tokens) == "a/*${x}?"
+
+
+@pytest.mark.parametrize(
+    "text", ["${" * 50_000, "a}" + "${" * 50_000 + "*x?", "${a}" * 3 + "*${b" * 25_000], ids=["only", "after", "mixed"]
+)
+def test_a_variable_that_is_never_closed_takes_no_long_time(text):
+    start = time.process_time()
+    pattern.parse.__wrapped__(text)
+    pattern.substitute(text, lambda name: name)
+    assert time.process_time() - start < 1
+
+
+@pytest.mark.parametrize("text", ["${a", "*${a?", "${x}*${a", "a}${b*", "}", "${*}${", "${x}${a*b?"])
+def test_what_is_never_closed_is_text(text):
+    expected = [part for part in re.split(r"(\$\{[^}]*\}|\*|\?)", text) if part]
+    said = [token.name if isinstance(token, Variable) else getattr(token, "value", token) for token in pattern.parse(text).tokens]
+    assert "".join(said) == "".join(part[2:-1] if part.startswith("${") and part.endswith("}") else part for part in expected)
+    assert pattern.substitute(text, lambda name: f"<{name}>").count("<") == len(pattern.parse(text).variables)

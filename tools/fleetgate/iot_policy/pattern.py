@@ -113,6 +113,16 @@ class Pattern:
         return re.compile(f"{runs[0]}{middle}.*{runs[-1]}", re.DOTALL)
 
 
+def _split(text: str) -> list[str]:
+    end = text.rfind("}") + 1
+    if text.rfind("${") < end:
+        return _SPECIAL.split(text)
+    # Of every `${` that is never closed the expression would look for the brace up to the end of the text.
+    *parts, last = _SPECIAL.split(text[:end])
+    first, *rest = re.split(r"([*?])", text[end:])
+    return [*parts, last + first, *rest]
+
+
 @lru_cache(maxsize=4096)
 def parse(text: str, *, variables: bool = True) -> Pattern:
     """A pattern from its text. variables: False for a policy of Version 2008-10-17, in which `${...}` is plain text."""
@@ -124,7 +134,7 @@ def parse(text: str, *, variables: bool = True) -> Pattern:
     if "$" not in text and "*" not in text and "?" not in text:
         return Pattern(text, literal(text))
     tokens, names, escaped = [], [], "**" in text
-    for index, part in enumerate(_SPECIAL.split(text)):
+    for index, part in enumerate(_split(text)):
         if not index % 2:
             if part:
                 tokens.append(part)
@@ -144,7 +154,8 @@ def parse(text: str, *, variables: bool = True) -> Pattern:
 
 def substitute(text: str, value: Callable[[str], str]) -> str:
     """`text` with its variables and escapes replaced and its wildcards left as they are: for what is compared as a whole."""
-    return _PARTS.sub(lambda found: found[1] or found[3] or value(found[2]), text)
+    end = text.rfind("}") + 1  # as in `_split`
+    return _PARTS.sub(lambda found: found[1] or found[3] or value(found[2]), text[:end]) + text[end:]
 
 
 def spelt(tokens: tuple[Token, ...]) -> str:
