@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from itertools import count, islice
 
 from fleetgate.iot_policy import conditions, pattern, variables
 from fleetgate.iot_policy.assumptions import Assumptions
@@ -63,10 +64,29 @@ class NameSpace:
 
     @cached_property
     def examples(self) -> tuple[str, ...]:
-        """Some names, the most telling first; at least two if there are two."""
-        found = [self.prefix + serial for sample in self.samples for serial in (sample, *_changed(sample, self.alphabet))]
+        """Some names, the most telling first. There may be more than are found: see `two`."""
+        found = [self.prefix + serial for sample in self.samples for serial in (sample, *_changed(sample, "1A2b0a"))]
         found += [self.prefix + name for name in ("thing-a", "thing-b", "a", "b", "0", "1")]
-        return tuple(dict.fromkeys(name for name in found if self.holds(name)))[:64]
+        names = tuple(dict.fromkeys(name for name in found if self.holds(name)))[:64]
+        return names if len(names) > 1 else (*names, *self._further(names))
+
+    def _further(self, found: Collection[str]) -> Iterator[str]:
+        """Another name, of an expression that takes none of the usual ones: every character at every place, and its own words."""
+        words = re.findall(f"[{re.escape(self.alphabet)}]+", self.serial or "")
+        tried = (*(serial for sample in self.samples for serial in _changed(sample, self.alphabet)), *words)
+        yield from islice((name for name in map(self.prefix.__add__, tried) if name not in found and self.holds(name)), 1)
+
+    def two(self, avoid: Collection[str] = ()) -> tuple[str, ...]:
+        """Two names; one only if it is certain that there is no other.
+
+        Where a second one is not found, it is a text for which `holds` is False, and none of `avoid`, which are texts that
+        something compares names with: no flow for it proves that there is none, a flow for it proves nothing.
+        """
+        found = self.examples[:2]
+        if len(found) > 1 or (self.serial is not None and re.fullmatch("[A-Za-z0-9_:-]*", self.serial)):
+            return found
+        made = (f"{self.prefix}{first}{number}" for number in count() for first in ("other", "Other-", "0_"))
+        return (*found, next(name for name in made if name not in (*found, *avoid) and not self.holds(name)))
 
     @property
     def first(self) -> str:
@@ -77,9 +97,9 @@ class NameSpace:
         return self.examples[1] if len(self.examples) > 1 else self.examples[0]
 
 
-def _changed(serial: str, alphabet: str) -> Iterator[str]:
+def _changed(serial: str, characters: str) -> Iterator[str]:
     for place in reversed(range(len(serial))):
-        for character in "1A2b0a":
+        for character in characters:
             if character != serial[place]:
                 yield serial[:place] + character + serial[place + 1 :]
 
@@ -257,11 +277,12 @@ class Names:
 def choose(mine: Shape, my_names: NameSpace, other: Shape, other_names: NameSpace) -> Names:
     """The pairs for an attacker of one type and a victim of another, or of the same."""
     globs, complete = _meeting(mine, other)
+    spelt = {str(glob[0]) for glob in globs if len(glob) == 1}
     if not globs and complete:
         return Names(generic(my_names, other_names), True)
     mine_found, all_mine = representatives(my_names, globs)
     others_found, all_others = representatives(other_names, globs)
-    pairs = [*generic(my_names, other_names), *((one, two) for one in mine_found for two in others_found if one != two)]
+    pairs = [*generic(my_names, other_names, spelt), *((one, two) for one in mine_found for two in others_found if one != two)]
     if not complete:
         for one in my_names.examples[:2]:
             pairs += ((one, two) for two in _near(one, mine, other) if two != one and other_names.holds(two))
@@ -270,10 +291,10 @@ def choose(mine: Shape, my_names: NameSpace, other: Shape, other_names: NameSpac
     return Names(tuple(dict.fromkeys(pairs)), complete and all_mine and all_others)
 
 
-def generic(my_names: NameSpace, other_names: NameSpace) -> tuple[tuple[str, str], ...]:
-    """The one pair that is enough where nothing tells names apart; none if there is one name only."""
+def generic(my_names: NameSpace, other_names: NameSpace, avoid: Collection[str] = ()) -> tuple[tuple[str, str], ...]:
+    """The one pair that is enough where nothing tells names apart; none if there is one name only. avoid: see `NameSpace.two`."""
     one = my_names.first
-    two = next((name for name in reversed(other_names.examples[:2]) if name != one), None)
+    two = next((name for name in reversed(other_names.two(avoid)) if name != one), None)
     return ((one, two),) if two is not None else ()
 
 
@@ -431,7 +452,7 @@ def representatives(names: NameSpace, globs: Sequence[Tokens]) -> tuple[tuple[st
     """
     kept = {glob for glob in globs if not _same_for_all(names, glob)}
     if not kept:
-        return names.examples[:2], True
+        return names.two({str(glob[0]) for glob in globs if len(glob) == 1}), True
     return _representatives(names, tuple(sorted(kept, key=repr)))
 
 
