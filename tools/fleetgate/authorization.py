@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from fleetgate import policy_files
 from fleetgate.errors import FleetgateError, Problem, fail
-from fleetgate.iot_policy import actions, evaluator, model, source
+from fleetgate.iot_policy import actions, evaluator, grants, model, source
 from fleetgate.iot_policy.evaluator import Outcome, Request
 from fleetgate.iot_policy.model import Policy
 from fleetgate.iot_policy.source import Pointer, Source
@@ -114,15 +114,8 @@ def scope(policies: Iterable[Policy]) -> str:
 
     Raises FleetgateError if they name several.
     """
-    named: tuple[set[str], set[str], set[str]] = (set(), set(), set())
-    for policy in policies:
-        for statement in policy.statements:
-            for resource in statement.resources:
-                arn = resource.arn
-                if arn.service == "iot":
-                    for values, value in zip(named, (arn.partition, arn.region, arn.account), strict=True):
-                        if value and not any(character in value for character in "*?${"):
-                            values.add(value)
+    places = grants.places(policies)
+    named = [set(filter(grants.is_plain, (place[index] for place in places))) for index in range(3)]
     for what, values in zip(("partition", "Region", "account"), named, strict=True):
         if len(values) > 1:
             listed = ", ".join(sorted(values))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from fleetgate import policy_files
 from fleetgate.errors import FleetgateError, Problem, fail, printable
 from fleetgate.iot_policy import grants, model
+from fleetgate.iot_policy.automaton import Undecided
 from fleetgate.iot_policy.grants import Scope
 from fleetgate.iot_policy.isolation import Member, declared
 from fleetgate.iot_policy.thing_names import NameSpace
@@ -63,4 +64,7 @@ def of_files(paths: Sequence[Path]) -> tuple[list[Member], tuple[Scope, ...]]:
     if not found:
         raise fail("isolation", "no policy is given", "name policy files, or none for the catalogue's")
     members = list(found.values())
-    return members, grants.scopes([policy for member in members for policy in member.policies])
+    try:
+        return members, grants.scopes([policy for member in members for policy in member.policies])
+    except Undecided as error:
+        raise fail("isolation", f"is asked about {error}", "write the account and the Region out") from None

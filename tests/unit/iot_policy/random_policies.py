@@ -13,6 +13,8 @@ ARN = "arn:aws:iot:us-east-1:123456789012:"
 THING = "${iot:Connection.Thing.ThingName}"
 CLIENT = "${iot:ClientId}"
 ATTRIBUTE = "${iot:Connection.Thing.Attributes[x]}"
+#: What the engine's marks have been: private-use characters, which JSON and MQTT take like any other.
+PRIVATE = ("\ue000", "\ue001", "\ue010", "\ue011", "\ue012")
 MQTT_ACTIONS = ("iot:Connect", "iot:Publish", "iot:RetainPublish", "iot:Subscribe", "iot:Receive")
 KINDS = {"iot:Connect": "client", "iot:Subscribe": "topicfilter"}
 
@@ -36,6 +38,8 @@ def name(random: random.Random, *, variables: tuple[str, ...] = (THING, CLIENT),
                 level = random.choice((level + "*", "a" + level, level + "b", "?" + level, level + level))
         else:
             level = "".join(random.choice(("a", "b", "*", "?", "${*}", "")) for _ in range(random.randint(1, 2)))
+            if random.random() < 0.1:
+                level = random.choice((level, "*", "")) + random.choice(PRIVATE) + random.choice(("", "*"))
         found.append(level)
     return "/".join(found)
 

@@ -6,7 +6,7 @@ import random
 from dataclasses import replace
 
 import pytest
-from random_policies import MQTT_ACTIONS, cases, kind_of, name, policy, topic_filter
+from random_policies import MQTT_ACTIONS, PRIVATE, cases, kind_of, name, policy, topic_filter
 
 from fleetgate.iot_policy import model
 from fleetgate.iot_policy.access import compare
@@ -206,3 +206,19 @@ def test_what_a_detached_certificate_may_is_told_however_types_attach(condition)
         before, now = (replace(member(*one), exclusive=exclusive) for one in ([CONNECT], after))
         changes = compare([before], SCOPE, [now], SCOPE)
         assert changes.grows and [(c.action, c.text) for c in changes.changes] == [("iot:Connect", "q")]
+
+
+@pytest.mark.parametrize("character", ["Q", *PRIVATE])
+def test_no_character_of_a_policy_hides_growth(character):
+    """The automata have marks of their own, and policies may hold any character."""
+    alias = [("Allow", "iot:AssumeRoleWithCertificate", "rolealias/?*")]
+    deny = ("Deny", "iot:AssumeRoleWithCertificate", f"rolealias/{character}*")
+    assert found([CONNECT], [CONNECT, *alias, deny])[1]
+    allow = [CONNECT, ("Allow", "iot:Publish", "topic/x/*")]
+    own, other = ("Deny", "iot:Publish", f"topic/x/{THING}/a"), ("Deny", "iot:Publish", f"topic/x/{character}/a")
+    assert found([*allow, own], [*allow, other])[1]
+
+
+def test_a_policy_that_cannot_be_read_in_full_counts_as_growth():
+    changes, grows = found([CONNECT], [CONNECT, ("Deny", "iot:Publish", "topic/\ud800")])
+    assert grows and changes == [(True, "iot:*", "", False)]

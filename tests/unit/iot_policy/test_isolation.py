@@ -6,9 +6,11 @@ import json
 from dataclasses import replace
 
 import pytest
+from random_policies import PRIVATE
 
 from fleetgate import isolation_output, members
-from fleetgate.iot_policy import automaton, model, thing_names
+from fleetgate.errors import FleetgateError
+from fleetgate.iot_policy import automaton, grants, model, thing_names
 from fleetgate.iot_policy.assumptions import DEFAULT, Assumptions, SharedSubscription
 from fleetgate.iot_policy.grants import Scope
 from fleetgate.iot_policy.isolation import Fleet, Member, Verdict, Way, check, check_all, declared
@@ -396,3 +398,121 @@ def test_a_witness_says_which_thing_type_it_needs_where_nobody_has_given_one():
     )
     known = replace(file, thing_type="plant")
     assert "thing type=" not in isolation_output.text(check(Fleet([known], SCOPE)), [known], [SCOPE])
+
+
+@pytest.mark.parametrize(
+    "serial, sample", [("GW-[3-9]{6}", "GW-333333"), ("[c-z]{4}", "pump"), ("(foo|bar)", "foo"), ("(zeb){2}", "zebzeb")]
+)
+def test_a_type_of_which_few_names_are_found_is_searched_all_the_same(serial, sample):
+    """An empty list of pairs of names would be a proof of nothing."""
+    names = NameSpace("pump-", serial, (sample,), colons=False)
+    everything = (CONNECT, ("Allow", ["iot:Publish", "iot:Receive"], "topic/*"), ("Allow", "iot:Subscribe", "topicfilter/*"))
+    assert set(ways(member(*everything, names=names))) >= {"publish", "receive", "shadow"}
+    assert ways(member(*GOOD, names=names)) == {}
+
+
+def test_a_second_name_that_is_not_found_is_never_one_that_a_policy_spells_out():
+    names = NameSpace("pump-", "(zeb){2}", ("zebzeb",), colons=False)
+    [made] = names.two()[1:]
+    assert not names.holds(made)
+    deny = ("Deny", "iot:Publish", f"topic/dt/{made}/*")
+    assert ways(member(*GOOD, ("Allow", "iot:Publish", "topic/dt/*"), deny, names=names)) == {"publish": "undecided"}
+
+
+def test_of_a_type_with_one_device_there_is_no_other_device():
+    names = NameSpace("pump-", "one", ("one",), colons=False)
+    assert names.two() == ("pump-one",)
+    assert ways(member(CONNECT, ("Allow", "iot:Publish", "topic/*"), names=names)) == {}
+
+
+EVERYTHING = (
+    (["iot:Publish", "iot:Receive"], "topic/dt/*"),
+    ("iot:Subscribe", "topicfilter/dt/*"),
+    ("iot:Connect", f"client/{THING}"),
+)
+
+
+def at(*places):
+    """A policy that allows everybody `dt/*`, its statements in these Regions and accounts."""
+    written = [
+        {"Effect": "Allow", "Action": action, "Resource": f"arn:aws:iot:{place}:{resource}"}
+        for (action, resource), place in zip(EVERYTHING, places * 3, strict=False)
+    ]
+    return model.read({"Version": "2012-10-17", "Statement": written}, "p")
+
+
+@pytest.mark.parametrize(
+    "places",
+    [
+        ("us-west-2:*",),
+        ("eu-*-1:222222222222",),
+        ("us-east-?:222222222222",),
+        ("us-west-2:*", "us-west-2:*", "us-east-1:111122223333"),
+        ("eu-*:111122223333", "eu-w*:111122223333", "eu-west-?:1111*"),
+        ("${AWS::Region}:111122223333",),
+    ],
+    ids=str,
+)
+def test_a_region_or_account_with_a_wildcard_is_searched(places):
+    policy = at(*places)
+    report = check_all([Member("p", (policy,))], grants.scopes([policy]))
+    assert not report.isolated or "${" in places[0]
+
+
+@pytest.mark.parametrize(
+    "resource", ["arn:aws:iot:eu-*", "arn:aws:iot:eu-central-1:*", "arn:aws*", "arn:aws-cn:*", "arn:aws:i*:eu-north-1:*:*", "*"]
+)
+def test_an_arn_that_is_cut_short_is_searched_where_it_holds(resource):
+    policy = model.read({"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "iot:*", "Resource": resource}}, "p")
+    assert not check_all([Member("p", (policy,))], grants.scopes([policy])).isolated
+
+
+def test_places_that_are_written_out_are_not_mixed():
+    policy = at("us-west-2:111111111111", "us-west-2:111111111111", "eu-west-1:222222222222")
+    assert [(one.region, one.account) for one in grants.scopes([policy])] == [
+        ("eu-west-1", "222222222222"),
+        ("us-west-2", "111111111111"),
+    ]
+
+
+def test_too_many_wildcards_for_places_are_refused_and_not_passed_over(tmp_path):
+    file = tmp_path / "p.json"
+    resources = [f"arn:aws:iot:{letter}*:1234567890{number}?:topic/x" for number, letter in enumerate("abcdefg")]
+    statement = {"Effect": "Allow", "Action": "iot:Publish", "Resource": resources}
+    file.write_text(json.dumps({"Version": "2012-10-17", "Statement": [statement]}))
+    with pytest.raises(FleetgateError, match="more than 5 patterns for one part of an ARN"):
+        members.of_files([file])
+
+
+@pytest.mark.parametrize("character", ["Q", *PRIVATE])
+def test_no_character_of_a_policy_is_taken_for_a_mark(character):
+    """The automata have marks for `any other character` and for names, and policies may hold any character."""
+    allow = [("Allow", ["iot:Publish", "iot:Receive"], "topic/dt/?*"), ("Allow", "iot:Subscribe", "topicfilter/dt/?*")]
+    deny = ("Deny", ["iot:Publish", "iot:Receive"], f"topic/dt/{character}*")
+    assert ways(member(CONNECT, *allow, deny)) == {"publish": "reached", "receive": "reached"}
+    shared = [("Allow", ["iot:Publish", "iot:Receive"], f"topic/dt/{character}/*")]
+    assert set(ways(member(CONNECT, *shared, ("Allow", "iot:Subscribe", f"topicfilter/dt/{character}/*")))) == {
+        "publish",
+        "receive",
+    }
+
+
+def test_half_a_character_makes_an_answer_undecided_and_is_refused_in_a_file(tmp_path):
+    half = "\ud800"
+    policy = member(*GOOD, ("Deny", "iot:Publish", f"topic/dt/{half}*")).policies[0]
+    assert [(flaw.rule, flaw.pointer) for flaw in policy.flaws] == [("S04", "/Statement/6/Resource")]
+    report = check_all([Member("pump", (policy,))], [SCOPE])
+    assert {reach.verdict for reach in report.reaches} == {Verdict.UNDECIDED} and not report.isolated
+    file = tmp_path / "p.json"
+    statement = {"Effect": "Allow", "Action": "iot:Publish", "Resource": ARN + "topic/" + half}
+    file.write_text(json.dumps({"Version": "2012-10-17", "Statement": [statement]}))
+    with pytest.raises(FleetgateError, match="half a character"):
+        members.of_files([file])
+    with pytest.raises(automaton.Undecided):
+        automaton.Nfa(((half,),))
+
+
+def test_a_policy_that_cannot_be_read_in_full_is_not_called_isolated():
+    policy = model.read({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "iot:*", "Resource": 7}]}, "p")
+    report = check_all([Member("p", (policy,)), member(*GOOD)], [SCOPE])
+    assert {(reach.attacker, reach.victim) for reach in report.reaches} == {("p", "p"), ("p", "pump"), ("pump", "p")}

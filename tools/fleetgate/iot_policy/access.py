@@ -17,7 +17,7 @@ from fleetgate.iot_policy.assumptions import DEFAULT, Assumptions
 from fleetgate.iot_policy.automaton import Grant, Requirement, Side, Undecided, find
 from fleetgate.iot_policy.evaluator import Request, authorize, covers_action
 from fleetgate.iot_policy.grants import ANY_KIND, SOME_CLIENT_ID, Holder, Scope
-from fleetgate.iot_policy.isolation import CONNECT, Fleet, Member
+from fleetgate.iot_policy.isolation import CONNECT, UNREADABLE, Fleet, Member
 from fleetgate.iot_policy.model import Policy, Statement
 from fleetgate.iot_policy.pattern import Wildcard
 from fleetgate.iot_policy.thing_names import choose, shape
@@ -79,6 +79,9 @@ def compare(
         first = replace(old.get(name) or replace(new[name], policies=()), exclusive=_HOWEVER_ATTACHED)
         second = replace(new.get(name) or replace(old[name], policies=()), exclusive=_HOWEVER_ATTACHED)
         if (first.policies, first.thing_type, before_scope) == (second.policies, second.thing_type, after_scope):
+            continue
+        if not all(policy.is_whole for policy in (*first.policies, *second.policies)):
+            changes.append(Change(name, True, "iot:*", "", "", decided=False, why=UNREADABLE))
             continue
         with automaton.limited():
             changes += _Comparison(first, before_scope, second, after_scope, assumptions).changes()

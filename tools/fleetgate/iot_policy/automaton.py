@@ -26,10 +26,12 @@ from fleetgate.iot_policy.topics import SHARE
 
 #: States that one search may look at. Patterns like `*a??????????????????` have millions.
 MAXIMUM_STATES = 20_000
-#: Steps from state to state that all searches for one answer may take together: some seconds.
+#: Steps from state to state that all searches for one answer may take together, some seconds, and those for two types of it.
 MAXIMUM_TOTAL = 1_500_000
-#: Stands for any character that no pattern names; a witness gets a readable one in its place.
-OTHER = "\ue000"
+MAXIMUM_PAIR = 400_000
+#: Stands for any character that no pattern names; a witness gets a readable one in its place. Half a character (a lone
+#: surrogate), which no text in UTF-8 can hold: `model.read` finds it in a document, and no automaton takes it.
+OTHER = "\ud800"
 #: Positions of automata for which a step costs as much again.
 _WIDE = 2_048
 _READABLE = "xyzwvutsrqponmlkjihgfedcba0123456789XYZ-_"
@@ -63,13 +65,20 @@ _budget: ContextVar[_Budget] = ContextVar("_budget")
 
 
 @contextmanager
-def limited() -> Iterator[None]:
-    """Within it all searches together take no more than MAXIMUM_TOTAL steps; those that would are undecided."""
-    token = _budget.set(_Budget(MAXIMUM_TOTAL))
+def limited(steps: int | None = None) -> Iterator[None]:
+    """Within it all searches together take no more than so many steps, MAXIMUM_TOTAL if it is not said; those that would are
+    undecided. A limit within another takes from that one."""
+    outer = _budget.get(None)
+    allowed = MAXIMUM_TOTAL if steps is None else min(steps, MAXIMUM_TOTAL)
+    budget = _Budget(allowed if outer is None else min(allowed, outer.left))
+    given = budget.left
+    token = _budget.set(budget)
     try:
         yield
     finally:
         _budget.reset(token)
+        if outer is not None:
+            outer.left -= given - budget.left
 
 
 def spend(steps: int) -> None:
@@ -109,6 +118,8 @@ class Nfa:
                         bit <<= 1
             self.accept |= bit
             bit <<= 1
+        if OTHER in self.masks:
+            raise Undecided("a pattern holds half a character")
         if self.one:
             self.masks = {character: mask | self.one for character, mask in self.masks.items()}
         #: Positions from which any character leads on.
@@ -247,6 +258,10 @@ class Requirement:
 
     def dead(self, states: Sequence[int]) -> bool:
         return self.grant.dead(states) if self.allowed else self.grant.certain(states)
+
+    def accepts(self, text: str) -> bool:
+        """Whether this text meets it."""
+        return self.holds([nfa.after(nfa.initial, text) for nfa in self.grant.nfas])
 
 
 class _Product:

@@ -7,19 +7,22 @@ language is then an upper bound, and says so.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import astuple, dataclass, field, replace
+from itertools import chain, product, starmap
 
 from fleetgate.iot_policy import actions, conditions, evaluator, pattern, variables
 from fleetgate.iot_policy.assumptions import DEFAULT, Assumptions
-from fleetgate.iot_policy.automaton import Grant, Side, Tokens, residues
+from fleetgate.iot_policy.automaton import Grant, Requirement, Side, Tokens, Undecided, find, residues
 from fleetgate.iot_policy.evaluator import Context, Identity, Request
-from fleetgate.iot_policy.model import Condition, Policy, Resource, Statement, Text
+from fleetgate.iot_policy.model import Condition, Policy, Resource, Statement, Text, split_arn
 from fleetgate.iot_policy.pattern import Pattern, Token, Variable, Wildcard
 from fleetgate.iot_policy.variables import Kind
 
-#: The client id of a device that connects under an id which is neither its own name nor the other device's.
-SOME_CLIENT_ID = "\ue001"
+#: The client id of a device that connects under an id which is neither its own name nor the other device's. No text holds it, see
+#: `automaton.OTHER`.
+SOME_CLIENT_ID = "\ud801"
 #: Variables whose value is the name of a device, if it connects as itself.
 NAME_VARIABLES = frozenset({variables.THING_NAME, variables.CLIENT_ID})
 
@@ -302,20 +305,74 @@ def _tokens(resource: Resource, known: bool) -> Tokens:
     return resource.arn.whole.tokens if known else pattern.parse(resource.text, variables=False).tokens
 
 
-def scopes(policies: Sequence[Policy]) -> tuple[Scope, ...]:
-    """The accounts and Regions that resources of these policies name in full, sorted; one made up if none does."""
-    found = {
-        Scope(arn.partition, arn.region, arn.account)
-        for policy in policies
-        for statement in policy.statements
-        for arn in (resource.arn for resource in statement.resources)
-        if arn.problem is None and _plain(arn.partition) and _plain(arn.region) and _plain(arn.account)
-    }
-    return tuple(sorted(found, key=lambda scope: (scope.partition, scope.region, scope.account))) or (Scope(),)
+#: Partition, Region and account as they stand in an ARN, wildcards and all.
+Place = tuple[str, str, str]
+#: Tried first where a wildcard leaves a partition, a Region or an account open.
+_USUAL = (
+    ("aws", "aws-cn", "aws-us-gov"),
+    ("us-east-1", "eu-west-1", "eu-central-1", "us-west-2", "ap-southeast-1", "cn-north-1", "us-gov-west-1"),
+    ("123456789012", "111122223333"),
+)
+#: Patterns with wildcards for one part of an ARN, and places that are searched.
+MAXIMUM_OPEN, MAXIMUM_SCOPES = 5, 32
 
 
-def _plain(text: str) -> bool:
+def places(policies: Iterable[Policy]) -> set[Place]:
+    """Where the resources of these policies are, as it is written; a part that is not written is `*`."""
+    found: set[Place] = set()
+    for resource in (one for policy in policies for statement in policy.statements for one in statement.resources):
+        parts = split_arn(resource.text)
+        if len(parts) < 6 and "*" in parts[-1]:
+            # `arn:aws:iot:eu-*` goes on behind its Region: the last part is open from its first wildcard on.
+            parts = [*parts[:-1], parts[-1].partition("*")[0] + "*", *["*"] * (6 - len(parts))]
+        if len(parts) == 6 and parts[0] == "arn" and pattern.parse(parts[2], variables=False).matches("iot"):
+            found.add((parts[1], parts[3], parts[4]))
+    return found
+
+
+def is_plain(text: str) -> bool:
+    """Of a part of an ARN: whether it says one thing."""
     return bool(text) and not any(character in text for character in "*?$")
+
+
+def scopes(policies: Sequence[Policy]) -> tuple[Scope, ...]:
+    """The accounts and Regions that resources of these policies name, sorted; AWS's example if none does. Raises Undecided.
+
+    Where wildcards leave a part open, one value for each set of patterns that a value can fit, and all combinations of the parts.
+    A part that is left open entirely by some resources and named by others is what these name.
+    """
+    found = places(policies)
+    if all(map(is_plain, chain.from_iterable(found))):
+        return tuple(sorted({Scope(*place) for place in found}, key=astuple)) or (Scope(),)
+    parts = [_values({place[index] for place in found}, usual) for index, usual in enumerate(_USUAL)]
+    if math.prod(map(len, parts)) > MAXIMUM_SCOPES:
+        raise Undecided(f"policies with wildcards for more than {MAXIMUM_SCOPES} accounts and Regions together")
+    return tuple(sorted(starmap(Scope, product(*parts)), key=astuple))
+
+
+def _parsed(text: str) -> Tokens:
+    return pattern.parse(text).tokens
+
+
+def _values(texts: set[str], usual: Sequence[str]) -> list[str]:
+    """The plain ones, and values for every way to fit the others."""
+    plain = sorted(filter(is_plain, texts))
+    # A variable in this place may be anything.
+    globs = {pattern.joined([Wildcard.ANY if isinstance(one, Variable) else one for one in _parsed(text)]) for text in texts}
+    globs -= {(text,) for text in plain} | {(Wildcard.ANY,), ()}
+    if len(globs) > MAXIMUM_OPEN:
+        raise Undecided(f"more than {MAXIMUM_OPEN} patterns for one part of an ARN")
+    ordered = sorted(globs, key=repr)
+    for fitting in product((True, False), repeat=len(ordered)):
+        if not any(fitting):
+            continue
+        chosen = [Requirement(Grant(Side((glob,))), fits) for glob, fits in zip(ordered, fitting, strict=True)]
+        known = next((one for one in usual if one not in plain and all(each.accepts(one) for each in chosen)), None)
+        others = Requirement(Grant(Side(tuple((text,) for text in plain))), False)
+        known = known or find([*chosen, others], never=":/+#$*? ")
+        if known is not None:
+            plain.append(known)
+    return plain or [usual[0]]
 
 
 def resources(policies: Sequence[Policy], assumptions: Assumptions) -> list[tuple[Resource, Tokens]]:

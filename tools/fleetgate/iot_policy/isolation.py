@@ -54,9 +54,11 @@ class Verdict(StrEnum):
 
 #: What looking at two names costs, in steps of a search.
 _PAIR = 20
-#: Stand for a device's name and for another client id while languages are worked out once for all names.
-_MARK, _CLIENT_MARK, _VICTIM_MARK = "\ue010", "\ue011", "\ue012"
+#: Stand for a device's name and for another client id while languages are worked out once for all names. No text holds them, see
+#: `automaton.OTHER`.
+_MARK, _CLIENT_MARK, _VICTIM_MARK = "\ud810", "\ud811", "\ud812"
 _MARKS = {_MARK, _CLIENT_MARK, _VICTIM_MARK}
+UNREADABLE = "a part of a policy cannot be read, and what it says is not known: see fleetgate lint"
 #: A thing's name, if nothing more is known of it.
 ANY_NAME = NameSpace()
 
@@ -240,15 +242,17 @@ class _Checker:
 
     def report(self) -> Report:
         reaches: list[Reach] = []
+        unread = {member.name for member in self.members if not all(policy.is_whole for policy in member.policies)}
         ordinary = self._candidates()
         for number, attacker in enumerate(self.members):
             for other in self.victims:
                 victim = self.members[other]
-                if self._is_special(number, other):
-                    reaches += self._special(attacker, victim)
-                elif (number, other) in ordinary:
-                    names = generic(attacker.names, victim.names)
-                    reaches += self._search(attacker, victim, Names(names, True))
+                if unread & {attacker.name, victim.name}:
+                    reaches += (self._reach(attacker, victim, way, Verdict.UNDECIDED, UNREADABLE) for way in Way)
+                elif (special := self._is_special(number, other)) or (number, other) in ordinary:
+                    names = Names(generic(attacker.names, victim.names), True)
+                    with automaton.limited(automaton.MAXIMUM_PAIR):
+                        reaches += self._special(attacker, victim) if special else self._search(attacker, victim, names)
         gaps = [gap for number in self.victims for gap in (*self._missing_flows(number), *self._dead_topics(number))]
         missing = {(gap.member, gap.other) for gap in gaps}
         flows = [(one.name, other) for one in self.members for other in one.on_behalf_of if (one.name, other) not in missing]

@@ -5,6 +5,7 @@ A statement that AWS could not read at all is left out and named in `flaws`; eve
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -122,6 +123,11 @@ class Policy:
     flaws: tuple[Flaw, ...]
     size: int
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether nothing of it had to be left out."""
+        return all(flaw.message == _EMPTY for flaw in self.flaws)
+
     @cached_property
     def view(self) -> View:
         """What it allows and denies, by action."""
@@ -152,7 +158,29 @@ def read(value: Any, name: str, text: str | None = None) -> Policy:
         found = _statement(item, index, pointer, flaws, variables=variables)
         if found is not None:
             statements.append(found)
+    flaws += (Flaw("S04", at, "half a character stands in the text (a lone surrogate)", _WHOLE) for at in _halves(value, text))
     return Policy(name, version if isinstance(version, str) else None, tuple(statements), tuple(flaws), size)
+
+
+_EMPTY = "there is no statement in it"
+_WHOLE = "write the whole character: half of one is no text that AWS could store"
+_HALF = re.compile("[\ud800-\udfff]")
+
+
+def _halves(value: Any, text: str) -> Iterator[Pointer]:
+    """Where a text holds a lone surrogate, as JSON's escapes allow: marks of `automaton` and `grants` are such characters."""
+    if "\\u" in text or not (text.isascii() or _HALF.search(text) is None):
+        left: list[tuple[Pointer, Any]] = [("", value)]
+        while left:
+            at, one = left.pop()
+            if isinstance(one, dict):
+                if any(map(_HALF.search, one)):
+                    yield at
+                left += ((f"{at}/{escape(key)}", inner) for key, inner in one.items())
+            elif isinstance(one, list):
+                left += ((f"{at}/{index}", inner) for index, inner in enumerate(one))
+            elif isinstance(one, str) and _HALF.search(one):
+                yield at
 
 
 def _statements(value: dict[str, Any], flaws: list[Flaw]) -> Iterator[tuple[Pointer, Any]]:
@@ -163,7 +191,7 @@ def _statements(value: dict[str, Any], flaws: list[Flaw]) -> Iterator[tuple[Poin
         for index, item in enumerate(listed):
             yield f"/Statement/{index}", item
         if not listed:
-            flaws.append(Flaw("S03", "/Statement", "there is no statement in it", "add a statement, or remove the policy"))
+            flaws.append(Flaw("S03", "/Statement", _EMPTY, "add a statement, or remove the policy"))
     elif listed is None:
         flaws.append(Flaw("S03", "", "Statement is missing", 'add "Statement": [...]'))
     else:

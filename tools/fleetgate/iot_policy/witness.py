@@ -6,23 +6,20 @@ which the evaluator says yes.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import islice
 
-from fleetgate.iot_policy import conditions, evaluator, pattern, variables
-from fleetgate.iot_policy.automaton import Grant, Requirement, Side, Undecided, find
+from fleetgate.iot_policy import automaton, conditions, evaluator, pattern, variables
+from fleetgate.iot_policy.automaton import Grant, Requirement, Side, Tokens, Undecided, find
 from fleetgate.iot_policy.evaluator import Identity, Outcome, Request, authorize
 from fleetgate.iot_policy.grants import SOME_CLIENT_ID, Holder
 from fleetgate.iot_policy.model import VERSION, Condition
-from fleetgate.iot_policy.pattern import Token, Variable, Wildcard
+from fleetgate.iot_policy.pattern import Pattern, Variable, Wildcard
 
 #: Combinations of values that are tried.
 MAXIMUM_TRIES = 200
-#: [botocore iot-data ClientId]
-MAXIMUM_CLIENT_ID = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +57,7 @@ def _client_ids(holder: Holder, never: Sequence[str]) -> Iterator[str]:
     excluded = Requirement(Grant(Side(tuple((name,) for name in never if name))), False)
     with suppress(Undecided):
         found = find([Requirement(holder.grant("iot:Connect", "client")), excluded], never_first="$")
-        if found is not None and len(found) <= MAXIMUM_CLIENT_ID:
+        if found is not None and len(found) <= variables.MAXIMUM_CLIENT_ID:
             yield found
 
 
@@ -92,32 +89,73 @@ def _asked(holder: Holder, request: Request, identity: Identity) -> Iterator[dic
             if wanted:
                 yield wanted
             for resource in statement.resources:
+                if not resource.arn.variables:
+                    continue
                 values = _captured(resource.arn.whole.tokens, request.resource, identity)
                 if values:
                     yield {**wanted, **values}
 
 
-def _captured(tokens: Sequence[Token], text: str, identity: Identity) -> dict[str, str] | None:
-    """What stands in the place of the variables if the pattern matches."""
-    expression = ""
-    groups: dict[str, str] = {}
+def _captured(tokens: Tokens, text: str, identity: Identity) -> dict[str, str] | None:
+    """What stands in the place of the variables if the pattern matches, the shortest values first. Raises Undecided."""
+    name = identity.thing_name
+    own = (name,) if name else ()
+    return _values(_put(tokens, variables.THING_NAME, own) if own else tokens, text)
+
+
+def _values(tokens: Tokens, text: str) -> dict[str, str] | None:
+    index = next((index for index, token in enumerate(tokens) if isinstance(token, Variable)), None)
+    if index is None:
+        return {} if Pattern("", tokens).matches(text) else None
+    variable = tokens[index]
+    assert isinstance(variable, Variable)
+    # The value ends where the rest can begin, whatever the other variables are. Places in the text are bits: nothing is gone back on.
+    starts, ends = _places(tokens[:index], text), _places(_mirrored(tokens[index + 1 :]), text[::-1])
+    for start in _bits(starts):
+        for end in _bits(_reversed_bits(ends, len(text)) & -(2 << start)):
+            automaton.spend(10 * (1 + len(tokens)))
+            found = _values(_put(tokens, variable.name, (text[start:end],)), text)
+            if found is not None:
+                return {variable.name: text[start:end], **found}
+    return None
+
+
+def _put(tokens: Tokens, name: str, value: Tokens) -> Tokens:
+    return pattern.joined([one for token in tokens for one in (value if token == Variable(name) else (token,))])
+
+
+def _places(tokens: Tokens, text: str) -> int:
+    """Where in the text these tokens can end, from its beginning; a variable is at least one character."""
+    every = (2 << len(text)) - 1
+    places = 1
     for token in tokens:
-        if token is Wildcard.ANY:
-            expression += ".*"
-        elif token is Wildcard.ONE:
-            expression += "."
-        elif isinstance(token, Variable):
-            if token.name == variables.THING_NAME and identity.thing_name:
-                expression += re.escape(identity.thing_name)
-            elif token.name in groups:
-                expression += f"(?P={groups[token.name]})"
-            else:
-                groups[token.name] = f"v{len(groups)}"
-                expression += f"(?P<v{len(groups) - 1}>.+?)"
+        if isinstance(token, str):
+            following, at = 0, text.find(token)
+            while at >= 0:
+                following |= (places >> at & 1) << at + len(token)
+                at = text.find(token, at + 1)
+            places = following
         else:
-            expression += re.escape(str(token))
-    found = re.fullmatch(expression, text, re.DOTALL)
-    return {name: found[group] for name, group in groups.items()} if found else None
+            if token is not Wildcard.ANY:
+                places <<= 1
+            if token is not Wildcard.ONE and places:
+                places = -(places & -places)
+            places &= every
+    return places
+
+
+def _mirrored(tokens: Tokens) -> Tokens:
+    return tuple(token[::-1] if isinstance(token, str) else token for token in reversed(tokens))
+
+
+def _reversed_bits(places: int, length: int) -> int:
+    return sum(1 << length - place for place in _bits(places))
+
+
+def _bits(places: int) -> Iterator[int]:
+    while places:
+        yield (places & -places).bit_length() - 1
+        places &= places - 1
 
 
 def _from_conditions(wanted: Sequence[Condition]) -> dict[str, str]:
@@ -147,7 +185,7 @@ def _with(identity: Identity, values: Mapping[str, str]) -> Identity | None:
             if name not in variables.CONNECT_KEYS:
                 identity = replace(identity, context={**identity.context, name: value})
             continue
-        if known.characters is not None and not re.fullmatch(known.characters, value):
+        if not variables.is_value(name, value):
             return None
         if name == variables.CLIENT_ID:
             if identity.client_id == SOME_CLIENT_ID:

@@ -1,0 +1,78 @@
+"""What is put in the place of variables so that the evaluator says yes."""
+
+from __future__ import annotations
+
+import re
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fleetgate.iot_policy import model, pattern
+from fleetgate.iot_policy.evaluator import Identity
+from fleetgate.iot_policy.grants import Scope, scopes
+from fleetgate.iot_policy.isolation import Member, check_all
+from fleetgate.iot_policy.pattern import Variable, Wildcard
+from fleetgate.iot_policy.witness import _captured
+
+ARN = "arn:aws:iot:us-east-1:123456789012:"
+ADDRESS = {"IpAddress": {"aws:SourceIp": "10.0.0.0/8"}}
+NAME = "${iot:Certificate.Subject.CommonName}"
+
+
+def backtracking(tokens, text):
+    """The same by a regular expression, which may take for ever."""
+    groups, expression = {}, ""
+    for token in tokens:
+        if isinstance(token, Variable):
+            known = token.name in groups
+            group = groups.setdefault(token.name, f"v{len(groups)}")
+            expression += f"(?P={group})" if known else f"(?P<{group}>.+?)"
+        else:
+            expression += {Wildcard.ANY: ".*", Wildcard.ONE: "."}.get(token) or re.escape(token)
+    found = re.fullmatch(expression, text, re.DOTALL)
+    return found and {name: found[group] for name, group in groups.items()}
+
+
+PIECES = st.lists(st.sampled_from(["a", "b", "/", "ab", "*", "?", "${x}", "${y}"]), max_size=7).map("".join)
+
+
+@given(PIECES, st.text("ab/", max_size=9))
+def test_values_are_found_where_there_are_some(written, text):
+    tokens = pattern.parse(written).tokens
+    found, expected = _captured(tokens, text, Identity("c")), backtracking(tokens, text)
+    assert (found is None) is (expected is None)
+    if found is not None:
+        bound = pattern.parse(written).bind(lambda name: (found[name],))
+        assert bound.matches(text) and found.keys() == expected.keys() and all(found.values())
+
+
+@pytest.mark.parametrize("last", ["c", f"*{NAME}*c", f"{NAME}c"], ids=["plain", "within", "variable"])
+def test_many_wildcards_before_a_long_text_end(last):
+    """A policy of 700 bytes; a regular expression with eight `.*` would go back on each of them."""
+    text = "a" * 60
+    written = [
+        {"Effect": "Allow", "Action": "iot:Publish", "Resource": f"{ARN}topic/" + "*a" * 8 + last},
+        {"Effect": "Allow", "Action": "iot:Publish", "Resource": f"{ARN}topic/{text}", "Condition": ADDRESS},
+        {"Effect": "Allow", "Action": "iot:Receive", "Resource": f"{ARN}topic/{text}"},
+        {"Effect": "Allow", "Action": "iot:Subscribe", "Resource": f"{ARN}topicfilter/{text}"},
+    ]
+    policy = model.read({"Version": "2012-10-17", "Statement": written}, "p")
+    start = time.process_time()
+    report = check_all([Member("p", (policy,))], scopes([policy]))
+    assert not report.isolated and time.process_time() - start < 10
+
+
+def test_two_types_have_a_budget_of_their_own():
+    """Policies that AWS takes, made to have no end, cost seconds and not minutes."""
+    stars = [f"{ARN}topic/" + f"*{one}" * 12 + "?" * 12 for one in "abcdef"]
+    written = [
+        {"Effect": "Allow", "Action": ["iot:Publish", "iot:Receive"], "Resource": f"{ARN}topic/*"},
+        {"Effect": "Allow", "Action": "iot:Subscribe", "Resource": f"{ARN}topicfilter/*"},
+        {"Effect": "Deny", "Action": ["iot:Publish", "iot:Receive"], "Resource": stars},
+    ]
+    policy = model.read({"Version": "2012-10-17", "Statement": written}, "p")
+    start = time.process_time()
+    assert not check_all([Member("p", (policy,))], [Scope()]).isolated
+    assert time.process_time() - start < 10
