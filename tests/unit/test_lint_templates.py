@@ -174,8 +174,116 @@ def test_a_template_can_bring_in_no_file_from_elsewhere(lint, checkout, tmp_path
         build.compile_fleet(environment.load(checkout, "local"))
 
 
+@pytest.fixture
+def every_rendering(checkout, capsys):
+    """What every command that renders says, when it is run in the checkout: their exit statuses and all of their output."""
+    commands = [
+        *(["lint"], ["lint", "policy_templates"], ["lint", "--only", "policy", SENSOR], ["isolation"], ["catalogue", "check"]),
+        ["authorize", "--type", "temperature-sensor", "--thing", "temperature-sensor-TEMP-000001", "--connect"],
+        ["access-diff", "--base", "HEAD"],
+    ]
+
+    def run() -> tuple[list[int], str]:
+        subprocess.run(["git", "init", "--quiet", "."], check=True)
+        subprocess.run(["git", "add", "--all"], check=True)
+        identity = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
+        subprocess.run(["git", *identity, "commit", "--quiet", "--message", "all"], check=True)
+        capsys.readouterr()
+        statuses = [main(command) for command in commands]
+        said = capsys.readouterr()
+        return statuses, said.out + said.err
+
+    return run
+
+
+def test_a_folder_of_templates_that_is_a_link_shows_no_file_of_the_checkout(lint, checkout, every_rendering):
+    """A pull request made it a link to the root, and lint printed the token in .git/config."""
+    folder = Path("policy_templates")
+    for file in folder.iterdir():
+        file.rename(file.name)
+    folder.rmdir()
+    folder.symlink_to(".")
+    Path("token").write_text("AUTHORIZATION: basic SECRET", encoding="utf-8")
+    template = Path("sensor.json.j2")
+    secret = '{%- set x %}{% include "token" %}{% endset -%}'
+    action = '"Action": {{ ("iot:" ~ x) | to_json }}'
+    template.write_text(
+        secret + template.read_text(encoding="utf-8").replace('"Action": "iot:Publish"', action), encoding="utf-8"
+    )
+    statuses, said = every_rendering()
+    assert statuses == [2, 2, 2, 2, 0, 2, 2] and "SECRET" not in said
+    assert said.count("policy_templates: is a symbolic link, or lies behind one") == 6
+
+
+@pytest.mark.parametrize(
+    "file, where", [("terraform/envs/local.yaml", "terraform/envs"), ("catalogue/device_types.yaml", "catalogue")]
+)
+@pytest.mark.parametrize("whole_folder", [False, True], ids=["file", "folder"])
+def test_no_input_is_read_through_a_link(lint, checkout, every_rendering, tmp_path, file, where, whole_folder):
+    """What a link points at would be shown by the message about its first unknown key."""
+    if whole_folder:
+        Path(where).rename(tmp_path / "elsewhere")
+        Path(where).symlink_to(tmp_path / "elsewhere")
+    else:
+        (tmp_path / "keys").write_text("SECRET_KEY: SECRET", encoding="utf-8")
+        Path(file).unlink()
+        Path(file).symlink_to(tmp_path / "keys")
+    statuses, said = every_rendering()
+    assert "SECRET" not in said and f"{file}: is a symbolic link, or lies behind one" in said
+    assert statuses == ([2, 2, 2, 2, 1, 2, 2] if where == "catalogue" else [2, 2, 2, 2, 0, 2, 2])
+
+
+@pytest.mark.parametrize("name", ["sub/_part.json.j2", "./_part.json.j2", "_part.txt", ".hidden.json.j2"])
+def test_a_template_is_a_file_of_the_folder_itself_that_ends_in_j2(lint, checkout, name):
+    path = Path("policy_templates") / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(" ", encoding="utf-8")
+    sensor = Path(SENSOR)
+    sensor.write_text("{% include '" + name + "' %}" + sensor.read_text(encoding="utf-8"), encoding="utf-8")
+    assert lint()[0] == 1
+    with pytest.raises(FleetgateError, match="there is no such template"):
+        build.compile_fleet(environment.load(checkout, "local"))
+
+
+ROLE = (
+    ',{"Sid":"X","Effect":"Allow","Action":"iot:AssumeRoleWithCertificate",'
+    '"Resource":{{ (((publish[0]|topic).split(":")[:5]|join(":")) ~ ":rolealias/*") | to_json }} }{% endif %}'
+)
+MEASURING = {
+    "a block": "{% block b %} {% endblock %}{% if self.b()|length == 1 %}" + ROLE,
+    "an include": "{% set x %}{% include '_x.json.j2' %}{% endset %}{% if x|length == 1 %}" + ROLE,
+    "the other way round": "{% block b %} {% endblock %}{% if self.b()|length != 1 %}#{% endif %}{% if true %}" + ROLE,
+}
+
+
+@pytest.mark.parametrize("measure", MEASURING.values(), ids=MEASURING)
+def test_a_template_that_renders_otherwise_under_lint_is_judged_as_it_is_deployed(lint, checkout, measure):
+    Path("policy_templates/_x.json.j2").write_text(" ", encoding="utf-8")
+    path = Path(SENSOR)
+    text = path.read_text(encoding="utf-8").rstrip()
+    assert text.endswith("}\n  ]\n}")
+    path.write_text(text.removesuffix("\n  ]\n}") + measure + "]}", encoding="utf-8")
+    status, findings = lint()
+    assert status == 1 and "B08" in {f["rule"] for f in findings if f["file"] == SENSOR}, findings
+    [told] = [f for f in findings if f["rule"] == "S01"]
+    assert told["file"] == SENSOR and "another text" in told["message"]
+    fleet = build.compile_fleet(environment.load(checkout, "local"))
+    assert "rolealias" in str(fleet.policies["temperature-sensor"])
+    asked = ["--type", "temperature-sensor", "--thing", "temperature-sensor-TEMP-000001"]
+    assert main(["authorize", *asked, "--assume-role", "x"]) == 0  # and says so without a place in the template
+
+
+@pytest.mark.parametrize("expression", ["{{ range(9) | random }}", "{{ lipsum() }}"])
+def test_nothing_random_can_stand_in_a_template(lint, checkout, expression):
+    path = Path(SENSOR)
+    path.write_text(path.read_text(encoding="utf-8") + "{% set x %}" + expression + "{% endset %}", encoding="utf-8")
+    assert "S01" in {f["rule"] for f in lint()[1]}
+    with pytest.raises(FleetgateError):
+        build.compile_fleet(environment.load(checkout, "local"))
+
+
 HOSTILE = [
-    "{{ lipsum.__globals__['os'].system('touch PWNED') }}",
+    "{{ client.__globals__['json'].codecs.sys.modules['os'].system('touch PWNED') }}",
     "{{ cycler.__init__.__globals__.os.system('touch PWNED') }}",
     "{{ ''.__class__.__mro__[1].__subclasses__() }}",
     "{% set _ = publish.append('sensors/*') %}",

@@ -39,3 +39,10 @@ def test_a_wrong_policy_is_told_before_any_cloud_is_asked(checkout, monkeypatch)
     with pytest.raises(FleetgateError, match="A04"):
         deploy.plan(build.compile_fleet(environment.load(checkout, "local")), print)
     assert asked == [] and not (checkout / "build/local/fleet.tfvars.json").exists()
+
+
+def test_a_policy_that_lint_has_not_seen_is_refused(fleet):
+    """As by a template that reads something that changes: an object's address, say."""
+    fleet.policies["gateway"] = {**fleet.policies["gateway"], "Statement": []}
+    with pytest.raises(FleetgateError, match="policy of gateway: is not the one that lint has judged"):
+        policy_gate.require(fleet)

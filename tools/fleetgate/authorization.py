@@ -76,7 +76,7 @@ class Catalogued:
 def from_catalogue(environment: Environment, kinds: Sequence[str]) -> list[Catalogued]:
     """The policies of device types, or of claims under `claim`, as they would be sent to AWS; located in their templates."""
     from fleetgate import catalogue, names, policies
-    from fleetgate.marked_templates import MarkingEnvironment
+    from fleetgate.marked_templates import MarkingEnvironment, Rendered
 
     read = catalogue.read(environment.root)
     derived = names.derive(read, environment)
@@ -96,7 +96,10 @@ def from_catalogue(environment: Environment, kinds: Sequence[str]) -> list[Catal
                 marked = jinja.render(*inputs[kind])
         except policies.RENDER_ERRORS as error:  # with its marks it takes longer than above, and a NUL cannot stand in it
             raise FleetgateError(policies.render_problem(error, *inputs[kind])) from None
-        parsed = source.parse(marked.text)
+        parsed = _parsed(marked.text)
+        if parsed is None or parsed.value != rendered[kind]:  # a template that measures its output, which lint reports
+            text = policies.to_document(rendered[kind])
+            marked, parsed = Rendered.unmarked(text, inputs[kind][0], marked.templates), source.parse(text)
 
         def locate(pointer: Pointer, marked: Any = marked, parsed: Source = parsed) -> str:
             file, position = marked.origin(parsed.offset(pointer))
@@ -107,6 +110,13 @@ def from_catalogue(environment: Environment, kinds: Sequence[str]) -> list[Catal
         policy = model.read(rendered[kind], name, policies.to_document(rendered[kind]))
         found.append(Catalogued(LocatedPolicy(policy, locate), None if is_claim else derived.types[kind].thing_type))
     return found
+
+
+def _parsed(text: str) -> Source | None:
+    try:
+        return source.parse(text)
+    except source.SourceError:
+        return None
 
 
 def scope(policies: Iterable[Policy]) -> str:

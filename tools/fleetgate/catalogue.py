@@ -156,7 +156,7 @@ def parse(text: str, file: str = FILE) -> Catalogue:
 
 def read(root: Path) -> Catalogue:
     """The catalogue of the checkout at `root`."""
-    return parse(document.read_text(root / FILE, FILE))
+    return parse(document.read_text(root, FILE))
 
 
 def schema() -> str:

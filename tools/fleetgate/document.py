@@ -6,6 +6,7 @@ Shared by the catalogue and the environment files: both are written by people, s
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Iterator
 from pathlib import Path as FilePath
 from typing import Any, Literal, TypeVar, get_args, get_origin
@@ -53,10 +54,31 @@ def dotted(path: DottedPath) -> str:
     return text
 
 
-def read_text(path: FilePath, file: str) -> str:
-    """The text of a file that people write; `file` is its name for messages. Raises FleetgateError if it cannot be read."""
+#: A catalogue of a hundred types has a twentieth of it.
+MAXIMUM_BYTES = 1_000_000
+
+
+def is_behind_link(root: FilePath, file: str) -> bool:
+    """Whether `file`, a path below `root`, leads elsewhere by a symbolic link of its own or of a folder on the way."""
+    return os.path.realpath(root / file) != os.path.join(os.path.realpath(root), *file.split("/"))  # noqa: PTH118
+
+
+def read_text(root: FilePath, file: str) -> str:
+    """The text of a file that people write, a path below `root`. Raises FleetgateError if it cannot be read.
+
+    A checkout may be a stranger's pull request: through a link it could show any file of this machine, or one without an end.
+    """
+    path = root / file
+    if is_behind_link(root, file):
+        raise fail(file, "is a symbolic link, or lies behind one", "put the file itself there: no link is followed")
     try:
-        return path.read_text(encoding="utf-8")
+        if path.exists() and not path.is_file():
+            raise fail(file, "is no file", "put a file there")
+        with path.open("rb") as opened:
+            data = opened.read(MAXIMUM_BYTES + 1)
+        if len(data) > MAXIMUM_BYTES:
+            raise fail(file, f"is larger than {MAXIMUM_BYTES:,} bytes", "shorten it")
+        return data.decode("utf-8").replace("\r\n", "\n").replace("\r", "\n")
     except OSError as error:
         raise fail(file, f"cannot be read: {error.strerror}", "restore the file, or give yourself the right to read it") from None
     except UnicodeDecodeError as error:

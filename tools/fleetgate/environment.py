@@ -287,7 +287,7 @@ def _names(root: Path) -> list[str]:
 
 def _read(root: Path, name: str) -> Settings:
     file = f"{FOLDER}/{name}.yaml"
-    return parse(document.read_text(root / file, file), file)
+    return parse(document.read_text(root, file), file)
 
 
 def _cloud_host(root: Path, name: str, settings: Settings, of: str) -> Environment:

@@ -34,12 +34,16 @@ class UnusablePath(FleetgateError):
 
 @dataclass
 class Report:
-    """notes: what was not looked at and why. looked_at: the files that were judged. passed_over: those with nothing to judge."""
+    """notes: what was not looked at and why. looked_at: the files that were judged. passed_over: those with nothing to judge.
+
+    judged: of a whole checkout, its policies by device type and `claim`.
+    """
 
     findings: list[Finding] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     looked_at: list[str] = field(default_factory=list)
     passed_over: list[str] = field(default_factory=list)
+    judged: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -89,6 +93,7 @@ def lint_checkout(root: Path, environment: str) -> Report:
         lint.tidy(finding for outcome in outcomes for finding in outcome.findings),
         [],
         [file for outcome in outcomes for file in outcome.looked_at],
+        judged=checkout.judged,
     )
 
 
@@ -255,10 +260,11 @@ def _unusable(path: str, error: OSError | ValueError) -> Problem:
 
 
 def _root_of(file: Path) -> Path | None:
-    """The checkout whose policy template a file is."""
-    folder = file.resolve().parent
-    is_ours = folder.name == _TEMPLATES and (folder.parent / _CATALOGUE).is_file()
-    return folder.parent if is_ours else None
+    """The checkout whose policy template a file is: by its name first, so that a folder that is a link is not passed over."""
+    for folder in (Path(os.path.abspath(file)).parent, file.resolve().parent):  # noqa: PTH100 - follows no link
+        if folder.name == _TEMPLATES and (folder.parent / _CATALOGUE).is_file():
+            return folder.parent
+    return None
 
 
 def suppressions_file(given: str | None) -> Path | None:

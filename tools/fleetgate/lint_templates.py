@@ -20,6 +20,13 @@ from fleetgate.iot_policy.source import Pointer, SourceError
 from fleetgate.lint_files import shown
 from fleetgate.marked_templates import MarkingEnvironment, Rendered
 
+#: Of a template that could pass lint as one policy and be deployed as another.
+_MEASURES = Problem(
+    "",
+    "renders another text when its outputs carry marks, by which lint finds their lines: it measures or compares its own output",
+    "let no expression depend on the text of a block, or of an include inside of {% set %}",
+)
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -38,9 +45,13 @@ class Checkout:
         self._environment = environment.load(root, environment_name)
         self._catalogue = catalogue.read(root)
         self._names = names.derive(self._catalogue, self._environment)
-        jinja = policies.renderer(self._environment, policies.loader(root), MarkingEnvironment)
-        assert isinstance(jinja, MarkingEnvironment)
-        self._jinja = jinja
+        load = policies.loader(root)
+        marking = policies.renderer(self._environment, load, MarkingEnvironment)
+        assert isinstance(marking, MarkingEnvironment)
+        self._marking = marking
+        self._plain = policies.renderer(self._environment, load)
+        #: The policies that were judged, by device type and `claim`.
+        self.judged: dict[str, Any] = {}
         #: What was found in templates that are better not tried again.
         self._too_slow: dict[str, tuple[list[Finding], frozenset[str]]] = {}
 
@@ -87,7 +98,8 @@ class Checkout:
             return self._too_slow[file]
         try:
             with policies.bounded():
-                rendered = self._jinja.render(file, values)
+                rendered = self._marking.render(file, values)
+                plain = self._plain.get_template(file).render(values)
         except policies.RENDER_ERRORS as error:
             failed, line = policies.failed_at(error, file)
             told = [self._told(policies.render_problem(error, file, values), failed, line)], frozenset({file, failed})
@@ -98,13 +110,19 @@ class Checkout:
             unread = [problem.where.removeprefix(f"{policies.FOLDER}/") for problem in error.problems]
             found = [self._told(problem, name_) for problem, name_ in zip(error.problems, unread, strict=True)]
             return found, frozenset({file, *unread})
+        differs: list[Finding] = []
+        if rendered.text != plain:  # which is what is deployed
+            rendered = Rendered.unmarked(plain, file, rendered.templates)
+            differs.append(self._told(_MEASURES, file))
         if problem := policies.too_long(rendered.text, file):
-            return [self._told(problem, file)], rendered.templates
+            return [*differs, self._told(problem, file)], rendered.templates
         try:
             parsed = source.parse(rendered.text)
         except SourceError as error:
             offset = source.offset_at(rendered.text, error.position)
-            return [lint.not_json(self._place(rendered, offset, ""), f"the result is {error}")], rendered.templates
+            found = [*differs, lint.not_json(self._place(rendered, offset, ""), f"the result is {error}")]
+            return found, rendered.templates
+        self.judged[name] = parsed.value
 
         def locate(pointer: Pointer) -> Place:
             return self._place(rendered, parsed.offset(pointer), pointer)
@@ -119,7 +137,7 @@ class Checkout:
             region=settings.region,
             templates=(self._names.template,),
         )
-        return [*lint.lint_duplicates(made), *lint.lint_policies([made], context)], rendered.templates
+        return [*differs, *lint.lint_duplicates(made), *lint.lint_policies([made], context)], rendered.templates
 
     def _told(self, problem: Problem, template: str, line: int = 0) -> Finding:
         return lint.not_json(Place(self._file(template), line or 1, 1, ""), problem.what, problem.remedy)

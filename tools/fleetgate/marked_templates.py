@@ -42,6 +42,11 @@ class Rendered:
     _starts: tuple[int, ...]
     _origins: tuple[Origin, ...]
 
+    @classmethod
+    def unmarked(cls, text: str, template: str, templates: frozenset[str]) -> Rendered:
+        """A text of which one only knows the template that it came from."""
+        return cls(text, templates, (0,), (Origin(template, Position(1, 1), is_text=False),))
+
     def origin(self, offset: int) -> tuple[str, Position]:
         """Template, line and column of a character of the text."""
         index = max(bisect_right(self._starts, offset) - 1, 0)

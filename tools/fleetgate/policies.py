@@ -8,6 +8,7 @@ what leaves this module is JSON in one spelling.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -20,7 +21,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment, SandboxedEnvironment
 from fleetgate import document
 from fleetgate.catalogue import Catalogue, DeviceType
 from fleetgate.environment import Environment
-from fleetgate.errors import FleetgateError, Problem
+from fleetgate.errors import FleetgateError, Problem, fail
 from fleetgate.names import Names
 
 FOLDER = "policy_templates"
@@ -112,13 +113,22 @@ def device_values(catalogue: Catalogue, names: Names, name: str, kind: DeviceTyp
     }
 
 
+#: No path: what is included lies in the folder itself.
+_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*\.j2")
+
+
 def loader(root: Path) -> Callable[[str], str | None]:
-    """Reads a checkout's templates by name. What lies elsewhere, by a path or a link, is not there: a template could print it."""
-    folder = (root / FOLDER).resolve()
+    """Reads a checkout's templates by name. What lies elsewhere, by a path or a link, is not there: a template could print it.
+
+    Raises FleetgateError if the folder itself is such a link.
+    """
+    if document.is_behind_link(root, FOLDER):
+        raise fail(FOLDER, "is a symbolic link, or lies behind one", "put the folder itself there: no link is followed")
 
     def load(name: str) -> str | None:
-        path = (folder / name).resolve()
-        return document.read_text(path, f"{FOLDER}/{name}") if path.is_relative_to(folder) and path.is_file() else None
+        file = f"{FOLDER}/{name}"
+        is_there = _NAME.fullmatch(name) and not document.is_behind_link(root, file) and (root / file).is_file()
+        return document.read_text(root, file) if is_there else None
 
     return load
 
@@ -143,6 +153,8 @@ def renderer(
         autoescape=False,  # JSON, not HTML: every value goes through to_json
         keep_trailing_newline=True,
     )
+    # What lint judges is what is deployed: nothing may come out otherwise the next time.
+    del jinja.filters["random"], jinja.globals["lipsum"]
     jinja.filters["topic"] = lambda topic: f"{arn}:topic/{topic}"
     jinja.filters["topicfilter"] = lambda topic: f"{arn}:topicfilter/{topic}"
     jinja.filters["to_json"] = _to_json

@@ -32,6 +32,12 @@ def require(fleet: Fleet) -> None:
         for finding in report.findings
         if finding.severity >= THRESHOLD
     ]
+    # Each rendering is one of its own: a template that told them apart would be judged as one policy and deployed as another.
+    problems += [
+        Problem(f"policy of {name}", "is not the one that lint has judged", "let its template render the same text every time")
+        for name, policy in fleet.policies.items()
+        if report.judged.get(name) != policy
+    ]
     types, scope = members.of_fleet(fleet)
     problems += _not_isolated(isolation.check_all(types, (scope,)))
     if problems:
