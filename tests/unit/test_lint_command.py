@@ -43,6 +43,8 @@ TEMPLATE = {
     }
 }
 
+CLOUDFORMATION = {"AWSTemplateFormatVersion": "x", "Resources": {"policy": TEMPLATE["Resources"]["policy"]}}
+
 
 @pytest.fixture
 def run(tmp_path, monkeypatch, capsys):
@@ -180,7 +182,7 @@ def test_a_folder_is_read_in_order_and_what_is_none_of_ours_is_passed_over(run):
     write("package.json", {"name": "x"})
     write("tsconfig.json", b"{ // comments\n}")
     write("latin.json", b'{"a": "\xe4"}')
-    write("cloudformation.json", {"AWSTemplateFormatVersion": "x", **TEMPLATE})
+    write("cloudformation.json", CLOUDFORMATION)
     Path("loop").symlink_to(".")
     status, out, err = run("lint", "--format", "json", ".")
     files = [finding["file"] for finding in json.loads(out)["findings"]]
@@ -224,7 +226,7 @@ def test_a_broken_policy_in_a_folder_is_found(run):
     "value, said",
     [
         ({"name": "x"}, "neither an IoT policy nor a provisioning template nor a Terraform plan"),
-        ({"AWSTemplateFormatVersion": "x", **TEMPLATE}, "a CloudFormation template"),
+        (CLOUDFORMATION, "a CloudFormation template"),
     ],
 )
 def test_of_a_named_file_that_is_none_of_ours_one_is_told(run, value, said):
@@ -239,6 +241,136 @@ def test_an_iam_policy_is_one_finding_when_it_is_named_and_a_note_in_a_folder(ru
     assert status == 1 and "IAM policy" in out and "1 finding" in out
     status, out, err = run("lint", "a")
     assert status == 0 and "a/iam.json: an IAM policy" in err
+
+
+EVERYTHING = {"Effect": "Allow", "Action": "iot:*", "Resource": "*"}
+READS = {"Effect": "Allow", "Action": "s3:GetObject", "Resource": "*"}
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        {"Effect": "Allow", "NotAction": "s3:GetObject", "Resource": "*"},
+        {"Effect": "Allow", "NotAction": [], "Resource": "*"},
+        {"NotAction": "s3:GetObject", "Resource": "*"},
+        {"Effect": "Allow", "Action": "s3:GetObject", "NotAction": "s3:PutObject", "Resource": "*"},
+        {"Effect": "Allow", "action": "iot:*", "Resource": "*"},
+        {"Effect": "Allow", "Action": {"a": "iot:*"}, "Resource": "*"},
+        {"Effect": "Allow", "Action": ["s3:GetObject", ["iot:*"]], "Resource": "*"},
+        {"Effect": "Allow", "Action": "*:*", "Resource": "*"},
+    ],
+    ids=repr,
+)
+def test_a_policy_that_only_begins_like_one_of_iam_is_judged_in_a_folder_and_by_the_hook(run, statement):
+    write("a/iam.json", policy(READS, statement))
+    for arguments in (["a"], ["--only", "policy", "a/iam.json"]):
+        status, out, err = run("lint", *arguments)
+        assert (status, err) == (1, "") and "in 1 file" in out, arguments
+
+
+def test_a_deny_of_all_but_some_actions_lets_a_device_do_nothing(run):
+    write("a/iam.json", policy(READS, {"Effect": "Deny", "NotAction": "iam:ChangePassword", "Resource": "*"}))
+    status, _, err = run("lint", "a")
+    assert status == 0 and "a/iam.json: an IAM policy" in err
+
+
+WHOLE = json.dumps(policy(EVERYTHING))
+DOCUMENTS = {
+    "Fn::Sub": {"Fn::Sub": WHOLE},
+    "Fn::Sub with a map": {"Fn::Sub": [WHOLE.replace('"*"', '"${x}"'), {"x": "*"}]},
+    "Fn::Sub of a default": {"Fn::Sub": WHOLE.replace('"*"', '"${Star}"')},
+    "Fn::Select": {"Fn::Select": ["0", [WHOLE]]},
+    "Fn::Select of Fn::Split": {"Fn::Select": ["1", {"Fn::Split": ["|", f"a|{WHOLE}"]}]},
+    "Fn::FindInMap": {"Fn::FindInMap": ["M", "a", "b"]},
+    "Fn::Join": {"Fn::Join": ["", [WHOLE[:40], WHOLE[40:]]]},
+    "Ref of a default": {"Ref": "Whole"},
+    "an object with a call in it": {**policy({**EVERYTHING, "Resource": {"Ref": "Star"}})},
+}
+
+
+def provisioning_template(document: Any) -> dict[str, Any]:
+    parameters = {"Serial": {"Type": "String"}, "Whole": {"Type": "String", "Default": WHOLE}}
+    return {
+        "Parameters": {**parameters, "Star": {"Type": "String", "Default": "*"}, "Doc": {"Type": "String"}},
+        "Mappings": {"M": {"a": {"b": WHOLE}}},
+        "Resources": {
+            "thing": {"Type": "AWS::IoT::Thing", "Properties": {"ThingName": {"Ref": "Serial"}}},
+            "certificate": TEMPLATE["Resources"]["certificate"],
+            "policy": {"Type": "AWS::IoT::Policy", "Properties": {"PolicyDocument": document}},
+        },
+    }
+
+
+@pytest.mark.parametrize("document", DOCUMENTS.values(), ids=DOCUMENTS)
+@pytest.mark.parametrize("answer", [False, True], ids=["a file", "an answer with a hook"])
+def test_a_policy_that_functions_make_in_a_provisioning_template_is_judged(run, document, answer):
+    value = provisioning_template(document)
+    hook = {"targetArn": "arn:aws:lambda:eu-central-1:123456789012:function:hook"}
+    text = {"templateName": "fleet", "templateBody": json.dumps(value), "preProvisioningHook": hook}
+    status, out, _ = run("lint", "--format", "json", write("a.json", text if answer else value))
+    assert status == 1 and {"A04", "B01", "B02"} <= set(rules(out))
+    is_default = "Star" in json.dumps(document) or "Whole" in json.dumps(document)
+    assert ("P23" in rules(out)) is is_default
+
+
+UNKNOWN = {
+    "sent by the device": {"Ref": "Doc"},
+    "a list": [policy(EVERYTHING)],
+    "a number": 5,
+    "null": None,
+    "of a certificate": {"Fn::Sub": "${AWS::IoT::Certificate::CommonName}"},
+    "an unknown function": {"Fn::Base64": WHOLE},
+    "two functions": {"Fn::Sub": WHOLE, "Ref": "Whole"},
+    "wrong arguments": {"Fn::Split": [1, 2]},
+    "no arguments": {"Fn::Select": None},
+    "far too long": {"Fn::Sub": [f"{'${x}' * 20_000}", {"x": "x" * 20_000}]},
+}
+
+
+@pytest.mark.parametrize("document", UNKNOWN.values(), ids=UNKNOWN)
+def test_a_policy_that_nobody_can_judge_in_a_provisioning_template_is_told(run, document):
+    status, out, _ = run("lint", "--format", "json", write("a.json", provisioning_template(document)))
+    assert status == 1 and "P23" in rules(out)
+
+
+def test_a_policy_beside_keys_of_a_plan_is_judged(run):
+    write("a/p.json", {"format_version": "1.2", "values": {}, **policy(EVERYTHING)})
+    status, out, _ = run("lint", "--format", "json", "a")
+    assert status == 1 and "A04" in rules(out)
+
+
+def test_of_two_answers_in_one_file_both_are_judged(run):
+    answer = {"templateName": "x", "templateBody": json.dumps(TEMPLATE), "policyDocument": WHOLE}
+    status, out, _ = run("lint", "--format", "json", write("a.json", answer))
+    assert status == 1 and {"A04", "P15"} <= set(rules(out))
+    status, out, _ = run("lint", "--format", "json", "--only", "policy", "a.json")
+    assert status == 1 and "A04" in rules(out) and "P15" not in rules(out)
+
+
+@pytest.mark.parametrize(
+    "type, values, rule",
+    [
+        ("awscc_iot_policy", {"policy_name": "p", "policy_document": WHOLE}, "A04"),
+        ("awscc_iot_provisioning_template", {"template_name": "t", "template_body": json.dumps(TEMPLATE)}, "P15"),
+    ],
+)
+def test_what_the_other_provider_of_aws_makes_is_judged(run, type, values, rule):
+    resource = {"address": f"{type}.p", "mode": "managed", "type": type, "name": "p", "values": values}
+    plan = {"format_version": "1.2", "planned_values": {"root_module": {"resources": [resource]}}}
+    status, out, _ = run("lint", "--format", "json", write("a/plan.json", plan))
+    assert status == 1 and rule in rules(out)
+
+
+@pytest.mark.parametrize("key", ["AWSTemplateFormatVersion", "Metadata", "Transform"])
+@pytest.mark.parametrize("declared", [True, False])
+def test_a_provisioning_template_with_a_key_of_cloudformation_is_judged(run, key, declared):
+    value = {**provisioning_template(WHOLE), key: "2010-09-09"}
+    if declared:
+        value["Parameters"]["AWS::IoT::Certificate::Id"] = {"Type": "String"}
+        del value["Resources"]["certificate"]
+    write("a/t.json", value)
+    status, out, _ = run("lint", "--format", "json", "a")
+    assert status == 1 and "A04" in rules(out)
 
 
 @pytest.mark.parametrize(

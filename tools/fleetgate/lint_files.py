@@ -120,12 +120,26 @@ def _lint_json(data: bytes, file: str, only: Collection[Kind], report: Report, *
         report.looked_at.append(file)
         return
     outer = lint.whole(file, parsed)
-    document: Document | None = outer
     kind = documents.kind(parsed.value)
-    known: dict[str, Any] = {}
-    if kind is Kind.OTHER and (answer := _answer(outer, is_told=is_told)):
-        kind, document, known = answer.kind, answer.document, answer.known
-        findings += answer.findings
+    answers = list(_answers(outer, is_told=is_told)) if kind is Kind.OTHER else []
+    for answer in answers:
+        _judge(file, answer.kind, answer.document, answer.known, [*findings, *answer.findings], only, report, is_told=is_told)
+    if not answers:
+        _judge(file, kind, outer, {}, findings, only, report, is_told=is_told)
+
+
+def _judge(
+    file: str,
+    kind: Kind,
+    document: Document | None,
+    known: dict[str, Any],
+    findings: list[Finding],
+    only: Collection[Kind],
+    report: Report,
+    *,
+    is_told: bool,
+) -> None:
+    """document: None of an answer that cannot be read. findings: what is wrong with it as a text."""
     if kind not in only:
         if kind not in KINDS:
             report.passed_over.append(file)
@@ -170,8 +184,8 @@ _ANSWERS = (
 )
 
 
-def _answer(outer: Document, *, is_told: bool) -> _Answer | None:
-    """The document inside an answer of the AWS CLI.
+def _answers(outer: Document, *, is_told: bool) -> Iterator[_Answer]:
+    """The document inside an answer of the AWS CLI; or the two, if somebody has put two answers together.
 
     One that cannot be read is a finding, and a document of None: it is what AWS has in force. Only a folder's file that names
     nothing of AWS IoT's is passed over: it may be anybody's.
@@ -191,9 +205,8 @@ def _answer(outer: Document, *, is_told: bool) -> _Answer | None:
             findings.append(lint.not_json(outer.locate(f"/{key}"), what, fix))
             document = lint.part(outer, f"/{key}", str(name)) if isinstance(given, dict) else None
         if document is None and not is_told and not any(other in value for other in others):
-            return None
-        return _Answer(kind, document, _known(value, str(name)) if kind is Kind.TEMPLATE else {}, findings)
-    return None
+            continue
+        yield _Answer(kind, document, _known(value, str(name)) if kind is Kind.TEMPLATE else {}, findings)
 
 
 _TYPES = {dict: "an object", list: "a list", type(None): "null"}

@@ -63,11 +63,13 @@ def kind(value: Any) -> Kind:
     """Documents that are broken in a way the rules can name still have their kind."""
     if not isinstance(value, dict):
         return Kind.OTHER
+    if "Statement" in value:  # whatever else stands in it: nothing may turn a policy into what is not looked at
+        return Kind.POLICY
     if isinstance(value.get("format_version"), str) and value.keys() & {"planned_values", "resource_changes", "values"}:
         return Kind.PLAN
-    if "Resources" in value and "Statement" not in value:
+    if "Resources" in value:
         return _template_kind(value)
-    if "Statement" in value or value.get("Version") in (VERSION, OLD_VERSION):
+    if value.get("Version") in (VERSION, OLD_VERSION):
         return Kind.POLICY
     return Kind.OTHER
 
@@ -77,6 +79,8 @@ def _template_kind(value: dict[str, Any]) -> Kind:
     resources = value["Resources"]
     listed = [r for r in resources.values() if isinstance(r, dict)] if isinstance(resources, dict) else []
     types = [t for r in listed if isinstance(t := r.get("Type"), str)]
+    if _registers(value, listed):
+        return Kind.TEMPLATE
     if "AWSTemplateFormatVersion" in value or any(not t.startswith("AWS::IoT") and "::" in t for t in types):
         return Kind.CLOUDFORMATION
     if not any(t.startswith("AWS::IoT") for t in types) and "DeviceConfiguration" not in value:
@@ -86,15 +90,24 @@ def _template_kind(value: dict[str, Any]) -> Kind:
     return Kind.TEMPLATE
 
 
+def _registers(value: dict[str, Any], resources: list[dict[str, Any]]) -> bool:
+    """Whether a template is about the certificate that a device registers with: a name that CloudFormation cannot have."""
+    declared = value.get("Parameters")
+    used = [p.get("CertificateId") for r in resources if isinstance(p := r.get("Properties"), dict)]
+    names = [*(declared if isinstance(declared, dict) else ()), *(u.get("Ref") for u in used if isinstance(u, dict))]
+    return any(isinstance(name, str) and name.startswith("AWS::IoT::Certificate::") for name in names)
+
+
 def iam(value: dict[str, Any]) -> tuple[str, Hit] | None:
     """The rule and the finding for a policy of IAM that was taken for one of AWS IoT; None for everything else.
 
-    One sentence instead of one a statement: whoever picked the wrong file is not helped by fifty.
+    One sentence instead of one a statement: whoever picked the wrong file is not helped by fifty. It is IAM's only if no
+    statement of it can let a device do anything, however it is written.
     """
     listed = value.get("Statement")
     statements = [s for s in (listed if isinstance(listed, list) else [listed]) if isinstance(s, dict)]
     names = [text for statement in statements for text in _texts(statement.get("Action"))]
-    if not names or any(_of_devices(name) for name in names) or any(_names_topics(s) for s in statements):
+    if not names or any(_names_topics(s) for s in statements) or not all(_is_foreign(s) for s in statements):
         return None
     shown = ", ".join(dict.fromkeys(names[:3])) + (", ..." if len(names) > 3 else "")
     fix = "give the policy of AWS IoT that devices use; what a role may do belongs to IAM"
@@ -108,6 +121,16 @@ def iam(value: dict[str, Any]) -> tuple[str, Hit] | None:
     return rule, Hit(
         "/Statement", f"this is an IAM policy, not a policy of AWS IoT: none of its actions is a device's ({shown})", fix
     )
+
+
+def _is_foreign(statement: dict[str, Any]) -> bool:
+    """Whether a statement has actions of other services and no others. All but some of those are a device's as well."""
+    if "Action" not in statement:
+        return "NotAction" in statement and statement.get("Effect") == "Deny"
+    names = list(_texts(statement["Action"]))
+    given = statement["Action"]
+    is_whole = bool(names) and (isinstance(given, str) or len(names) == len(given))
+    return is_whole and "NotAction" not in statement and not any(_of_devices(name) for name in names)
 
 
 def _of_devices(action: str) -> bool:

@@ -161,12 +161,18 @@ def lint_template(document: Document, **known: Any) -> list[Finding]:
 def _written_out(template: Template, document: Document, findings: list[Finding]) -> Iterator[Document]:
     for resource in template.of("AWS::IoT::Policy"):
         given, base = resource.properties.get("PolicyDocument"), resource.at("PolicyDocument")
-        if isinstance(given, str):
-            written = inner(document, base, given, resource.name, findings)
+        made = template.evaluated(given)  # of what cannot be known, P23 tells
+        if made is None:
+            continue
+        if isinstance(made.value, str):
+            written = inner(document, base, made.value, resource.name, findings)
             if written is not None:
                 yield written
-        elif isinstance(given, dict) and "Statement" in given:
+        elif made.value == given and isinstance(given, dict):
             yield part(document, base, resource.name)
+        elif isinstance(made.value, dict):
+            place = document.locate(base)
+            yield Document(resource.name, made.value, None, lambda _, place=place: place)
 
 
 def inner(outer: Document, base: Pointer, text: str, name: str, findings: list[Finding]) -> Document | None:
@@ -190,7 +196,11 @@ def lint_plan(document: Document) -> tuple[list[Finding], list[str]]:
     findings = list(_run(rules.of(Subject.PLAN), plan, document))
     notes: list[str] = []
     policies: dict[str, tuple[Document, model.Policy]] = {}
-    for resource, written in _embedded(plan, document, "aws_iot_policy", "policy", findings, notes):
+    written_out = [
+        *_embedded(plan, document, "aws_iot_policy", "policy", findings, notes),
+        *_embedded(plan, document, "awscc_iot_policy", "policy_document", findings, notes),
+    ]
+    for resource, written in written_out:
         if (policy := lint_policy(written, findings)) is not None:
             policies[resource.address] = (written, policy)
             findings += _run_bundle(Bundle((policy,)), [written])
@@ -205,6 +215,9 @@ def lint_plan(document: Document) -> tuple[list[Finding], list[str]]:
             enabled=resource.values.get("enabled") if "enabled" not in resource.unknown else None,
             created=created,
         )
+    for resource, body in _embedded(plan, document, "awscc_iot_provisioning_template", "template_body", findings, notes):
+        hook = bool(resource.values.get("pre_provisioning_hook")) or "pre_provisioning_hook" in resource.unknown
+        findings += lint_template(body, name=resource.text("template_name"), hook=hook)
     return findings, notes
 
 

@@ -128,6 +128,91 @@ class Template:
         used = [reference.parameter for call in calls(value, "") for reference in references(call)]
         return sorted({name for name in used if name in self.parameters and name not in PREDEFINED})
 
+    def evaluated(self, value: Any) -> Evaluated | None:
+        """What a value is once its functions are called, a parameter standing for its Default; None if that is not known."""
+        used: set[str] = set()
+        try:
+            return Evaluated(_evaluate(self, value, used), frozenset(used))
+        except (
+            _Unknown,
+            AttributeError,
+            LookupError,
+            TypeError,
+            ValueError,
+        ):  # of functions with arguments that they do not take
+            return None
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluated:
+    """parameters: those whose Default is in the value. A device or a hook may send another."""
+
+    value: Any
+    parameters: frozenset[str]
+
+
+class _Unknown(Exception):
+    """Of a value that is only known when a device registers."""
+
+
+#: Characters of a text that is made; a policy document has a fiftieth of it.
+_MAXIMUM_MADE = 100_000
+
+
+def _evaluate(template: Template, value: Any, used: set[str]) -> Any:
+    if isinstance(value, list):
+        return [_evaluate(template, item, used) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if not is_call(value):
+        return {key: _evaluate(template, item, used) for key, item in value.items()}
+    if len(value) != 1:
+        raise _Unknown
+    [(function, argument)] = value.items()
+    if function == "Ref":
+        used.add(argument)
+        return _text(template.parameters[argument]["Default"])
+    if function == "Fn::Sub":
+        return _substitute(template, argument, used)
+    first, *others = _evaluate(template, argument, used)
+    if function == "Fn::Join":
+        [parts] = others
+        return _joined([text for part in parts for text in (first, _text(part))][1:])
+    if function == "Fn::Split":
+        [text] = others
+        return text.split(first)
+    if function == "Fn::Select":
+        [listed] = others
+        return listed[int(first)]
+    if function == "Fn::FindInMap":
+        top, second = others
+        return template.body["Mappings"][first][top][second]
+    raise _Unknown
+
+
+def _substitute(template: Template, argument: Any, used: set[str]) -> str:
+    text, own = (argument[0], _evaluate(template, argument[1], used)) if isinstance(argument, list) else (argument, {})
+    pieces: list[str] = []
+    end = 0
+    for found in _SUBSTITUTED.finditer(text):
+        name = found[1]
+        value = own[name] if name in own else _evaluate(template, {"Ref": name}, used)
+        pieces += [text[end : found.start()].replace("${!", "${"), _text(value)]
+        end = found.end()
+    return _joined([*pieces, text[end:].replace("${!", "${")])
+
+
+def _joined(pieces: list[str]) -> str:
+    if sum(map(len, pieces)) > _MAXIMUM_MADE:
+        raise _Unknown
+    return "".join(pieces)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise _Unknown
+    return str(value)
+
 
 def calls(value: Any, pointer: Pointer) -> Iterator[Call]:
     """Every function call in a value, outer before inner."""

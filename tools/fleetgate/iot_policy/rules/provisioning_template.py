@@ -539,6 +539,33 @@ def chosen_by_device(template: Template) -> Iterator[Hit]:
                 yield Hit(resource.at(property), what, "write the name, or let a pre-provisioning hook override the parameter")
 
 
+@rule(
+    id="P23",
+    title="A policy that is made at registration cannot be judged",
+    severity=Severity.MEDIUM,
+    why="What a template makes of parameters is known only when a device registers: a value of the device, or of the hook, can "
+    "widen the policy to anything, and no check before that sees it. Of a parameter with a Default, the Default is judged.",
+    source=_TEMPLATES,
+    fails=_with("Resources policy Properties", {"PolicyDocument": {"Ref": "ThingName"}}),
+    passes=_with("Resources policy Properties", {"PolicyDocument": {"Fn::Select": ["0", ['{"Version": "2012-10-17"}']]}}),
+    subject=Subject.TEMPLATE,
+)
+def made_at_registration(template: Template) -> Iterator[Hit]:
+    for resource in template.of(POLICY):
+        if "PolicyDocument" not in resource.properties:
+            continue
+        given, pointer = resource.properties["PolicyDocument"], resource.at("PolicyDocument")
+        made = template.evaluated(given)
+        fix = "write the policy out as a text, with policy variables for what differs, like ${iot:Connection.Thing.ThingName}"
+        if made is None:
+            yield Hit(pointer, "PolicyDocument is only known when a device registers, and cannot be judged", fix)
+        elif made.parameters:
+            names = ", ".join(sorted(made.parameters))
+            yield Hit(pointer, f"PolicyDocument is made of {names:.200}; only what the Default gives can be judged", fix)
+        elif not isinstance(made.value, str | dict):
+            yield Hit(pointer, f"PolicyDocument is {_kind(made.value)}, and is not judged", fix)
+
+
 _OVERRIDES: dict[str, dict[str, tuple[str, ...]]] = {
     THING: {
         "AttributePayload": ("DO_NOTHING", "REPLACE", "FAIL", "MERGE"),
@@ -683,4 +710,5 @@ RULES: tuple[Rule[Template], ...] = (
     certificate_of_registration,
     no_thing_or_policy,
     switched_off,
+    made_at_registration,
 )
