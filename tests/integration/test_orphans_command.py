@@ -107,7 +107,7 @@ def test_each_kind_is_found_and_what_is_not_surely_ours_is_told_as_not_judged(fl
     assert {item["subject"] for item in data["notJudged"]} == {"other-name", f"{TYPE}-TEMP-000010", both}
     assert data["notLookedAt"] == 2 and "2 certificates of the account" in err and account(iot) == before
     status, out, err = fleetgate("orphans", *NOW)
-    assert status == 1 and "not judged, and never touched" in out and "fleetgate orphans --fix --env moto" in err
+    assert status == 1 and "not judged, and never touched" in out and "fleetgate orphans --fix --older-than " in err
 
 
 def test_fix_mends_them_and_nothing_else_and_again_finds_none(fleetgate, iot, registry, mess, checkout):

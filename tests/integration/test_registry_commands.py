@@ -260,14 +260,42 @@ def test_revoke_asks_and_anything_but_yes_changes_nothing(fleetgate, registry, a
     assert registry.row("TEMP-000001")["status"] == "revoked"
 
 
-def test_revoke_changes_the_status_alone_and_names_the_certificate_that_stays(fleetgate, registry):
+def test_revoke_touches_no_certificate_keeps_who_and_why_and_names_what_stays(fleetgate, registry):
     registry.put(serialNumber="TEMP-000001", status="active", certificateId="c" * 64, thingName="thing")
     before = registry.row("TEMP-000001")
-    status, out, err = fleetgate("registry", "revoke", "--yes", "TEMP-000001")
-    assert status == 0 and "was active" in out and "c" * 64 in err
-    assert registry.row("TEMP-000001") == before | {"status": "revoked"}
+    status, out, err = fleetgate("registry", "revoke", "--dry-run", "TEMP-000001")
+    assert status == 0 and "active -> revoked" in out and "nothing was changed" in err
+    assert registry.row("TEMP-000001") == before
+    status, out, err = fleetgate("registry", "revoke", "--yes", "--reason", "stolen", "TEMP-000001")
+    assert status == 0 and "was active" in out and "c" * 64 in err and '"why": "stolen"' in err
+    row = registry.row("TEMP-000001")
+    assert ":iam:" in row["revokedBy"] or ":sts:" in row["revokedBy"]
+    assert row == before | {"status": "revoked", "revokedReason": "stolen"} | {
+        name: row[name] for name in ("revokedAt", "revokedBy")
+    }
     status, out, _ = fleetgate("registry", "revoke", "TEMP-000001")  # asks nothing any more
     assert status == 0 and "is revoked already" in out
+
+
+def test_a_row_that_nobody_used_can_be_removed_and_added_again_otherwise(fleetgate, registry, answer):
+    fleetgate("registry", "add", "--type", TYPE, "--manufacturer", "SensorTech", "TEMP-000001")
+    status, out, err = fleetgate("registry", "remove", "--dry-run", "TEMP-000001")
+    assert status == 0 and "registry row: removed" in out and registry.row("TEMP-000001")["manufacturer"] == "SensorTech"
+    answer("no\n")
+    assert fleetgate("registry", "remove", "TEMP-000001")[0] == 1 and registry.row("TEMP-000001")
+    status, out, err = fleetgate("registry", "remove", "--yes", "--reason", "wrong maker", "TEMP-000001")
+    assert status == 0 and "is removed" in out and '"why": "wrong maker"' in err
+    assert fleetgate("registry", "add", "--type", TYPE, "--manufacturer", "AcmeSensors", "TEMP-000001")[0] == 0
+    assert registry.row("TEMP-000001")["manufacturer"] == "AcmeSensors"
+    assert fleetgate("registry", "remove", "--yes", "TEMP-000002")[0] == 1
+
+
+@pytest.mark.parametrize("status", ["provisioning", "provisioned", "active", "revoked"])
+def test_a_row_that_a_device_has_used_is_never_removed(fleetgate, registry, status):
+    registry.put(serialNumber="TEMP-000001", status=status)
+    code, _, err = fleetgate("registry", "remove", "--yes", "TEMP-000001")
+    assert code == 1 and "a device has used it" in err and "fleetgate revoke" in err
+    assert registry.row("TEMP-000001")["status"] == status
 
 
 def test_without_the_table_the_command_that_makes_it_is_named(fleetgate):

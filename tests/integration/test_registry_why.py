@@ -146,3 +146,16 @@ def test_an_absurd_period_is_told(fleetgate, hours):
 def test_without_the_log_the_command_that_makes_it_is_named(fleetgate, registry):
     status, _, err = fleetgate("registry", "why", SERIAL)
     assert status == 1 and GROUP in err and "fleetgate apply" in err
+
+
+def test_a_device_that_is_in_although_its_log_line_is_late_is_told_so(fleetgate, hook, registry):
+    registry.put(status="active", leasedAt=int(time.time() * 1000) - 5_000)
+    status, out, _ = fleetgate("registry", "why", SERIAL)
+    assert status == 1 and f"the gate let {SERIAL} in at 20" in out and "ask again" in out and "never reached" not in out
+
+
+def test_a_revoked_device_is_told_who_revoked_it_and_what_lets_it_in_again(fleetgate, hook, registry):
+    registry.put(status="revoked", revokedAt="2026-11-01T00:00:00Z", revokedBy="arn:aws:iam::1:user/a", revokedReason="stolen")
+    _, out, _ = fleetgate("registry", "why", SERIAL)
+    assert "revoked since 2026-11-01T00:00:00Z by arn:aws:iam::1:user/a: stolen" in out
+    assert out.endswith(f"fleetgate revoke --reinstate --env moto {SERIAL}\n")

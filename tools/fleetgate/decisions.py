@@ -67,12 +67,13 @@ REASONS: Mapping[str, tuple[str, str]] = {
     ),
     "wrong_device_type": (
         "the registry has the serial number for another device type",
-        "mend DeviceType on the device, or give it another serial number; compare: fleetgate registry show --env {env} {serial}",
+        "mend DeviceType on the device; or, if the row is wrong: fleetgate registry remove --env {env} {serial}, and add it"
+        " again",
     ),
     "wrong_manufacturer": (
         "the registry has the serial number for another manufacturer",
-        "mend Manufacturer on the device, or give it another serial number;"
-        " compare: fleetgate registry show --env {env} {serial}",
+        "mend Manufacturer on the device; or, if the row is wrong: fleetgate registry remove --env {env} {serial}, and add it"
+        " again",
     ),
     "revoked": (
         "an operator has revoked the serial number",

@@ -73,8 +73,9 @@ def _run(args: argparse.Namespace) -> int:
     if not chosen:
         return 0
     if not args.fix or args.dry_run:
+        chosen_by = f" --older-than {args.older_than:g} --limit {args.limit} --env {env}"  # or others would be mended
         common.say(
-            "nothing was changed" + (" (--dry-run)" if args.dry_run else f"; to mend it: fleetgate orphans --fix --env {env}")
+            "nothing was changed" + (" (--dry-run)" if args.dry_run else f"; to mend it: fleetgate orphans --fix{chosen_by}")
         )
         return 1
     common.confirm(f"This takes away {count(len(chosen), 'orphan')} of environment {env} for good.", yes=args.yes)

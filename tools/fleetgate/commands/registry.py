@@ -61,6 +61,21 @@ def add(subparsers: common.Subparsers) -> None:
         " certificate and its connection; fleetgate revoke cuts it off as well."
     )
     parser.add_argument("serial", metavar="SERIAL")
+    parser.add_argument("--reason", metavar="TEXT", help="why; kept in the row and in the audit trail")
+    _add_consent(parser)
+
+    parser = common.add_parser(group, "remove", "take out the row of a serial number that no device has used", _remove)
+    parser.description = (
+        "Removes a row that still has the status registered, for example to add it again with another device type or"
+        " manufacturer. A row that a device has used is never removed: see fleetgate revoke."
+    )
+    parser.add_argument("serial", metavar="SERIAL")
+    parser.add_argument("--reason", metavar="TEXT", help="why; kept in the audit trail")
+    _add_consent(parser)
+
+
+def _add_consent(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--dry-run", action="store_true", help="only show what it would do")
     parser.add_argument("--yes", action="store_true", help="do not ask")
 
 
@@ -186,6 +201,9 @@ def _why(args: argparse.Namespace) -> int:
         return 0 if found else 1
     if found:
         _print_decisions(found)
+    elif row is not None and row.get("leasedAt", 0) >= since_ms:
+        at = registry.shown(row)["leasedAt"]
+        print(f"the gate let {args.serial} in at {at}; the line of that in the log has not arrived\n    -> ask again in a minute")
     else:
         print(
             f"no decision about {args.serial!r:.80} in {period}: it never reached the hook, or the hook failed\n"
@@ -194,7 +212,16 @@ def _why(args: argparse.Namespace) -> int:
             f"    -> failures of the hook stand in its log: aws logs tail {log.group}"
         )
     print(f"now: {_present(args.serial, row)}")
+    if row is not None and row["status"] == "revoked":
+        print(f"    {_revocation(row)}\n    -> to let it come in again: fleetgate revoke --reinstate --env {env} {args.serial}")
     return 0 if found else 1
+
+
+def _revocation(row: Row) -> str:
+    """Who revoked it, when and why, as far as the row says."""
+    facts = [f"since {row['revokedAt']}" if "revokedAt" in row else "", f"by {row['revokedBy']}" if "revokedBy" in row else ""]
+    why = f": {row['revokedReason']}" if row.get("revokedReason") else ""
+    return " ".join(["revoked", *filter(None, facts)]) + why
 
 
 def _print_decisions(found: Sequence[dict[str, Any]]) -> None:
@@ -264,7 +291,7 @@ def check_filters(
         what = f"unknown {status_option.removeprefix('--')} {status!r:.80}"
         problems.append(Problem(status_option, what, registry.did_you_mean(status, registry.STATUSES)))
     if not 0 <= limit <= sys.maxsize - 1:
-        problems.append(Problem("--limit", f"{limit} is not a number of rows", "use 0 for all, or a smaller number"))
+        problems.append(Problem("--limit", f"{limit} is not a number of rows", "use 0 for all, or a positive number"))
     if problems:
         raise FleetgateError(problems)
 
@@ -272,6 +299,7 @@ def check_filters(
 def _revoke(args: argparse.Namespace) -> int:
     from fleetgate import audit, near
 
+    why = audit.reason(args.reason)
     fleet = common.fleet(args)
     table = open_registry(fleet)
     row = table.get(args.serial)
@@ -280,18 +308,51 @@ def _revoke(args: argparse.Namespace) -> int:
     if row["status"] == "revoked":
         print(f"{args.serial} is revoked already")
         return 0
-    question = f"This revokes {args.serial} ({row['deviceType']}, {row['status']}) in {fleet.environment.name}: the gate"
+    env = fleet.environment.name
+    steps = [f"registry row: {row['status']} -> revoked; certificate and connection stay as they are"]
+    if common.only_shown(args, f"registry revoke {args.serial} ({row['deviceType']}) in {env}:", steps):
+        return 0
+    question = f"This revokes {args.serial} ({row['deviceType']}, {row['status']}) in {env}: the gate"
     common.confirm(f"{question} will not let it in again.", yes=args.yes)
     who = audit.caller()
-    before = table.revoke(args.serial)
+    before = table.revoke(args.serial, {"revokedAt": audit.now(), "revokedBy": who, "revokedReason": why})
     if before is None:
         raise near.unknown(fleet, table, args.serial)
     done = [f"registry row: {before['status']} -> revoked; certificate and connection untouched"]
-    audit.record(fleet, "registry revoke", args.serial, who, "", done, complete=True)
+    audit.record(fleet, "registry revoke", args.serial, who, why, done, complete=True)
     print(f"{args.serial} is revoked" + (" already" if before["status"] == "revoked" else f" (was {before['status']})"))
     if before.get("certificateId"):
         common.say(
             f"its certificate {before['certificateId']} is untouched: a device that holds it stays connected\n"
-            f"    -> to cut it off: fleetgate revoke --env {fleet.environment.name} {args.serial}"
+            f"    -> to cut it off: fleetgate revoke --env {env} {args.serial}"
         )
+    return 0
+
+
+def _remove(args: argparse.Namespace) -> int:
+    from fleetgate import audit, near
+    from fleetgate.errors import fail
+
+    why = audit.reason(args.reason)
+    fleet = common.fleet(args)
+    table = open_registry(fleet)
+    row = table.get(args.serial)
+    if row is None:
+        raise near.unknown(fleet, table, args.serial)
+    env = fleet.environment.name
+    used = fail(
+        f"serial {args.serial}",
+        f"is {row['status']}: a device has used it, and its row says which certificate it has",
+        f"to cut the device off: fleetgate revoke --env {env} {args.serial}",
+    )
+    if row["status"] != "registered":
+        raise used
+    if common.only_shown(args, f"registry remove {args.serial} ({row['deviceType']}) in {env}:", ["registry row: removed"]):
+        return 0
+    common.confirm(f"This removes {args.serial} ({row['deviceType']}) from the registry of {env}.", yes=args.yes)
+    who = audit.caller()
+    if not table.remove(args.serial, {"status": "registered"}):  # a device was faster, or another operator
+        raise used if table.get(args.serial) else near.unknown(fleet, table, args.serial)
+    audit.record(fleet, "registry remove", args.serial, who, why, ["registry row: removed"], complete=True)
+    print(f"{args.serial} is removed")
     return 0
