@@ -55,7 +55,7 @@ def test_a_command_stops_before_it_touches_the_other_account(foreign, capsys, wo
 
 def test_a_destroy_removes_nothing_there_either(foreign, capsys, monkeypatch):
     resources = (
-        Resource("aws_dynamodb_table", None, {"name": "fleetgate-device-registry"}),
+        Resource("aws_dynamodb_table", None, {"name": "fleetgate-device-registry", "hash_key": "serialNumber"}),
         Resource("aws_iot_thing_type", "gateway", {"name": "gateway"}),
         Resource("aws_iot_policy", "gateway", {"name": "fleetgate-gateway"}),
     )
