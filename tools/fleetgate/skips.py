@@ -1,8 +1,8 @@
 """Skips of checkov's that stand in the Terraform files beside their resources, and a plan that is fit to be judged with them.
 
 checkov can match a plan with its files itself (`--repo-root-for-plan-enrichment`), but by a resource's type and name without its
-module: a skip beside `aws_lambda_function.this` of one module counts for every other `this`. With `--deep-analysis` it counts
-none at all. Here a plan says which folder a module's resources come from. Standard library only: this runs beside checkov.
+module: of all that are called `aws_cloudwatch_log_group.this`, the skips of the one that it reads last count for each. With
+`--deep-analysis` it counts none at all. Here a plan says which folder a module's resources come from. Standard library only: this runs beside checkov.
 """
 
 from __future__ import annotations
