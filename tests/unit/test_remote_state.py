@@ -7,7 +7,9 @@ import shutil
 
 import pytest
 
-from fleetgate import environment, remote_state
+from fleetgate import environment, remote_state, state_bucket, terraform
+from fleetgate.cli import main
+from fleetgate.commands import deploy as deploy_command
 from fleetgate.environment import Environment
 from fleetgate.errors import FleetgateError
 
@@ -217,3 +219,15 @@ def test_whoever_comes_second_hears_who_holds_the_state_since_when_and_what_to_d
 @pytest.mark.parametrize("text", ["", "[]", "not json", "{}"])
 def test_a_lock_that_cannot_be_read_is_still_a_lock(text):
     assert str(remote_state.read_lock(text)) == "somebody since an unknown time, for something unknown"
+
+
+@pytest.mark.parametrize("text", ["5", "5 m", "-5s", "1d", "", "99999s"])
+def test_a_time_to_wait_that_terraform_would_not_take_is_wrong_usage(checkout, capsys, text):
+    with pytest.raises(SystemExit) as ended:
+        main(["--root", str(checkout), "plan", f"--lock-timeout={text}"])
+    assert ended.value.code == 2 and "30s, 15m or 1h" in capsys.readouterr().err
+
+
+def test_the_default_of_the_command_line_is_terraforms():
+    assert deploy_command.DEFAULT_LOCK_TIMEOUT == terraform.LOCK_TIMEOUT
+    assert [state_bucket.seconds(text) for text in ("0s", "90s", "15m", "1h")] == [0, 90, 900, 3600]

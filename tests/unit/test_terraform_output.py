@@ -20,6 +20,7 @@ from fleetgate import terraform_output
         ("a.b: Destruction complete after 0s", "  a.b: Destruction complete after 0s"),
         ("Plan: 38 to add, 0 to change, 0 to destroy.", "Plan: 38 to add, 0 to change, 0 to destroy."),
         ("No changes. Your infrastructure matches the configuration.",) * 2,
+        ("Acquiring state lock. This may take a few moments...",) * 2,
         ("│ Warning: Value for undeclared variable",) * 2,
         ("      + arn = (known after apply)", None),
         ("a.b: Refreshing state... [id=x]", None),
@@ -41,6 +42,15 @@ def test_all_of_it_is_in_the_log(tmp_path, capsys):
         child("print('Plan: 1 to add'); print('noise')")
     assert lines == ["Plan: 1 to add"] and capsys.readouterr().out == "Plan: 1 to add\n"
     assert (tmp_path / "log").read_text() == "Plan: 1 to add\nnoise\n"
+
+
+def test_errors_are_in_the_log_too_and_left_to_the_caller_to_show(tmp_path, capsys):
+    errors = []
+    with terraform_output.shown(tmp_path / "log", terraform_output.short, errors):
+        program = "import sys; print('Plan: 1'); print('Error: no', file=sys.stderr)"
+        subprocess.run([sys.executable, "-c", program], stdout=sys.stdout, stderr=sys.stderr, check=False)
+    assert errors == ["Error: no"] and capsys.readouterr() == ("Plan: 1\n", "")
+    assert sorted((tmp_path / "log").read_text().splitlines()) == ["Error: no", "Plan: 1"]
 
 
 def test_a_provider_that_outlives_its_terraform_is_waited_for(tmp_path):

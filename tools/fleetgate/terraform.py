@@ -175,7 +175,9 @@ class Runner:
 
     def unlock(self, lock_id: str) -> None:
         """Takes a lock away that nobody holds any more."""
-        self._run("force-unlock", lock_id, force=IsFlagged)
+        code, out, err = self._terraform.cmd("force-unlock", lock_id, force=IsFlagged)
+        if code != 0:
+            raise fail("terraform force-unlock", (str(err) or str(out)).strip(), "look who holds it now: fleetgate state show")
 
     def _run(
         self,
