@@ -21,6 +21,7 @@ import pytest
 
 from checkouts import copy_checkout
 from fleetgate import build, cli, environment, provisioning
+from fleetgate import cloud as embedded
 from fleetgate.build import Fleet
 from fleetgate.device import DeviceProvisioner
 from fleetgate.environment import Environment
@@ -99,16 +100,23 @@ class Cloud:
         return planned.stdout + planned.stderr + applied.stdout + applied.stderr
 
 
-def start(root: Path) -> Cloud:
+def start(root: Path, more: str = "", *, recording: bool = False) -> Cloud:
+    """An empty cloud. more: lines for its environment's file. recording: its IAM's decisions are written down."""
     copy_checkout(root)
     local = (root / "terraform/envs/local.yaml").read_text(encoding="utf-8")
     text = re.sub(r"gateway_port: \d+", f"gateway_port: {free_port()}", local)
     text = re.sub(r"mqtt_port: \d+", f"mqtt_port: {free_port()}", text)
     text = text.replace("  factory-1: {}", "  factory-1: {}\n  factory-2: {}")
-    text += f"lease_seconds: {LEASE_SECONDS}\n"
+    text += f"lease_seconds: {LEASE_SECONDS}\n{more}"
     (root / f"terraform/envs/{ENVIRONMENT}.yaml").write_text(text, encoding="utf-8")
     cloud = Cloud(root)
-    cloud.run("cloud", "up")
+    if recording:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(embedded, "MODULE", "recording_cloud")
+            patch.setenv("PYTHONPATH", str(Path(__file__).parent))
+            embedded.up(cloud.environment(), print)
+    else:
+        cloud.run("cloud", "up")
     return cloud
 
 

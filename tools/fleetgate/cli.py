@@ -22,6 +22,7 @@ from fleetgate.commands import (
     cloud,
     dashboard,
     deploy,
+    deployer_policy,
     device,
     devices,
     doctor,
@@ -71,7 +72,7 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--debug", action="store_true", help="show tracebacks")
     commands = top.add_subparsers(metavar="COMMAND", required=True)
     checks = (catalogue, lint, authorize, isolation, access_diff, capacity)
-    work = (build, deploy, drift, smoke, cloud, bootstrap, state, claim, registry, device)
+    work = (build, deploy, drift, smoke, cloud, bootstrap, state, deployer_policy, claim, registry, device)
     care = (devices, revoke, orphans, redrive, doctor, audit, dashboard)
     for module in (*checks, *work, *care, github):
         module.add(commands)
