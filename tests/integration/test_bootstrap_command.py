@@ -240,3 +240,97 @@ def test_a_copy_never_replaces_a_state_that_somebody_has_stored_meanwhile(fleetg
         pass
     with pytest.raises(ClientError):
         bucket.head_object(Bucket=BUCKET, Key=f"{KEY}.tflock")
+
+
+TEXT = '{"version": 4, "lineage": "one", "serial": 3, "resources": [{"mode": "managed", "instances": [{}]}]}\n'
+
+
+@pytest.fixture
+def interrupted(monkeypatch):
+    """Everything but Terraform's own part, at which it is interrupted."""
+
+    def interrupt(_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("fleetgate.terraform.Runner.init_again", interrupt)
+
+
+def places(checkout, s3):
+    folder = checkout / "build/moto"
+    files = {path.name: path.read_text() for path in folder.glob("terraform.tfstate*")}
+    objects = {o["Key"]: s3.get_object(Bucket=BUCKET, Key=o["Key"])["Body"].read().decode() for o in listed(s3)}
+    return files, objects
+
+
+def listed(s3):
+    return s3.list_objects_v2(Bucket=BUCKET).get("Contents", [])
+
+
+def test_a_file_moves_into_s3_and_whoever_interrupts_it_finds_one_state(fleetgate, bucket, checkout, interrupted):
+    folder = checkout / "build/moto"
+    folder.mkdir(parents=True)
+    (folder / "terraform.tfstate").write_text(TEXT)
+    assert fleetgate("state", "migrate", "--dry-run")[0] == 0 and places(checkout, bucket) == ({"terraform.tfstate": TEXT}, {})
+    assert "Nobody is there" in fleetgate("state", "migrate")[2] and places(checkout, bucket) == ({"terraform.tfstate": TEXT}, {})
+    assert fleetgate("state", "migrate", "--yes")[0] == 130
+    assert places(checkout, bucket) == ({"terraform.tfstate.3.migrated": TEXT}, {KEY: TEXT})
+    assert (folder / "terraform.tfstate.3.migrated").stat().st_mode & 0o777 == 0o600
+    assert fleetgate("state", "migrate", "--yes")[:2] == (0, "nothing to move: the state is where the environment's file says\n")
+
+
+def test_a_state_moves_out_of_s3_and_until_terraform_knows_every_run_finishes_that(
+    fleetgate, bucket, checkout, interrupted, state
+):
+    data = checkout / "build/moto/terraform"
+    data.mkdir(parents=True)
+    config = {"bucket": BUCKET, "key": KEY, "region": "us-east-1"}
+    (data / "terraform.tfstate").write_text(json.dumps({"backend": {"type": "s3", "config": config}}))
+    bucket.put_object(Bucket=BUCKET, Key=KEY, Body=TEXT.encode())
+    path = checkout / "terraform/envs/moto.yaml"
+    path.write_text(path.read_text().partition("state:")[0])
+    for _ in range(2):
+        status, _, err = fleetgate("state", "migrate", "--yes")
+        assert status == 130, err
+        assert places(checkout, bucket) == ({"terraform.tfstate": TEXT}, {})
+    assert (checkout / "build/moto/terraform.tfstate").stat().st_mode & 0o777 == 0o600
+    assert len(bucket.list_object_versions(Bucket=BUCKET, Prefix=KEY)["Versions"]) >= 1
+
+
+def test_a_copy_that_was_interrupted_before_the_old_one_went_is_finished(fleetgate, bucket, checkout, interrupted):
+    folder = checkout / "build/moto"
+    folder.mkdir(parents=True)
+    (folder / "terraform.tfstate").write_text(TEXT)
+    bucket.put_object(Bucket=BUCKET, Key=KEY, Body=TEXT.encode())
+    assert fleetgate("state", "migrate", "--yes")[0] == 130
+    assert places(checkout, bucket) == ({"terraform.tfstate.3.migrated": TEXT}, {KEY: TEXT})
+
+
+def test_two_states_are_told_and_neither_is_touched(fleetgate, bucket, checkout):
+    folder = checkout / "build/moto"
+    folder.mkdir(parents=True)
+    (folder / "terraform.tfstate").write_text(TEXT)
+    other = TEXT.replace("one", "two")
+    bucket.put_object(Bucket=BUCKET, Key=KEY, Body=other.encode())
+    status, _, err = fleetgate("state", "migrate", "--yes")
+    assert status == 1 and "has two states" in err and "lineage one" in err and "lineage two" in err
+    assert places(checkout, bucket) == ({"terraform.tfstate": TEXT}, {KEY: other})
+
+
+def test_a_state_that_somebody_works_on_is_not_moved(fleetgate, bucket, checkout):
+    import subprocess
+    import sys
+
+    folder = checkout / "build/moto"
+    folder.mkdir(parents=True)
+    (folder / "terraform.tfstate").write_text(TEXT)
+    program = (
+        "import fcntl, sys; f = open(sys.argv[1], 'r+'); fcntl.lockf(f, fcntl.LOCK_EX); print(1, flush=True); sys.stdin.read()"
+    )
+    worker = subprocess.Popen(
+        [sys.executable, "-c", program, folder / "terraform.tfstate"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    worker.stdout.readline()
+    status, _, err = fleetgate("state", "migrate", "--yes")
+    worker.communicate()
+    assert status == 1 and "Terraform works on it" in err
+    assert places(checkout, bucket) == ({"terraform.tfstate": TEXT}, {})

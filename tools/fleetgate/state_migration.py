@@ -61,19 +61,28 @@ def plan(environment: Environment) -> Migration | None:
 
 
 def run(environment: Environment, migration: Migration, say: Say, lock_timeout: str = LOCK_TIMEOUT) -> None:
-    """Copies the state, sees that it has arrived, and takes the old one out of the way: renamed, or a version in its bucket."""
+    """Copies the state, sees that it has arrived, takes the old one out of the way (renamed, or a version in its bucket), and
+    only then tells Terraform: whoever is interrupted before that is refused until this has run again."""
     state_bucket.wait(migration.source, say, lock_timeout)
-    runner = Runner(environment, say, lock_timeout=lock_timeout)
-    with _held(migration.source):
-        runner.init_again()
-        if migration.what is not None and migration.what.resources:
+    what = migration.what
+    moves = what is not None and what.resources > 0
+    if moves:
+        with _held(migration.source) as text:
             if not migration.copied:
-                _copy(environment, _read(migration.source))
-            arrived = remote_state.summarize(runner.pull())
-            if arrived is None or (arrived.lineage, arrived.resources) != (migration.what.lineage, migration.what.resources):
-                remedy = f"nothing was removed: {migration.start.name} is still the state"
-                raise fail(migration.end.name, f"holds {arrived or 'nothing'} after the copy, not {migration.what}", remedy)
+                _copy(environment, text)
+            _require_arrived(migration, _read(environment))
             _retire(migration, say)
+    runner = Runner(environment, say, lock_timeout=lock_timeout)
+    runner.init_again()
+    if moves:
+        _require_arrived(migration, runner.pull())
+
+
+def _require_arrived(migration: Migration, text: str) -> None:
+    arrived = remote_state.summarize(text)
+    if arrived != migration.what:
+        remedy = f"compare it with {migration.start.name}, or what was kept of that, before anything else"
+        raise fail(migration.end.name, f"holds {arrived or 'nothing'} after the copy, not {migration.what}", remedy)
 
 
 def _copy(environment: Environment, text: str) -> None:
@@ -97,20 +106,19 @@ def _read(environment: Environment) -> str:
 
 
 @contextmanager
-def _held(environment: Environment) -> Iterator[None]:
-    """Locks a state as Terraform does, so that nobody changes it while it is copied."""
+def _held(environment: Environment) -> Iterator[str]:
+    """Locks a state as Terraform does, so that nobody changes it while it is copied; gives its text."""
     if environment.settings.state is not None:
         with state_bucket.held(environment):
-            yield
+            yield state_bucket.read(environment)
         return
-    with environment.local_state_file.open("r+b") as file:
+    file = environment.local_state_file
+    with file.open("r+", encoding="utf-8") as opened:
         try:
-            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.lockf(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            raise fail(
-                str(environment.local_state_file), "is locked: Terraform works on it", "wait until that has ended"
-            ) from None
-        yield
+            raise fail(str(file), "is locked: Terraform works on it", "wait until that has ended") from None
+        yield opened.read()  # not by another open file: to close that one would end the lock
 
 
 def _retire(migration: Migration, say: Say) -> None:
@@ -118,8 +126,9 @@ def _retire(migration: Migration, say: Say) -> None:
         state_bucket.remove(migration.source)
         say(f"  removed {migration.start.name}; its bucket keeps the last version")
         return
-    kept = migration.source.local_state_file.with_suffix(f".{migration.what.serial if migration.what else 0}.migrated")
-    migration.source.local_state_file.replace(kept)
+    file, serial = migration.source.local_state_file, migration.what.serial if migration.what else 0
+    kept = file.with_name(f"{file.name}.{serial}.migrated")
+    file.replace(kept)
     kept.chmod(0o600)
     say(f"  renamed the old file to {kept.relative_to(migration.source.root)}; remove it when you are sure")
 
