@@ -2,7 +2,8 @@
 
 checkov can match a plan with its files itself (`--repo-root-for-plan-enrichment`), but by a resource's type and name without its
 module: of all that are called `aws_cloudwatch_log_group.this`, the skips of the one that it reads last count for each. With
-`--deep-analysis` it counts none at all. Here a plan says which folder a module's resources come from. Standard library only: this runs beside checkov.
+`--deep-analysis` it counts none at all. Here a plan says which folder a module's resources come from. Standard library only: this
+runs beside checkov.
 """
 
 from __future__ import annotations
