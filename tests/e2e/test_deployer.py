@@ -35,7 +35,7 @@ from fleetgate import deployer, remote_state
 
 BUCKET = "fleetgate-state-000000000000"
 #: Alarms and their mail as on AWS, so that the way calls for them too.
-MORE = f"state: {{bucket: {BUCKET}}}\nalarm_emails: [iot-oncall@example.com]\n"
+MORE = f"state: {{bucket: {BUCKET}}}\nalarm_emails: [iot-oncall@example.com]\nmanage_cloudtrail: true\n"
 GOLDEN = ROOT / "tests/golden/deployer_calls.txt"
 REMOVED_FOR_REAL = "Functions"
 

@@ -27,6 +27,7 @@ prefix: {name}
 manage_event_configurations: {owns_events}
 iot_log_level: ""
 manage_alarms: false
+manage_device_defender: false
 lease_seconds: {lease}
 claims: {{factory-1: {{}}}}
 embedded_cloud: {{of: e2e}}

@@ -87,6 +87,8 @@ def statements(environment: Environment, names: Names, *, plan_only: bool = Fals
         _registry,
         _devices,
         _account,
+        _trail,
+        _audits,
     )
     found = [statement for subject in subjects for statement in subject(arns)]
     return [reading for statement in found if (reading := _reading(statement))["Action"]] if plan_only else found
@@ -205,13 +207,14 @@ def _functions(arns: _Arns) -> Iterator[Statement]:
 
 
 def _logs(arns: _Arns) -> Iterator[Statement]:
-    groups = [arns.arn("logs", f"log-group:/aws/lambda/{arns.prefix}-*")]
+    groups = [arns.arn("logs", f"log-group:{name}") for name in (f"/aws/lambda/{arns.prefix}-*", f"/fleetgate/{arns.prefix}/*")]
     if arns.settings.iot_log_level:
         groups += [arns.arn("logs", "log-group:AWSIotLogsV2"), arns.arn("logs", "log-group:AWSIotLogsV2:*")]
     yield _allow(
         "Logs",
-        "logs: AssociateKmsKey CreateLogGroup DeleteLogGroup DisassociateKmsKey FilterLogEvents "
-        "ListTagsForResource PutRetentionPolicy TagResource UntagResource",
+        "logs: AssociateKmsKey CreateLogGroup DeleteLogGroup DeleteSubscriptionFilter DescribeSubscriptionFilters "
+        "DisassociateKmsKey FilterLogEvents ListTagsForResource PutRetentionPolicy PutSubscriptionFilter TagResource "
+        "UntagResource",
         groups,
     )
     yield _allow("FindLogs", "logs: DescribeLogGroups", ["*"], arns.here)
@@ -220,8 +223,8 @@ def _logs(arns: _Arns) -> Iterator[Statement]:
 def _tables(arns: _Arns) -> Iterator[Statement]:
     yield _allow(
         "Tables",
-        "dynamodb: CreateTable DeleteTable DescribeContinuousBackups DescribeTable DescribeTimeToLive ListTagsOfResource "
-        "TagResource UntagResource UpdateContinuousBackups UpdateTable",
+        "dynamodb: CreateTable DeleteResourcePolicy DeleteTable DescribeContinuousBackups DescribeTable DescribeTimeToLive "
+        "GetResourcePolicy ListTagsOfResource PutResourcePolicy TagResource UntagResource UpdateContinuousBackups UpdateTable",
         arns.named("dynamodb", "table/"),
     )
     table = arns.arn("dynamodb", f"table/{arns.names.table}")
@@ -321,6 +324,49 @@ def _account(arns: _Arns) -> Iterator[Statement]:
     if arns.settings.iot_log_level:
         actions += " GetV2LoggingOptions SetV2LoggingOptions"
     yield _allow("IotWithoutResource", actions, ["*"], arns.here)
+
+
+def _trail(arns: _Arns) -> Iterator[Statement]:
+    if not arns.settings.manage_cloudtrail:
+        return
+    actions = (
+        "cloudtrail: AddTags CreateTrail DeleteTrail GetEventSelectors GetInsightSelectors GetTrail GetTrailStatus ListTags "
+        "RemoveTags StartLogging StopLogging UpdateTrail"
+    )
+    yield _allow("Trail", actions, arns.named("cloudtrail", "trail/"))
+    yield _allow("FindTrails", "cloudtrail: DescribeTrails", ["*"], arns.here)
+    settings = arns.settings
+    bucket = f"arn:{arns.environment.partition}:s3:::{arns.prefix}-logs-{settings.account_id}-{settings.region}"
+    yield _allow(
+        "TrailBucket",
+        "s3: CreateBucket DeleteBucket DeleteBucketPolicy GetAccelerateConfiguration GetBucketAcl GetBucketCORS GetBucketLogging "
+        "GetBucketObjectLockConfiguration GetBucketOwnershipControls GetBucketPolicy GetBucketPublicAccessBlock "
+        "GetBucketRequestPayment GetBucketTagging GetBucketVersioning GetBucketWebsite GetEncryptionConfiguration "
+        "GetLifecycleConfiguration GetReplicationConfiguration ListBucket ListBucketVersions PutBucketOwnershipControls "
+        "PutBucketPolicy PutBucketPublicAccessBlock PutBucketTagging PutBucketVersioning PutEncryptionConfiguration "
+        "PutLifecycleConfiguration",
+        [bucket],
+    )
+    if not settings.deletion_protection:  # only then a destroy empties it
+        yield _allow("TrailsFiles", "s3: DeleteObject DeleteObjectVersion", [f"{bucket}/*"])
+
+
+def _audits(arns: _Arns) -> Iterator[Statement]:
+    """CloudFormation makes the audits in the caller's name, so the caller needs what they need."""
+    if not arns.settings.manage_device_defender:
+        return
+    stack = "cloudformation: CreateStack DeleteStack DescribeStackEvents DescribeStacks GetTemplate TagResource UpdateStack"
+    yield _allow("AuditsStack", stack, [arns.arn("cloudformation", f"stack/{arns.prefix}-device-defender/*")])
+    account = (
+        "iot: DeleteAccountAuditConfiguration DescribeAccountAuditConfiguration ListScheduledAudits "
+        "UpdateAccountAuditConfiguration"
+    )
+    yield _allow("AuditOfTheAccount", account, ["*"], arns.here)
+    schedule = (
+        "iot: CreateScheduledAudit DeleteScheduledAudit DescribeScheduledAudit ListTagsForResource TagResource UntagResource "
+        "UpdateScheduledAudit"
+    )
+    yield _allow("ScheduledAudits", schedule, arns.iot("scheduledaudit", f"{arns.prefix}-*"))
 
 
 def _size(part: Sequence[Statement]) -> int:

@@ -43,7 +43,14 @@ resource "aws_lambda_function" "census" {
   }
 }
 
-# A count that failed is not repeated: the next one is due soon, and it is an alarm.
+# A count that failed is not repeated: the next one is due soon, and it is an alarm. The schedule calls asynchronously, so Lambda
+# would try twice more by itself.
+resource "aws_lambda_function_event_invoke_config" "census" {
+  function_name                = aws_lambda_function.census.function_name
+  maximum_event_age_in_seconds = 300
+  maximum_retry_attempts       = 0
+}
+
 resource "aws_scheduler_schedule" "census" {
   # checkov:skip=CKV_AWS_297:It has no input: there is nothing in it to encrypt
 
