@@ -139,6 +139,7 @@ CERTIFICATE = {
     "Subject.Surname": "a,b",
     "Issuer.AlternativeName.DirectoryName": "cn=CA,o=Acme",
     "SerialNumber": "10525622389124227206",
+    "CertificateId": "0a" * 32,
 }
 KNOWN = Identity(
     "t1", "t1", True, "pump", {"site": "a/b", "Site": "c"}, CERTIFICATE, source_ip="203.0.113.7", domain_name="iot.example.com"
@@ -162,7 +163,7 @@ KNOWN = Identity(
         ("iot:Certificate.Subject.Country.1", "FR"),
         ("iot:Certificate.Subject.Country.4", "PT"),
         ("iot:Certificate.Subject.Country.5", None),
-        ("iot:Certificate.Subject.Country.0", None),
+        ("iot:Certificate.Subject.Country.0", "DE"),
         ("iot:Certificate.Subject.Country.List", None),
         ("iot:Certificate.Subject.Organization", "${iot:Certificate.Subject.Organization}"),
         ("iot:Certificate.Subject.Title", "${iot:Certificate.Subject.Title}"),
@@ -171,6 +172,7 @@ KNOWN = Identity(
         ("iot:Certificate.Subject.State", None),
         ("iot:Certificate.Issuer.AlternativeName.DirectoryName", "cn=CA,o=Acme"),
         ("iot:Certificate.SerialNumber", "10525622389124227206"),
+        ("iot:CertificateId", "0a" * 32),
         ("iot:Certificate.AvailableKeys", None),
         ("iot:Thing.ThingName", None),
         ("iot:clientid", None),

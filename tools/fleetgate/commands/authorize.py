@@ -322,7 +322,8 @@ def _certificate(args: argparse.Namespace) -> dict[str, str | tuple[str, ...]]:
     from fleetgate.iot_policy import variables
 
     found = authorization.several(_pairs(args, args.certificate, "--certificate"))
-    fields = [name.removeprefix(variables.CERTIFICATE) for name in (*variables.CERTIFICATE_FIELDS, variables.SERIAL_NUMBER)]
+    known = (*variables.CERTIFICATE_FIELDS, variables.SERIAL_NUMBER, variables.CERTIFICATE_ID)
+    fields = [variables.split_certificate(name)[0] for name in known]
     for name in found:
         if name not in fields:
             near = (variables.nearest(variables.CERTIFICATE + name) or "").removeprefix(variables.CERTIFICATE)

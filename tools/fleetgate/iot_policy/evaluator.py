@@ -350,7 +350,8 @@ class Context:
     def _of_certificate(self, name: str) -> tuple[str, ...] | None:
         if name == variables.AVAILABLE_KEYS:
             certificate = self.identity.certificate
-            return tuple(sorted(variables.CERTIFICATE + field for field, value in certificate.items() if value))
+            fields = (field for field, value in certificate.items() if value and field != _ID)
+            return tuple(sorted(variables.CERTIFICATE + field for field in fields))
         values = self._raw_values(name)
         if self.assumptions.certificate_values_escaped and "DirectoryName" not in name:
             values = tuple(value.translate(_ESCAPES) for value in values)
@@ -362,7 +363,7 @@ class Context:
         values = (_as_tuple(self.identity.certificate.get(field)) or ())[: variables.MAXIMUM_CERTIFICATE_VALUES]
         if suffix == "List":
             return values
-        index = int(suffix) if suffix else 0  # `.1` is the second value
+        index = int(suffix) if suffix else 0  # counted from zero: `.0` is the first value, as without an index
         return values[index : index + 1]
 
     def _of_connect(self, key: str) -> tuple[str, ...] | None:
@@ -381,6 +382,7 @@ class Context:
         return next((value for name, value in self.identity.context.items() if name.lower() == lower), None)
 
 
+_ID = variables.split_certificate(variables.CERTIFICATE_ID)[0]
 _ESCAPES = {ord(character): "\\" + character for character in ',"\\+=<>;'}
 
 

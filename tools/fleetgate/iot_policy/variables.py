@@ -34,6 +34,8 @@ ATTRIBUTES = "iot:Connection.Thing.Attributes"
 CERTIFICATE = "iot:Certificate."
 AVAILABLE_KEYS = "iot:Certificate.AvailableKeys"
 SERIAL_NUMBER = "iot:Certificate.SerialNumber"
+#: AWS IoT's own id of the certificate [certificate policy variables: CertificateId; certificate policy examples].
+CERTIFICATE_ID = "iot:CertificateId"
 #: Condition keys of Connect, not variables [connect policy examples].
 CONNECT_ATTRIBUTES = "iot:ConnectAttributes"
 LAST_WILL_TOPIC = "iot:LastWillTopic"
@@ -93,6 +95,7 @@ VARIABLES: Mapping[str, PolicyVariable] = MappingProxyType(
             PolicyVariable(THING_TYPE, Kind.THING, mqtt_only=True, characters=_NAME, special=_PLAIN),
             PolicyVariable(IS_ATTACHED, Kind.THING, mqtt_only=True, characters="true|false", special=_PLAIN),
             PolicyVariable(SERIAL_NUMBER, Kind.CERTIFICATE, characters="[0-9]+", special=_PLAIN),
+            PolicyVariable(CERTIFICATE_ID, Kind.CERTIFICATE, characters="[0-9a-f]{64}", special=_PLAIN),
             PolicyVariable(AVAILABLE_KEYS, Kind.CERTIFICATE, characters=r"[a-zA-Z0-9.]+", special=_PLAIN, is_list=True),
             *(_certificate(name) for name in CERTIFICATE_FIELDS),
         )
@@ -102,7 +105,7 @@ VARIABLES: Mapping[str, PolicyVariable] = MappingProxyType(
 CONNECT_KEYS = (CONNECT_ATTRIBUTES, LAST_WILL_TOPIC)
 
 _ATTRIBUTE = re.compile(re.escape(ATTRIBUTES) + r"\[([a-zA-Z0-9_.,@/:#-]{1,128})\]")
-_SUFFIX = re.compile(r"(?P<field>.+)\.(?P<suffix>[1-9][0-9]*|List)")
+_SUFFIX = re.compile(r"(?P<field>.+)\.(?P<suffix>0|[1-9][0-9]*|List)")
 _LOWER = {name.lower(): name for name in (*VARIABLES, *CONNECT_KEYS)}
 
 
@@ -140,8 +143,8 @@ def attribute_name(name: str) -> str | None:
 
 
 def split_certificate(name: str) -> tuple[str, str | None]:
-    """`Subject.Country` and its suffix (`1`, `List`) or None, of a certificate variable's name."""
-    short = name.removeprefix(CERTIFICATE)
+    """`Subject.Country` and its suffix (`1`, `List`) or None, of a certificate variable's name; `CertificateId` of that one."""
+    short = name.removeprefix(CERTIFICATE if name != CERTIFICATE_ID else "iot:")
     suffixed = _SUFFIX.fullmatch(short)
     if suffixed and CERTIFICATE + suffixed["field"] in CERTIFICATE_FIELDS:
         return suffixed["field"], suffixed["suffix"]
