@@ -47,6 +47,13 @@ def _lines(found: Changes, base: str) -> Iterator[str]:
         if names:
             yield ""
             yield f"{what} device types: {', '.join(map(_code, names))}."
+    if found.hangs_on:
+        yield ""
+        yield "That hangs on what AWS leaves open:"
+        yield ""
+        yield from (
+            f"- {_code(f'{turn.name}={turn.value}')}: with {_code(turn.other)}, {_plain(turn.answer)}" for turn in found.hangs_on
+        )
     yield from _table("Gained: allowed now, refused before", gained)
     yield from _table("Undecided: counts as gained", [change for change in doubtful if change.gained])
     yield from _table("Taken away: refused now, allowed before", lost)
@@ -107,6 +114,7 @@ def as_json(found: Changes, base: str) -> dict[str, Any]:
         "grows": found.grows,
         "new": list(found.new),
         "removed": list(found.removed),
+        "hangs_on": [turn.as_dict() for turn in found.hangs_on],
         "changes": [
             {
                 "type": change.member,

@@ -9,7 +9,8 @@ import pytest
 from random_policies import MQTT_ACTIONS, PRIVATE, cases, kind_of, name, policy, topic_filter
 
 from fleetgate.iot_policy import model
-from fleetgate.iot_policy.access import compare
+from fleetgate.iot_policy.access import compare, with_turns
+from fleetgate.iot_policy.assumptions import Assumptions
 from fleetgate.iot_policy.evaluator import Identity, Request, authorize
 from fleetgate.iot_policy.grants import Scope
 from fleetgate.iot_policy.isolation import Member
@@ -222,3 +223,34 @@ def test_no_character_of_a_policy_hides_growth(character):
 def test_a_policy_that_cannot_be_read_in_full_counts_as_growth():
     changes, grows = found([CONNECT], [CONNECT, ("Deny", "iot:Publish", "topic/\ud800")])
     assert grows and changes == [(True, "iot:*", "", False)]
+
+
+def test_a_wider_connect_lets_in_what_unchanged_statements_give_to_other_clients():
+    publish = ("Allow", "iot:Publish", "topic/dt/${iot:ClientId}/x")
+    static = ("Allow", "iot:Publish", "topic/all/x")
+    before, after = [CONNECT, publish, static], [("Allow", "iot:Connect", "client/*"), publish, static]
+    changes, grows = found(before, after)
+    gained = [text for is_gained, action, text, decided in changes if is_gained and decided and action == "iot:Publish"]
+    assert grows and len(gained) == 1 and gained[0] not in ("dt/thing-a/x", "dt/thing-b/x/x", "all/x")
+    back, grows = found(after, before)
+    assert not grows and [action for is_gained, action, *_ in back if not is_gained] == ["iot:Connect", "iot:Publish"]
+
+
+def test_a_wider_connect_beside_topics_of_the_thing_adds_connections_only():
+    publish = ("Allow", "iot:Publish", f"topic/dt/{THING}/x")
+    changes, _ = found([CONNECT, publish], [("Allow", "iot:Connect", "client/*"), publish])
+    assert {action for _, action, *_ in changes} == {"iot:Connect"}
+
+
+def test_an_answer_says_on_which_assumption_it_hangs():
+    """In doubt a statement does nothing; whether AWS sees it so is not known, and then access may grow all the same."""
+    misprint = ("Allow", "iot:Publish", ["topic/dt/*", "topic/own/${iot:Thing.ThingName}"])
+    written = [{"Effect": "Allow", "Action": misprint[1], "Resource": [ARN + one for one in misprint[2]]}]
+    after = Member("pump", (model.read({"Version": "2012-10-17", "Statement": written}, "pump"),), thing_type="pump")
+    sides = ([member(CONNECT)], SCOPE, [after], SCOPE)
+    changes = compare(*sides)
+    assert not changes.grows and changes.hangs_on == ()
+    [turn] = with_turns(changes, *sides).hangs_on
+    assert str(turn).startswith("unresolved_ends_statement=true: with false, pump gains iot:Publish dt/")
+    grown = compare(*sides, Assumptions(unresolved_ends_statement=False))
+    assert grown.grows and with_turns(grown, *sides) is grown

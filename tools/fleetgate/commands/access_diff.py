@@ -44,6 +44,7 @@ def _access_diff(args: argparse.Namespace) -> int:
         before, base_scope = members.of_fleet(base)
     after, scope = members.of_fleet(now)
     changes = access.compare(before, base_scope, after, scope, assumed)
+    changes = access.with_turns(changes, before, base_scope, after, scope, assumed)
     if args.format == "json":
         common.print_json(access_output.as_json(changes, args.base))
     else:

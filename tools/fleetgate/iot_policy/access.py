@@ -9,11 +9,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import product
 
-from fleetgate.iot_policy import actions, automaton, topics, variables
+from fleetgate.iot_policy import actions, automaton, pattern, topics, variables
 from fleetgate.iot_policy.actions import Action
-from fleetgate.iot_policy.assumptions import DEFAULT, Assumptions
+from fleetgate.iot_policy.assumptions import DEFAULT, Assumptions, Turn, turns
 from fleetgate.iot_policy.automaton import Grant, Requirement, Side, Undecided, find
 from fleetgate.iot_policy.evaluator import Request, authorize, covers_action
 from fleetgate.iot_policy.grants import ANY_KIND, SOME_CLIENT_ID, Holder, Scope
@@ -53,12 +54,16 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """new, removed: types that the base, or the working tree, has not. compared: types in both."""
+    """new, removed: types that the base, or the working tree, has not. compared: types in both.
+
+    hangs_on: assumptions that alone would make access grow that does not, once `with_turns` has asked.
+    """
 
     changes: tuple[Change, ...]
     new: tuple[str, ...]
     removed: tuple[str, ...]
     compared: tuple[str, ...]
+    hangs_on: tuple[Turn, ...] = ()
 
     @property
     def grows(self) -> bool:
@@ -93,13 +98,35 @@ def compare(
     )
 
 
+def with_turns(
+    changes: Changes,
+    before: Sequence[Member],
+    before_scope: Scope,
+    after: Sequence[Member],
+    after_scope: Scope,
+    assumptions: Assumptions = DEFAULT,
+) -> Changes:
+    """The same changes; if access does not grow, with the assumptions that this hangs on."""
+    if changes.grows:
+        return changes
+
+    def answer(assumed: Assumptions) -> str:
+        grown = [change for change in compare(before, before_scope, after, after_scope, assumed).changes if change.gained]
+        first = next((change for change in grown if change.decided), next(iter(grown), None))
+        return f"{first.member} {'gains' if first.decided else 'may gain'} {first.action} {first.text}".rstrip() if first else ""
+
+    with automaton.limited():
+        return replace(changes, hangs_on=turns(assumptions, answer))
+
+
 @dataclass(frozen=True, slots=True)
 class _Situation:
-    """One device before and after. how: what is said of it."""
+    """One device before and after. how: what is said of it. only: True, False if only what is gained, or lost, is asked of it."""
 
     before: Holder
     after: Holder
     how: str
+    only: bool | None = None
 
 
 class _Comparison:
@@ -143,6 +170,8 @@ class _Comparison:
             return ""
         try:
             for situation in self._situations(name, action, self.bounds):
+                if situation.only is False:
+                    continue
                 for kind in action.resources or (ANY_KIND,):
                     more = situation.after.grant(action.name, kind)
                     less = replace(situation.before, lower=True).grant(action.name, kind)
@@ -169,6 +198,14 @@ class _Comparison:
         if action.https:
             how = "over HTTPS" if action.mqtt else ""
             yield _Situation(before.over_https(self.before, name), after.over_https(self.after, name), how)
+        if name is not None and action.mqtt and action.name != CONNECT:
+            # Under a client id that only one side lets it have: is it allowed what, connected as itself, the other refuses?
+            for here, there in ((after, before), (before, after)):
+                client = self._new_client(name, here, there)
+                for holder in here.under(self._of(here), name, client) if client else ():
+                    itself = there.own(self._of(there), name)
+                    pair = (itself, holder) if here is after else (holder, itself)
+                    yield _Situation(*pair, f"as client {client}", here is after)
         for client in self._clients(name, action, before, after):
             holders = zip(before.under(self.before, name, client), after.under(self.after, name, client), strict=True)
             how = "" if name is None else "as another client" if client == SOME_CLIENT_ID else f"as client {client}"
@@ -184,6 +221,23 @@ class _Comparison:
         if action.name != CONNECT:
             yield from dict.fromkeys(filter(None, (self._client(fleet, member, name) for fleet, member in loose)))
 
+    def _of(self, fleet: Fleet) -> Member:
+        return fleet.members[0]
+
+    def _new_client(self, name: str, here: Fleet, there: Fleet) -> str | None:
+        """A client id, not the device's name, that it may connect under here and not there."""
+        if not here.is_loose(self._of(here)) or not self._connect_differs:
+            return None
+        sides = (fleet.under(self._of(fleet), name, SOME_CLIENT_ID) for fleet in (here, there))
+        allowed, refused = ([one.grant(CONNECT, "client") for one in side] for side in sides)
+        others = [Requirement(Grant(Side(((name,),))), False), *(Requirement(one, False) for one in refused)]
+        found = (find([Requirement(one), *others], never_first="$") for one in allowed)
+        return next(filter(None, found), None)
+
+    @cached_property
+    def _connect_differs(self) -> bool:
+        return self._statements_differ(actions.ACTIONS[CONNECT.lower()])
+
     def _client(self, fleet: Fleet, member: Member, name: str | None) -> str | None:
         holder = fleet.under(member, name, SOME_CLIENT_ID)[0]
         required = [Requirement(holder.grant(CONNECT, "client"))]
@@ -194,6 +248,8 @@ class _Comparison:
     def _differences(self, name: str | None, action: Action, kind: str, gained: bool) -> Iterator[Change]:
         try:
             for situation in self._situations(name, action):
+                if situation.only is (not gained):
+                    continue
                 yield from self._in_situation(situation, name, action, kind, gained)
         except Undecided as error:
             yield self._undecided(gained, action, kind, str(error))
@@ -261,6 +317,8 @@ class _Comparison:
             return replace(change, decided=False, why="the evaluator does not confirm it")
         identity = checks[0].identity
         other = Request(action.name, less.scope.prefix(kind) + text)
+        if less.identity.client_id != more.identity.client_id:
+            identity = replace(identity, client_id=less.identity.client_id, exclusive=less.identity.exclusive)
         if authorize(less.policies, other, identity, less.assumptions).allowed:
             return replace(change, decided=False, why="it depends on what the policy does not say")
         policy, index = checks[0].outcome.allowed_by[0]
@@ -271,6 +329,20 @@ class _Comparison:
         """Whether a statement about the action was added, removed or changed; moving it is no change."""
         if self.before.thing_type != self.after.thing_type or self.fleets[0].scope != self.fleets[1].scope:
             return True
+        # The same statement is another one under another client id.
+        return self._statements_differ(action) or (action.mqtt and self._connect_differs and self._names_device(action))
+
+    def _names_device(self, action: Action) -> bool:
+        names = {variables.CLIENT_ID, variables.THING_NAME, variables.THING_TYPE, variables.IS_ATTACHED}
+        for statement in _about((*self.before.policies, *self.after.policies), action):
+            asked = [variables.canonical(one.key) for one in statement.conditions]
+            texts = (*(one.text for one in statement.resources), *(v.text for one in statement.conditions for v in one.values))
+            asked += (variables.canonical(name) for text in texts for name in pattern.parse(text).variables)
+            if any(name in names or variables.attribute_name(name) for name in asked):
+                return True
+        return False
+
+    def _statements_differ(self, action: Action) -> bool:
         one, two = (
             {(policy.version, *_content(s)) for policy in member.policies for s in _about((policy,), action)}
             for member in (self.before, self.after)

@@ -1,12 +1,13 @@
 """What AWS leaves open about its policies, each as a switch with a name. Nothing of this is decided silently.
 
 The defaults follow one principle: in doubt a statement does nothing. A doubtful Allow grants nothing that somebody could rely on,
-and a doubtful Deny protects nothing. Where the documentation does say something, the default is what it says.
+and a doubtful Deny protects nothing. Where the documentation does say something, the default is what it says. For a proof that
+devices are kept apart a doubtful Allow is safe only if it counts: there every switch is turned, and those that matter are named.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import Field, dataclass, field, fields, replace
 from enum import StrEnum
 from typing import Any
@@ -195,6 +196,29 @@ def others(assumptions: Assumptions) -> Iterator[tuple[str, str, Assumptions]]:
         for text in choices(item.name):
             if text != now:
                 yield item.name, text, with_value(assumptions, item.name, text)
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A switch on which an answer hangs: with its other value the answer is another one. answer: that one, in a few words."""
+
+    name: str
+    value: str
+    other: str
+    answer: str
+
+    def __str__(self) -> str:
+        return f"{self.name}={self.value}: with {self.other}, {self.answer}"
+
+    def as_dict(self) -> dict[str, str]:
+        return {"assumption": self.name, "value": self.value, "other": self.other, "answer": self.answer}
+
+
+def turns(assumptions: Assumptions, answer: Callable[[Assumptions], str]) -> tuple[Turn, ...]:
+    """Every switch that alone turns the answer. answer: "" if it stays what it is."""
+    now = values(assumptions)
+    found = ((name, value, answer(other)) for name, value, other in others(assumptions))
+    return tuple(Turn(name, now[name], value, said) for name, value, said in found if said)
 
 
 def table() -> str:
