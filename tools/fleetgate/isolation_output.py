@@ -64,6 +64,7 @@ def _lines(report: Report, members: Sequence[Member], scopes: Sequence[Scope]) -
     yield ""
     yield summary(report)
     yield premises(report, members)
+    yield from (f"hangs on {turn}" for turn in report.hangs_on)
 
 
 def premises(report: Report, members: Sequence[Member]) -> str:
@@ -78,6 +79,9 @@ def premises(report: Report, members: Sequence[Member]) -> str:
         else f"certificates of {', '.join(exclusive)} attached to one thing only (EXCLUSIVE_THING), others in any way"
     )
     changed = [f"{name}={value}" for name, value in assumptions.values(report.assumptions).items() if value != _DEFAULTS[name]]
+    given = [member.name for member in members if member.given]
+    if given:
+        attached += ", on each certificate having these policies and no other (of several: NAME=FILE,FILE)"
     assumed = f", with {', '.join(changed)}" if changed else ""
     return f"rests on {attached} and on the assumptions of `fleetgate authorize --assumptions`{assumed}"
 
@@ -175,7 +179,11 @@ def as_json(report: Report, members: Sequence[Member], scopes: Sequence[Scope]) 
         "summary": summary(report),
         "premises": {
             "exclusive_attachment": [member.name for member in members if member.exclusive == (True,)],
+            "taken_for_all_policies_of_a_certificate": {
+                member.name: [policy.name for policy in member.policies] for member in members if member.given
+            },
             "assumptions": assumptions.values(report.assumptions),
+            "hangs_on": [turn.as_dict() for turn in report.hangs_on],
         },
         "scopes": [{"partition": one.partition, "region": one.region, "account": one.account} for one in scopes],
         "types": list(report.members),

@@ -12,6 +12,7 @@ from fleetgate.iot_policy import grants, model
 from fleetgate.iot_policy.automaton import Undecided
 from fleetgate.iot_policy.grants import Scope
 from fleetgate.iot_policy.isolation import Member, declared
+from fleetgate.iot_policy.model import Policy
 from fleetgate.iot_policy.thing_names import NameSpace
 
 if TYPE_CHECKING:
@@ -44,21 +45,30 @@ def of_fleet(fleet: Fleet) -> tuple[list[Member], Scope]:
     return found, Scope(partition(settings.region), settings.region, settings.account_id)
 
 
-def of_files(paths: Sequence[Path]) -> tuple[list[Member], tuple[Scope, ...]]:
-    """One type for each file, under the file's name. Raises FleetgateError with every file that is no policy."""
+def of_files(given: Sequence[str | Path]) -> tuple[list[Member], tuple[Scope, ...]]:
+    """One type for each `FILE`, under the file's name, or `NAME=FILE,FILE`: all policies of one certificate.
+
+    Raises FleetgateError with every file that is no policy.
+    """
     problems: list[Problem] = []
     found: dict[str, Member] = {}
-    for path in paths:
-        name = printable(path.stem)
+    for text in map(str, given):
+        name, files = _type(text)
         if name in found:
-            problems.append(Problem(str(path), f"another file is named {name}, too", "rename one: a file's name is its type's"))
+            remedy = f"rename one, or write {name}=FILE,FILE if one certificate has both: a file's name is its type's"
+            problems.append(Problem(text, f"another type is named {name}, too", remedy))
             continue
-        try:
-            policy = policy_files.read(str(path), name).policy
-        except FleetgateError as error:
-            problems += error.problems
-            continue
-        found[name] = Member(name, (policy,))  # of what thing type its things are, a policy does not say
+        policies: dict[str, Policy] = {}
+        for file in files:
+            called = name if len(files) == 1 else f"{name}/{printable(Path(file).stem)}"
+            if called in policies:
+                problems.append(Problem(file, f"another file of {name} has the same name", "rename one"))
+                continue
+            try:
+                policies[called] = policy_files.read(file, called).policy
+            except FleetgateError as error:
+                problems += error.problems
+        found[name] = Member(name, tuple(policies.values()), given=True)  # of what thing type its things are, it does not say
     if problems:
         raise FleetgateError(problems)
     if not found:
@@ -68,3 +78,10 @@ def of_files(paths: Sequence[Path]) -> tuple[list[Member], tuple[Scope, ...]]:
         return members, grants.scopes([policy for member in members for policy in member.policies])
     except Undecided as error:
         raise fail("isolation", f"is asked about {error}", "write the account and the Region out") from None
+
+
+def _type(text: str) -> tuple[str, list[str]]:
+    name, equals, files = text.partition("=")
+    if equals and name and "/" not in name and not Path(text).exists():
+        return printable(name), files.split(",")
+    return printable(Path(text).stem), [text]

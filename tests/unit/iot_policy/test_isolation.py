@@ -10,7 +10,7 @@ from random_policies import PRIVATE
 
 from fleetgate import isolation_output, members
 from fleetgate.errors import FleetgateError
-from fleetgate.iot_policy import automaton, grants, model, thing_names
+from fleetgate.iot_policy import automaton, grants, isolation, model, thing_names
 from fleetgate.iot_policy.assumptions import DEFAULT, Assumptions, SharedSubscription
 from fleetgate.iot_policy.grants import Scope
 from fleetgate.iot_policy.isolation import Fleet, Member, Verdict, Way, check, check_all, declared
@@ -80,7 +80,25 @@ def test_a_policy_with_the_name_as_a_level_everywhere_is_isolated():
         ([("Allow", "iot:Subscribe", "topicfilter/*")], {"subscribe": "refused"}),
         ([("Allow", "iot:Subscribe", "topicfilter/dt/#"), ("Allow", "iot:Receive", "topic/dt/*")], {"receive": "reached"}),
         ([("Allow", "iot:Subscribe", "topicfilter/+/+/x"), ("Allow", "iot:Receive", "topic/*")], {"receive": "reached"}),
-        ([("Allow", "iot:Publish", "topic/$aws/things/*")], {"publish": "reached", "shadow": "reached", "jobs": "reached"}),
+        ([("Allow", "iot:Publish", "topic/$aws/things/*")], {"shadow": "reached", "jobs": "reached", "reserved": "reached"}),
+        ([("Allow", "iot:Publish", "topic/$aws/commands/things/*/executions/*")], {"reserved": "reached"}),
+        ([("Allow", "iot:Publish", "topic/$aws/commands/clients/*")], {"reserved": "reached"}),
+        ([("Allow", "iot:Publish", "topic/$aws/things/*/defender/metrics/json")], {"reserved": "reached"}),
+        ([("Allow", "iot:Publish", f"topic/$aws/commands/things/{THING}/executions/*")], {}),
+        (
+            [
+                ("Allow", "iot:Subscribe", "topicfilter/$aws/things/+/tunnels/notify"),
+                ("Allow", "iot:Receive", "topic/$aws/things/*/tunnels/notify"),
+            ],
+            {"reserved": "reached"},
+        ),
+        (
+            [
+                ("Allow", "iot:Subscribe", "topicfilter/$aws/things/*/streams/*"),
+                ("Allow", "iot:Receive", "topic/$aws/things/*/streams/*"),
+            ],
+            {"reserved": "reached"},
+        ),
         ([("Allow", "iot:UpdateThingShadow", "thing/*")], {"shadow": "reached"}),
         ([("Allow", "iot:GetThingShadow", "thing/*/secret")], {"shadow": "reached"}),
         ([("Allow", "iotjobsdata:UpdateJobExecution", "thing/*")], {"jobs": "reached"}),
@@ -516,3 +534,72 @@ def test_a_policy_that_cannot_be_read_in_full_is_not_called_isolated():
     policy = model.read({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "iot:*", "Resource": 7}]}, "p")
     report = check_all([Member("p", (policy,)), member(*GOOD)], [SCOPE])
     assert {(reach.attacker, reach.victim) for reach in report.reaches} == {("p", "p"), ("p", "pump"), ("pump", "p")}
+
+
+def test_a_witness_of_reserved_topics_names_what_is_there():
+    listens = [("Allow", "iot:Subscribe", "topicfilter/$aws/things/#"), ("Allow", "iot:Receive", "topic/$aws/things/*")]
+    report = check(Fleet([member(*GOOD, *listens)], SCOPE))
+    [reach] = [one for one in report.reaches if one.way is Way.RESERVED]
+    assert reach.text.split("/")[3] in ("tunnels", "streams", "defender")
+
+
+@pytest.mark.parametrize("variable", ["iot:Thing.ThingName", "iot:clientid"])
+def test_a_proof_says_on_which_assumption_it_hangs(variable):
+    """In doubt a statement does nothing; if AWS sees it otherwise, it lets devices through."""
+    both = ["topic/dt/*", "topic/own/${" + variable + "}"]
+    written = [{"Effect": "Allow", "Action": ["iot:Publish", "iot:Receive"], "Resource": [ARN + one for one in both]}]
+    written += [{"Effect": "Allow", "Action": "iot:Subscribe", "Resource": f"{ARN}topicfilter/dt/*"}]
+    types = [Member("p", (model.read({"Version": "2012-10-17", "Statement": written}, "p"),), given=True)]
+    report = check_all(types, [SCOPE])
+    assert report.isolated and report.hangs_on == ()
+    report = isolation.with_turns(report, types, [SCOPE])
+    assert "unresolved_ends_statement" in {turn.name for turn in report.hangs_on}
+    said = isolation_output.text(report, types, [SCOPE])
+    assert "hangs on unresolved_ends_statement=true: with false, p reaches p (publish)" in said
+    [first, *_] = isolation_output.as_json(report, types, [SCOPE])["premises"]["hangs_on"]
+    assert set(first) == {"assumption", "value", "other", "answer"}
+
+
+def test_a_proof_that_hangs_on_nothing_names_nothing():
+    types = [member(*GOOD)]
+    assert isolation.with_turns(check_all(types, [SCOPE]), types, [SCOPE]).hangs_on == ()
+
+
+def test_files_of_one_certificate_are_judged_together_and_the_report_says_what_it_takes_for_granted(tmp_path):
+    """Subscribe in the one and Receive in the other: each by itself lets nothing through."""
+    for name, action, resource in (("sub", "iot:Subscribe", "topicfilter/*"), ("recv", "iot:Receive", "topic/*")):
+        statements = [{"Effect": "Allow", "Action": action, "Resource": ARN + resource}]
+        statements += [{"Effect": "Allow", "Action": "iot:Publish", "Resource": f"{ARN}topic/dt/{THING}"}]
+        (tmp_path / f"{name}.json").write_text(json.dumps({"Version": "2012-10-17", "Statement": statements}))
+    files = [tmp_path / "sub.json", tmp_path / "recv.json"]
+    types, scopes = members.of_files(files)
+    report = check_all(types, scopes)
+    assert report.isolated and [one.name for one in types] == ["sub", "recv"]
+    premises = "on each certificate having these policies and no other (of several: NAME=FILE,FILE)"
+    assert premises in isolation_output.text(report, types, scopes)
+    types, scopes = members.of_files([f"pump={files[0]},{files[1]}"])
+    report = check_all(types, scopes)
+    assert [(one.name, [policy.name for policy in one.policies]) for one in types] == [("pump", ["pump/sub", "pump/recv"])]
+    assert {(reach.way, reach.verdict) for reach in report.reaches} >= {(Way.RECEIVE, Verdict.REACHED)}
+    told = isolation_output.as_json(report, types, scopes)["premises"]["taken_for_all_policies_of_a_certificate"]
+    assert told == {"pump": ["pump/sub", "pump/recv"]}
+    with pytest.raises(FleetgateError, match="has the same name"):
+        members.of_files([f"pump={files[0]},{files[0]}"])
+
+
+def test_a_certificate_s_id_is_a_variable_with_a_value():
+    own = [("Allow", "iot:Publish", "topic/own/${iot:CertificateId}")]
+    together = model.read(
+        {
+            "Version": "2012-10-17",
+            "Statement": [
+                {"Effect": "Allow", "Action": ["iot:Publish", "iot:Receive"], "Resource": [f"{ARN}topic/dt/*", ARN + own[0][2]]},
+                {"Effect": "Allow", "Action": "iot:Subscribe", "Resource": f"{ARN}topicfilter/dt/*"},
+            ],
+        },
+        "p",
+    )
+    reaches = check_all([Member("p", (together,))], [SCOPE]).reaches
+    assert {(reach.way, reach.verdict) for reach in reaches} == {(Way.PUBLISH, Verdict.REACHED), (Way.RECEIVE, Verdict.REACHED)}
+    # Two things may have one certificate; under which ids alone, it cannot be told.
+    assert ways(member(*GOOD, *own)) in ({}, {"publish": "undecided"})

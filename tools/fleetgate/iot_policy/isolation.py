@@ -14,13 +14,13 @@ from enum import StrEnum
 from functools import cached_property
 
 from fleetgate.iot_policy import actions, automaton, topics
-from fleetgate.iot_policy.assumptions import DEFAULT, Assumptions, SharedSubscription
+from fleetgate.iot_policy.assumptions import DEFAULT, Assumptions, SharedSubscription, Turn, turns
 from fleetgate.iot_policy.automaton import Grant, Requirement, Side, Tokens, Undecided, find, find_delivery
 from fleetgate.iot_policy.evaluator import Identity, Request
 from fleetgate.iot_policy.grants import SOME_CLIENT_ID, Holder, Scope, asks_for_name
 from fleetgate.iot_policy.model import Policy
 from fleetgate.iot_policy.pattern import Pattern, Variable, Wildcard
-from fleetgate.iot_policy.thing_names import Meetings, Names, NameSpace, Shape, choose, generic, shape
+from fleetgate.iot_policy.thing_names import RESERVED, Meetings, Names, NameSpace, Shape, choose, generic, shape
 from fleetgate.iot_policy.variables import THING_NAME
 from fleetgate.iot_policy.witness import Check, confirm
 
@@ -42,6 +42,7 @@ class Way(StrEnum):
     RECEIVE = "receive"
     SHADOW = "shadow"
     JOBS = "jobs"
+    RESERVED = "reserved"
 
 
 class Verdict(StrEnum):
@@ -69,6 +70,7 @@ class Member:
 
     publishes, subscribes: its declared topics, `*` as in policies, the device's name as a Variable. on_behalf_of: the types in
     whose devices' names it is meant to publish. exclusive: how its certificates are attached, both if that is not known.
+    given: somebody named these policies, and whether certificates have others besides is not known.
     """
 
     name: str
@@ -80,6 +82,7 @@ class Member:
     on_behalf_of: tuple[str, ...] = ()
     exclusive: tuple[bool, ...] = (False, True)
     claim: bool = False
+    given: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +125,8 @@ class Gap:
 class Report:
     """reaches and gaps: everything that is not as it should be. flows: declared, from type to type, and granted.
 
-    assumptions: what the proofs rest on, beside how each member's certificates are attached.
+    assumptions: what the proofs rest on, beside how each member's certificates are attached. hangs_on: those of them that alone
+    would make it not isolated, once `with_turns` has asked.
     """
 
     members: tuple[str, ...]
@@ -131,6 +135,7 @@ class Report:
     gaps: tuple[Gap, ...]
     flows: tuple[tuple[str, str], ...]
     assumptions: Assumptions = DEFAULT
+    hangs_on: tuple[Turn, ...] = ()
 
     @property
     def isolated(self) -> bool:
@@ -300,7 +305,7 @@ class _Checker:
         """The ways that the beginnings of the patterns leave open for these names."""
         asked, offered = self._asked(attacker, mine, coarse=coarse), self._offered(victim, others, coarse=coarse)
         found: set[Way] = set()
-        own = (f"$aws/things/{others}/",)
+        own = _reserved_for(others)
         if _heads_meet(asked.topics, offered.topics):
             found.add(Way.PUBLISH)
             if _heads_meet(asked.retained, offered.topics):
@@ -316,7 +321,7 @@ class _Checker:
             or _heads_meet(asked.things, offered.things)
             or (_heads_meet(asked.filters, own) and _heads_meet(asked.received, own))
         ):
-            found |= {Way.SHADOW, Way.JOBS}
+            found |= {Way.SHADOW, Way.JOBS, Way.RESERVED}
         if _heads_meet(asked.clients, offered.clients):
             found.add(Way.CONNECT)
         return found
@@ -349,8 +354,8 @@ class _Checker:
         key = (member.name, name, coarse)
         if key not in self._offered_heads:
             holder = self.fleet.own(member, name, coarse=coarse)
-            own = f"$aws/things/{name}/"
-            sent, reached = {*holder.grant(PUBLISH, "topic").heads, own}, {*holder.grant(RECEIVE, "topic").heads, own}
+            own = _reserved_for(name)
+            sent, reached = {*holder.grant(PUBLISH, "topic").heads, *own}, {*holder.grant(RECEIVE, "topic").heads, *own}
             for heads, action, topics_of in ((reached, PUBLISH, member.publishes), (sent, RECEIVE, member.subscribes)):
                 heads.update(holder.grant(action, "topic", naming=True).heads, _named(topics_of, name).heads)
             self._offered_heads[key] = _Heads(topics=reached, sent=sent, clients={name}, things={name})
@@ -527,6 +532,24 @@ def check_all(members: Sequence[Member], scopes: Sequence[Scope], assumptions: A
     )
 
 
+def with_turns(report: Report, members: Sequence[Member], scopes: Sequence[Scope]) -> Report:
+    """The report, if all is isolated with the assumptions that this hangs on: as if each were the other way."""
+    if not report.isolated:
+        return report
+
+    def answer(assumed: Assumptions) -> str:
+        other = check_all(members, scopes, assumed)
+        reaches = [reach for reach in other.reaches if reach.verdict is not Verdict.REFUSED]
+        first = next((reach for reach in reaches if reach.verdict is Verdict.REACHED), next(iter(reaches), None))
+        if first is None:
+            return "" if other.isolated else f"{other.gaps[0].message}"
+        sure = "reaches" if first.verdict is Verdict.REACHED else "may reach"
+        return f"{first.attacker} {sure} {first.victim} ({first.way})"
+
+    with automaton.limited():
+        return replace(report, hangs_on=turns(report.assumptions, answer))
+
+
 @dataclass
 class _Heads:
     """Beginnings of texts. Of an attacker: what it may do; of a victim: what must not be done to it, under the same names."""
@@ -562,8 +585,12 @@ class _Pair:
         self.received = _owned(self.them, RECEIVE, victim.subscribes, theirs)
         self.shadow = _topic_tree(f"$aws/things/{theirs}/shadow/")
         self.jobs = _topic_tree(f"$aws/things/{theirs}/jobs/")
-        reserved = Grant(self.shadow.allow | self.jobs.allow)
-        self.ordinary = Requirement(reserved, False)
+        own, *further = map(_topic_tree, _reserved_for(theirs))
+        rest = Side(tuple(glob for tree in further for glob in tree.allow.globs))
+        known = Side(tuple((f"$aws/things/{theirs}/{branch}/", Wildcard.ONE, Wildcard.ANY) for branch in _BRANCHES))
+        #: What else is reserved for it: first where something is known to be, so that a witness says most.
+        self.reserved = (Grant(known | rest), Grant(own.allow | rest, self.shadow.allow | self.jobs.allow))
+        self.ordinary = Requirement(Grant(own.allow | rest), False)
         meant = _bound(victim.publishes, theirs) if victim.name in attacker.on_behalf_of else ()
         self.not_meant = [Requirement(Grant(Side(meant)), False)] if meant else []
         meant = _bound(attacker.publishes, mine) if mine and attacker.name in victim.on_behalf_of else ()
@@ -588,8 +615,11 @@ class _Pair:
             yield from self._receive(delivered=False)
         elif way is Way.SHADOW:
             yield from self._reserved(self.shadow, actions.SHADOW_ACTIONS, "shadow")
-        else:
+        elif way is Way.JOBS:
             yield from self._reserved(self.jobs, actions.JOB_ACTIONS, "jobs")
+        else:
+            for tree in self.reserved:
+                yield from self._reserved(tree, (), "reserved topics")
 
     def _connect(self) -> Iterator[_Candidate]:
         for holder in self.as_other:
@@ -686,6 +716,15 @@ class _Pair:
                 if text_found is not None:
                     step = _Step(False, self.https, action, "thing", text_found)
                     yield _Candidate((step,), f"calls the API for the other's {what}", action, text_found)
+
+
+#: Below `$aws/things/<name>/`, beside shadow and jobs [reserved topics]: secure tunnels, streams, Device Defender.
+_BRANCHES = ("tunnels", "streams", "defender/metrics")
+
+
+def _reserved_for(name: str) -> tuple[str, ...]:
+    """Beginnings of the topics that AWS reserves for a thing, and for a client of its name."""
+    return tuple(f"{branch}{name}/" for branch in RESERVED)
 
 
 def _topic_tree(prefix: str) -> Grant:

@@ -150,8 +150,10 @@ class Shape:
 
 _KINDS = {"client": "client", "topic": "topic", "topicfilter": "topic", "thing": "thing"}
 _NAME: Tokens = (Variable(variables.THING_NAME),)
-#: What is asked of every pair: to connect as the other, its shadow and jobs.
-_ALWAYS = (("client", _NAME), ("thing", _NAME), ("topic", ("$aws/things/", *_NAME, "/")))
+#: Below which AWS reserves topics for one thing or client [reserved topics; commands].
+RESERVED = ("$aws/things/", "$aws/commands/things/", "$aws/commands/clients/")
+#: What is asked of every pair: to connect as the other, its shadow and jobs, and what else is reserved for it.
+_ALWAYS = (("client", _NAME), ("thing", _NAME), *(("topic", (branch, *_NAME, "/")) for branch in RESERVED))
 
 
 def shape(

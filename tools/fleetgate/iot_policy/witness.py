@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from itertools import islice
 
 from fleetgate.iot_policy import automaton, conditions, evaluator, pattern, variables
@@ -86,6 +87,9 @@ def _asked(holder: Holder, request: Request, identity: Identity) -> Iterator[dic
             if not statement.allow or not evaluator.covers_action(statement, names) or policy.version != VERSION:
                 continue
             wanted = _from_conditions(statement.conditions)
+            if any(variables.CERTIFICATE_ID in resource.arn.variables for resource in statement.resources):
+                # Every certificate has one, and no two the same.
+                wanted[variables.CERTIFICATE_ID] = sha256((identity.thing_name or "").encode()).hexdigest()
             if wanted:
                 yield wanted
             for resource in statement.resources:
@@ -109,7 +113,7 @@ def _values(tokens: Tokens, text: str) -> dict[str, str] | None:
         return {} if Pattern("", tokens).matches(text) else None
     variable = tokens[index]
     assert isinstance(variable, Variable)
-    # The value ends where the rest can begin, whatever the other variables are. Places in the text are bits: nothing is gone back on.
+    # The value ends where the rest can begin, whatever the other variables are. Places in the text are bits: none is tried twice.
     starts, ends = _places(tokens[:index], text), _places(_mirrored(tokens[index + 1 :]), text[::-1])
     for start in _bits(starts):
         for end in _bits(_reversed_bits(ends, len(text)) & -(2 << start)):
