@@ -134,6 +134,7 @@ class _Comparison:
 
     def __init__(self, before: Member, before_scope: Scope, after: Member, after_scope: Scope, assumptions: Assumptions) -> None:
         self.before, self.after = before, after
+        self._new_clients: dict[tuple[str, bool], str | None] = {}
         # What is not known of a device is the same before and after: a text that stands for any other.
         attributes, certificate = _unknown([*before.policies, *after.policies])
         sides = ((before, before_scope), (after, after_scope))
@@ -198,7 +199,7 @@ class _Comparison:
         if action.https:
             how = "over HTTPS" if action.mqtt else ""
             yield _Situation(before.over_https(self.before, name), after.over_https(self.after, name), how)
-        if name is not None and action.mqtt and action.name != CONNECT:
+        if name is not None and action.mqtt and action.name != CONNECT and self._names_device(action):
             # Under a client id that only one side lets it have: is it allowed what, connected as itself, the other refuses?
             for here, there in ((after, before), (before, after)):
                 client = self._new_client(name, here, there)
@@ -225,7 +226,13 @@ class _Comparison:
         return fleet.members[0]
 
     def _new_client(self, name: str, here: Fleet, there: Fleet) -> str | None:
-        """A client id, not the device's name, that it may connect under here and not there."""
+        """A client id, not the device's name, that it may connect under here and not there. Raises Undecided."""
+        key = (name, here is self.fleets[1] or bool(self.bounds and here is self.bounds[1]))
+        if key not in self._new_clients:
+            self._new_clients[key] = self._found_client(name, here, there)
+        return self._new_clients[key]
+
+    def _found_client(self, name: str, here: Fleet, there: Fleet) -> str | None:
         if not here.is_loose(self._of(here)) or not self._connect_differs:
             return None
         sides = (fleet.under(self._of(fleet), name, SOME_CLIENT_ID) for fleet in (here, there))
