@@ -300,7 +300,7 @@ def test_every_account_that_policies_name_is_looked_at():
     wide = model.read({"Version": "2012-10-17", "Statement": [statement]}, "pump")
     both = replace(elsewhere, policies=(*elsewhere.policies, wide))
     assert check_all([both], scopes[:1]).isolated
-    assert {reach.way for reach in check_all([both], scopes).reaches} == {Way.SHADOW, Way.JOBS}
+    assert {reach.way for reach in check_all([both], scopes).reaches} == {Way.SHADOW, Way.JOBS, Way.RESERVED}
 
 
 def test_a_flow_counts_as_granted_only_if_it_is_in_every_account():
