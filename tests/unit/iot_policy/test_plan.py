@@ -19,6 +19,7 @@ def policy(action: str, resource: str) -> str:
     return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
 
 
+ATTACHED = ', "Condition": {"Bool": {"iot:Connection.Thing.IsAttached": "true"}}'
 CONNECT = policy("iot:Connect", f"{ARN}:client/${{iot:Connection.Thing.ThingName}}")
 PUBLISH = policy("iot:Publish", f"{ARN}:topic/dt/${{iot:Connection.Thing.ThingName}}/data")
 
@@ -268,3 +269,18 @@ def test_more_policies_than_aws_attaches_are_counted_for_each_target():
     [finding] = [f for f in judged(a_plan(*attached(*names)))[0] if f.rule == "I05"]
     assert "a10 is policy 11 of" in finding.message
     assert "I05" not in found(a_plan(*attached(*names[:10])))
+
+
+def test_a_certificate_s_policies_and_a_group_s_are_judged_together():
+    """Neither is open by itself: which client id may connect stands in the one, what it may do in the other."""
+    connect, publish = policy("iot:Connect", f"{ARN}:client/*"), policy("iot:Publish", f"{ARN}:topic/dt/${{iot:ClientId}}/x")
+    both = [
+        resource("aws_iot_policy.c", name="c", policy=connect.replace(ATTACHED, "")),
+        resource("aws_iot_policy.g", name="g", policy=publish),
+    ]
+    certificate = resource("aws_iot_policy_attachment.c", policy="c", target=f"{ARN}:cert/abc")
+    on_group = resource("aws_iot_policy_attachment.g", policy="g", target=f"{ARN}:thinggroup/presses")
+    on_certificate = resource("aws_iot_policy_attachment.g", policy="g", target=f"{ARN}:cert/abc")
+    together, apart = found(a_plan(*both, certificate, on_certificate)), found(a_plan(*both, certificate, on_group))
+    alone = found(a_plan(*both, certificate))
+    assert "V03" in together - alone and together <= apart

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice, product
 from typing import TYPE_CHECKING, Any
 
 from fleetgate.iot_policy import documents, model, rules, source
@@ -246,9 +247,26 @@ def _bundles(plan: Plan, policies: dict[str, tuple[Document, model.Policy]]) -> 
         complete = len(known) == len(attachments) and not any_group
         if known:
             yield from lint_bundle(known, replace(context, complete=complete))
+    yield from _with_groups(plan, policies, context)
     for address, member in policies.items():
         if address not in attached:
             yield from lint_bundle([member], context)
+
+
+#: Pairs of a certificate and a thing group that are judged together.
+_MAXIMUM_PAIRS = 200
+
+
+def _with_groups(plan: Plan, policies: dict[str, tuple[Document, model.Policy]], context: Bundle) -> Iterator[Finding]:
+    """A certificate's policies and a thing group's, which count together if its thing is in the group: a plan rarely says."""
+    known = {
+        target: [policies[a.policy.address] for a in attachments if a.policy and a.policy.address in policies]
+        for target, attachments in plan.targets.items()
+    }
+    certificates = [members for target, members in known.items() if members and not target.is_group]
+    groups = [members for target, members in known.items() if members and target.is_group]
+    for own, shared in islice(product(certificates, groups), _MAXIMUM_PAIRS):
+        yield from lint_bundle([*own, *(member for member in shared if member not in own)], context)
 
 
 def _created(plan: Plan) -> Created:
