@@ -1,4 +1,4 @@
-"""`fleetgate authorize`: its answers for people and for programs, and what it refuses."""
+"""`fleetgate authorize` (S23): its answers for people and for programs, and what it refuses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every named assumption, on both of its sides: a case that nothing else decides."""
+"""Every named assumption (S15 and S19 among them), on both of its sides: a case that nothing else decides."""
 
 from __future__ import annotations
 

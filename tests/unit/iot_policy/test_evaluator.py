@@ -1,4 +1,4 @@
-"""What the evaluator decides: the documented semantics S1 to S24 of `docs/policy-semantics.md`, one by one."""
+"""What the evaluator decides: the semantics of `docs/policy-semantics.md`, row by row."""
 
 from __future__ import annotations
 

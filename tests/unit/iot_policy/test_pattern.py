@@ -1,4 +1,4 @@
-"""Wildcard patterns: the documented cases, and every pattern against a matcher that just tries everything."""
+"""S4 and wildcard patterns: the documented cases, and every pattern against a matcher that just tries everything."""
 
 from __future__ import annotations
 

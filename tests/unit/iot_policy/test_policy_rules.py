@@ -135,6 +135,9 @@ def test_a_condition_inside_of_resource_is_told_to_move() -> None:
         assert one.fix == "move Condition out of Resource, to stand beside it"
 
 
+# S22: the size
+
+
 @pytest.mark.parametrize(("length", "rule"), [(1843, None), (1844, "S09"), (2048, "S09"), (2049, "S06")])
 def test_a_policy_may_have_2048_characters_and_spaces_do_not_count(length: int, rule: str | None) -> None:
     bare = len(json.dumps(publish(""), separators=(",", ":")))

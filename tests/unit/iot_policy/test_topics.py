@@ -1,4 +1,4 @@
-"""Topics and filters [MQTT 3.1.1, 4.7]."""
+"""S6: topics and filters [MQTT 3.1.1, 4.7]."""
 
 from __future__ import annotations
 
