@@ -16,7 +16,20 @@ ATTRIBUTE = "${iot:Connection.Thing.Attributes[x]}"
 #: What the engine's marks have been: private-use characters, which JSON and MQTT take like any other.
 PRIVATE = ("\ue000", "\ue001", "\ue010", "\ue011", "\ue012")
 MQTT_ACTIONS = ("iot:Connect", "iot:Publish", "iot:RetainPublish", "iot:Subscribe", "iot:Receive")
-KINDS = {"iot:Connect": "client", "iot:Subscribe": "topicfilter"}
+#: Those that are asked for over HTTPS.
+HTTPS_ACTIONS = (
+    *("iot:GetThingShadow", "iot:UpdateThingShadow", "iotjobsdata:StartNextPendingJobExecution", "iot:DeleteConnection"),
+    *("iot:GetRetainedMessage", "iot:AssumeRoleWithCertificate"),
+)
+KINDS = {
+    "iot:Connect": "client",
+    "iot:Subscribe": "topicfilter",
+    "iot:GetThingShadow": "thing",
+    "iot:UpdateThingShadow": "thing",
+    "iotjobsdata:StartNextPendingJobExecution": "thing",
+    "iot:DeleteConnection": "client",
+    "iot:AssumeRoleWithCertificate": "rolealias",
+}
 
 
 def cases(ordinary: int, deep: int) -> int:

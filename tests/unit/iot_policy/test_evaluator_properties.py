@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from dataclasses import dataclass, fields
 from random import Random
 from typing import Any
 
 import pytest
+import random_policies
 import reference_evaluator
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -18,8 +18,8 @@ from fleetgate.iot_policy.assumptions import Assumptions
 from fleetgate.iot_policy.evaluator import Identity, Request
 
 ARN = "arn:aws:iot:r:1"
-#: Random cases of one seed; `FLEETGATE_CASES=75000` for a thorough run.
-CASES = int(os.environ.get("FLEETGATE_CASES", "2500"))
+#: Random cases of one seed.
+CASES = random_policies.cases(2_500, 75_000)
 VARIABLES = (
     "iot:ClientId",
     "iot:Connection.Thing.ThingName",
