@@ -79,7 +79,7 @@ _GROUP = "arn:aws:iot:eu-west-1:123456789012:thinggroup/pumps"
 @rule(
     id="I05",
     title="More policies on one certificate or thing group than AWS IoT attaches",
-    severity=Severity.HIGH,
+    severity=Severity.MEDIUM,
     why="All policies of a certificate and of its thing's groups count together, and AWS IoT attaches ten to a certificate and "
     "two to a thing group. The attachment over that fails at apply, and what it should have allowed or denied is missing.",
     source=_LIMITS,
