@@ -290,9 +290,23 @@ def test_an_empty_text_is_an_unset_variable_and_refused(capsys, words):
     assert ended.value.code == 2 and "is empty" in capsys.readouterr().err
 
 
-def test_the_page_takes_any_text_of_a_policy(capsys, tmp_path):
-    statement = {"Sid": "\ud800", "Effect": "Allow", "Action": "iot:*", "Resource": "*"}
+@pytest.mark.parametrize("odd", ["</script><b>", "\u2028\ue000", "\U0001f6b0"], ids=ascii)
+def test_the_page_takes_any_text_of_a_policy(capsys, tmp_path, odd):
+    statement = {"Sid": odd, "Effect": "Allow", "Action": "iot:*", "Resource": "*"}
     path = tmp_path / "odd.json"
     path.write_text(json.dumps({"Version": "2012-10-17", "Statement": [statement]}), encoding="utf-8")
     status, _, err = run(capsys, "isolation", path, "--html", tmp_path / "page.html")
-    assert status == 1 and "written" in err and "\\ud800" in (tmp_path / "page.html").read_text(encoding="utf-8")
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert status == 1 and "written" in err and odd in page.replace("\\u003c", "<") and "</script><b>" not in page
+
+
+def test_half_a_character_is_refused(capsys, tmp_path):
+    """No text in UTF-8 holds it, and the automata have such characters as marks."""
+    statement = {"Sid": "\ud800", "Effect": "Allow", "Action": "iot:*", "Resource": "*"}
+    path = tmp_path / "odd.json"
+    path.write_text(json.dumps({"Version": "2012-10-17", "Statement": [statement]}), encoding="utf-8")
+    for command in (("isolation", path), ("authorize", path, "--client-id", "a", "--connect")):
+        status, _, err = run(capsys, *command)
+        assert status == 2 and "half a character" in err
+    status, out, _ = run(capsys, "lint", path)
+    assert status == 1 and "S04" in out

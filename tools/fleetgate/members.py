@@ -56,7 +56,7 @@ def of_files(given: Sequence[str | Path]) -> tuple[list[Member], tuple[Scope, ..
         name, files = _type(text)
         if name in found:
             remedy = f"rename one, or write {name}=FILE,FILE if one certificate has both: a file's name is its type's"
-            problems.append(Problem(text, f"another type is named {name}, too", remedy))
+            problems.append(Problem(text, f"another file is named {name}, too", remedy))
             continue
         policies: dict[str, Policy] = {}
         for file in files:

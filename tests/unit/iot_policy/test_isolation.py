@@ -603,3 +603,10 @@ def test_a_certificate_s_id_is_a_variable_with_a_value():
     assert {(reach.way, reach.verdict) for reach in reaches} == {(Way.PUBLISH, Verdict.REACHED), (Way.RECEIVE, Verdict.REACHED)}
     # Two things may have one certificate; under which ids alone, it cannot be told.
     assert ways(member(*GOOD, *own)) in ({}, {"publish": "undecided"})
+
+
+@pytest.mark.parametrize("element, whole", [("Resource", True), ("NotResource", False)])
+def test_a_statement_that_covers_nothing_hides_nothing(element, whole):
+    statements = [{"Effect": "Allow", "Action": "iot:Publish", element: []}]
+    policy = model.read({"Version": "2012-10-17", "Statement": statements}, "p")
+    assert policy.is_whole is whole and check_all([Member("p", (policy,))], [SCOPE]).isolated is whole

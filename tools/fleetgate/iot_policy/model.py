@@ -125,8 +125,8 @@ class Policy:
 
     @property
     def is_whole(self) -> bool:
-        """Whether nothing of it had to be left out."""
-        return all(flaw.message == _EMPTY for flaw in self.flaws)
+        """Whether nothing of it had to be left out, but for statements that cover nothing."""
+        return all(flaw.message in _NOTHING for flaw in self.flaws)
 
     @cached_property
     def view(self) -> View:
@@ -163,6 +163,7 @@ def read(value: Any, name: str, text: str | None = None) -> Policy:
 
 
 _EMPTY = "there is no statement in it"
+_NOTHING = (_EMPTY, "Action is empty", "Resource is empty")
 _WHOLE = "write the whole character: half of one is no text that AWS could store"
 _HALF = re.compile("[\ud800-\udfff]")
 
