@@ -506,8 +506,8 @@ def test_too_many_wildcards_for_places_are_refused_and_not_passed_over(tmp_path)
 def test_no_character_of_a_policy_is_taken_for_a_mark(character):
     """The automata have marks for `any other character` and for names, and policies may hold any character."""
     allow = [("Allow", ["iot:Publish", "iot:Receive"], "topic/dt/?*"), ("Allow", "iot:Subscribe", "topicfilter/dt/?*")]
-    deny = ("Deny", ["iot:Publish", "iot:Receive"], f"topic/dt/{character}*")
-    assert ways(member(CONNECT, *allow, deny)) == {"publish": "reached", "receive": "reached"}
+    deny = [("Deny", ["iot:Publish", "iot:Receive"], f"topic/dt/{one}*") for one in (character, "/")]
+    assert ways(member(CONNECT, *allow, *deny)) == {"publish": "reached", "receive": "reached"}
     shared = [("Allow", ["iot:Publish", "iot:Receive"], f"topic/dt/{character}/*")]
     assert set(ways(member(CONNECT, *shared, ("Allow", "iot:Subscribe", f"topicfilter/dt/{character}/*")))) == {
         "publish",

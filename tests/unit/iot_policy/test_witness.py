@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fleetgate.iot_policy import model, pattern
+from fleetgate.iot_policy import automaton, model, pattern
 from fleetgate.iot_policy.evaluator import Identity
 from fleetgate.iot_policy.grants import Scope, scopes
-from fleetgate.iot_policy.isolation import Member, check_all
+from fleetgate.iot_policy.isolation import Member, Verdict, check_all
 from fleetgate.iot_policy.pattern import Variable, Wildcard
 from fleetgate.iot_policy.witness import _captured
 
@@ -64,15 +64,32 @@ def test_many_wildcards_before_a_long_text_end(last):
     assert not report.isolated and time.process_time() - start < 10
 
 
-def test_two_types_have_a_budget_of_their_own():
-    """Policies that AWS takes, made to have no end, cost seconds and not minutes."""
+def test_two_types_have_a_budget_of_their_own(monkeypatch):
+    """A policy that AWS takes, made to have no end, costs seconds, and the other pairs their answers no more."""
     stars = [f"{ARN}topic/" + f"*{one}" * 12 + "?" * 12 for one in "abcdef"]
     written = [
         {"Effect": "Allow", "Action": ["iot:Publish", "iot:Receive"], "Resource": f"{ARN}topic/*"},
         {"Effect": "Allow", "Action": "iot:Subscribe", "Resource": f"{ARN}topicfilter/*"},
         {"Effect": "Deny", "Action": ["iot:Publish", "iot:Receive"], "Resource": stars},
     ]
-    policy = model.read({"Version": "2012-10-17", "Statement": written}, "p")
-    start = time.process_time()
-    assert not check_all([Member("p", (policy,))], [Scope()]).isolated
-    assert time.process_time() - start < 10
+    hard = Member("hard", (model.read({"Version": "2012-10-17", "Statement": written}, "hard"),))
+    own = {"Effect": "Allow", "Action": "iot:Publish", "Resource": f"{ARN}topic/dt/${{iot:Connection.Thing.ThingName}}/x"}
+    open_to_all = {"Effect": "Allow", "Action": "iot:Publish", "Resource": f"{ARN}topic/dt/?*/x"}
+    simple = Member("simple", (model.read({"Version": "2012-10-17", "Statement": [own, open_to_all]}, "simple"),))
+    monkeypatch.setattr(automaton, "MAXIMUM_TOTAL", 20_000)
+    monkeypatch.setattr(automaton, "MAXIMUM_PAIR", 4_000)
+    reaches = check_all([hard, simple], [Scope()]).reaches
+    assert any("more steps" in reach.message for reach in reaches if (reach.attacker, reach.victim) == ("hard", "hard"))
+    verdicts = {reach.verdict for reach in reaches if (reach.attacker, reach.victim) == ("simple", "simple")}
+    assert verdicts == {Verdict.REACHED}
+
+
+def test_a_limit_within_another_takes_from_that_one():
+    with automaton.limited(10):
+        with automaton.limited(4):
+            automaton.spend(4)
+            with pytest.raises(automaton.Undecided):
+                automaton.spend(1)
+        automaton.spend(5)
+        with pytest.raises(automaton.Undecided), automaton.limited(100):
+            automaton.spend(1)
