@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import lru_cache
 from itertools import product
 
-from random_policies import ATTRIBUTE, CLIENT, MQTT_ACTIONS, THING, cases, policy
+from random_policies import ATTRIBUTE, CLIENT, MQTT_ACTIONS, PRIVATE, THING, cases, policy
 
 from fleetgate.iot_policy import model, topics
 from fleetgate.iot_policy.evaluator import Identity, Request, authorize
@@ -19,7 +19,7 @@ from fleetgate.iot_policy.thing_names import NameSpace
 SCOPE = Scope()
 #: The small world. Names of `a` and `b`; topics of up to three levels of such texts.
 NAMES = ("a", "b", "ab")
-LEVELS = ("a", "b", "ab", "x", "")
+LEVELS = ("a", "b", "ab", "x", PRIVATE[0], "")
 TOPICS = [one for size in (1, 2) for one in map("/".join, product(LEVELS, repeat=size)) if one]
 TOPICS += ["/".join(one) for one in product(("a", "b"), repeat=3)] + ["a/x/b", "x/a/b", "b//a", "ab/a/b", "a/b/ab"]
 FILTERS = [
@@ -41,6 +41,8 @@ FILTERS = [
     "+/+/+",
     "a/x",
     "+/ab",
+    f"{PRIVATE[0]}/#",
+    f"+/{PRIVATE[0]}",
 ]
 CLIENTS = (*NAMES, "x", "a/b")
 NAMING = {"iot:ClientId", "iot:Connection.Thing.ThingName"}
