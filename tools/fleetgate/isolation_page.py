@@ -46,7 +46,8 @@ def page(report: Report, members: Sequence[Member], scopes: Sequence[Scope]) -> 
 def _sentence(report: Report, members: Sequence[Member]) -> str:
     sentence = isolation_output.summary(report).partition(": ")[2]
     premises = isolation_output.premises(report, members).replace("`", "")
-    return f"{sentence[:1].upper()}{sentence[1:]}. {premises[:1].upper()}{premises[1:]}."
+    hangs = "".join(f" Hangs on {turn}." for turn in report.hangs_on)
+    return f"{sentence[:1].upper()}{sentence[1:]}. {premises[:1].upper()}{premises[1:]}.{hangs}"
 
 
 def _tiles(report: Report) -> str:
