@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
+import time
 from pathlib import Path
 
 import pytest
 import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from checkouts import ROOT
-from fleetgate import catalogue, document
+from fleetgate import catalogue, document, regular_expressions
 from fleetgate.errors import FleetgateError
 
 MISSION = ("temperature-sensor", "humidity-sensor", "pressure-sensor", "gateway")
@@ -222,21 +226,77 @@ def test_a_version_is_numbers_between_dots(version, key):
     assert catalogue.version_key(version) == key
 
 
-@pytest.mark.parametrize(
-    ("pattern", "explodes"),
-    [
-        ("TEMP-[0-9]{6}", False),
-        (r"[0-9]+\.[0-9]+", False),
-        ("(A|B)-[0-9]+", False),
-        ("(ab){2}", False),
-        ("[+*(|]+x", False),
-        (r"(\+\*)+", False),
-        ("(a+)+", True),
-        ("(a|aa)*", True),
-        ("([0-9A-Z]+-?)+[0-9]", True),
-        ("((a{1,3})b)+", True),
-        ("(?:a*){2,}", True),
-    ],
-)
-def test_a_pattern_that_a_stranger_could_stall_the_gate_with_is_seen(pattern, explodes):
-    assert catalogue._can_explode(pattern) is explodes
+QUICK = [
+    "TEMP-[0-9]{6}",
+    r"[0-9]+\.[0-9]+",
+    r"[0-9]+\.[0-9]+\.[0-9]+\.[0-9]+\.[0-9]+",
+    r"[0-9]+(\.[0-9]+)*",
+    r"[0-9]+(\.[0-9]+){1,3}(-[a-z]+)?",
+    "(A|B)-[0-9]+",
+    "(A|B){20}",
+    "(ab){2}",
+    "[+*(|]+x",
+    r"(\+\*)+",
+    ".*-.*",
+    "[A-Z]{2,5}[0-9A-Z]{3}",
+    r"(?!000)[0-9]{6}",
+    "((a{64}){64}){64}",
+    "[^-]+-[^-]+-[^-]+-[^-]+",
+    "(foo|bar)[0-9]*",
+]
+SLOW = [
+    "(a+)+",
+    "(a|aa)*",
+    "([0-9A-Z]+-?)+[0-9]",
+    "((a{1,3})a)+",
+    "(?:a*){2,}",
+    "(a*){9}",
+    "(a?){30}",
+    "(a?)*",
+    "(|a)*b",
+    "[A-Z0-9-]*" * 12 + "_",
+    "[A-Z]{0,40}" * 4,
+    ".*.*.*=",
+    r"(\w|\w\d)+x",
+    r"(?i:[a-z]+[A-Z]+[a-z]+[A-Z]+)",
+    r"(?i)[a-z]+[A-Z]+[a-z]+[A-Z]+",
+    "(?:[^a]|b)+",
+    "(é|ü|.)*",
+    r"(a*)\1(a*)\2(a*)\3",
+    "((?=a*a*a*a*b)a)*",
+    "(?>(a|a)*)b",
+    "(a)?(?(1)a|aa)*a*a*a*",
+]
+
+
+@pytest.mark.parametrize("pattern", QUICK)
+def test_a_pattern_that_takes_no_time_is_taken(pattern):
+    assert regular_expressions.ways(pattern) <= regular_expressions.MAXIMUM_WAYS
+
+
+@pytest.mark.parametrize("pattern", SLOW)
+def test_a_pattern_that_a_stranger_could_stall_the_gate_with_is_refused(pattern):
+    assert regular_expressions.ways(pattern) > regular_expressions.MAXIMUM_WAYS
+    told = problems(TEXT.replace("'TEMP-[0-9]{6}'", json.dumps(pattern)))
+    assert any("serial_pattern" in one and "would take too long" in one for one in told)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.data())
+def test_no_pattern_that_is_taken_takes_long(data):
+    """Random expressions over two letters, on the texts that make a matcher try everything: a long run and then what is wrong."""
+    one = st.sampled_from(["a", "b", "[ab]", ".", "[^b]", "ab"])
+    often = st.sampled_from(["", "", "*", "+", "?", "{2}", "{0,40}", "{2,9}"])
+
+    def longer(inner):
+        repeated = st.builds("{}{}".format, st.one_of(one, inner.map("({})".format)), often)
+        choice = st.lists(inner, min_size=2, max_size=3).map("|".join)
+        return st.one_of(st.lists(repeated, min_size=1, max_size=5).map("".join), choice)
+
+    pattern = data.draw(st.recursive(one, longer, max_leaves=8))
+    if regular_expressions.ways(pattern) > regular_expressions.MAXIMUM_WAYS:
+        return
+    started = time.process_time()
+    for run in ("a" * 63, "b" * 63, "ab" * 31):
+        re.fullmatch(pattern, run + "!", re.ASCII)
+    assert time.process_time() - started < 0.5, pattern

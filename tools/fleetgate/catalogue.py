@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
-from fleetgate import document
+from fleetgate import document, regular_expressions
 from fleetgate.document import DottedPath, Source, Strict
 from fleetgate.errors import FleetgateError, Problem
 
@@ -51,28 +51,13 @@ def _regular_expression(value: str) -> str:
         re.compile(value, re.ASCII)
     except re.error as error:
         raise ValueError(f"not a regular expression: {error} | mend the pattern, for example 'TEMP-[0-9]{{6}}'") from None
-    if _can_explode(value):
+    if regular_expressions.ways(value) > regular_expressions.MAXIMUM_WAYS:
         # The hook runs it on text from strangers, and has five seconds.
-        raise ValueError("repeats what itself repeats or chooses | rewrite it without + * or | inside of a repeated ( )")
+        remedy = "let each repetition end before a character that it cannot hold, as in [A-Z]+-[0-9]+"
+        raise ValueError(f"some texts would take too long: its repetitions can share a text in too many ways | {remedy}")
     if value.startswith("^") or value.endswith("$"):
         raise ValueError("anchored | leave out ^ and $: the pattern always has to match the whole text")
     return value
-
-
-def _can_explode(pattern: str) -> bool:
-    """Whether a group that may be repeated holds a repetition or a choice, as in (a+)+ and (a|aa)*: time grows exponentially."""
-    plain = re.sub(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]", "x", pattern)  # escapes and classes stand for one character
-    open_groups: list[bool] = []
-    for position, character in enumerate(plain):
-        if character == "(":
-            open_groups.append(False)
-        elif character in "+*|" or (character == "{" and "," in plain[position:].partition("}")[0]):
-            open_groups = [True] * len(open_groups)
-        elif character == ")" and open_groups:
-            varies = open_groups.pop()
-            if varies and re.match(r"[+*]|\{[0-9]*,[0-9]*\}|\{[0-9]{2,}\}", plain[position + 1 :]):
-                return True
-    return False
 
 
 Pattern = Annotated[str, Field(min_length=1, max_length=256), AfterValidator(_regular_expression)]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import islice, product
 from typing import TYPE_CHECKING, Any
 
@@ -172,8 +173,12 @@ def _written_out(template: Template, document: Document, findings: list[Finding]
         elif made.value == given and isinstance(given, dict):
             yield part(document, base, resource.name)
         elif isinstance(made.value, dict):
-            place = document.locate(base)
-            yield Document(resource.name, made.value, None, lambda _, place=place: place)
+            yield Document(resource.name, made.value, None, partial(_at, document, base))
+
+
+def _at(outer: Document, base: Pointer, _: Pointer) -> Place:
+    """The place of a whole that has been made, for all of its parts."""
+    return outer.locate(base)
 
 
 def inner(outer: Document, base: Pointer, text: str, name: str, findings: list[Finding]) -> Document | None:

@@ -133,13 +133,7 @@ class Template:
         used: set[str] = set()
         try:
             return Evaluated(_evaluate(self, value, used), frozenset(used))
-        except (
-            _Unknown,
-            AttributeError,
-            LookupError,
-            TypeError,
-            ValueError,
-        ):  # of functions with arguments that they do not take
+        except (_Unknown, AttributeError, LookupError, TypeError, ValueError):  # of arguments that are none
             return None
 
 
