@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from checkouts import ROOT
 from fleetgate.cli import main
 from fleetgate.iot_policy import source
 
@@ -592,3 +593,93 @@ def test_a_policy_in_a_folder_cannot_hide_behind_its_spelling(run, encoding):
     Path("policies/hidden.json").write_bytes(json.dumps(WIDE).replace("Statement", "\\u0053tatement").encode(encoding))
     status, out, _ = run("lint", "policies")
     assert status == 1 and "hidden.json" in out
+
+
+def test_a_committed_file_named_like_an_option_is_a_file_or_an_error_and_never_an_option(run):
+    """The hooks put the names of files behind their options: one named `--suppressions=notes.json` silenced all others."""
+    reason = 'rule = "A04"\npath = "policies/bad.json"\nreason = "x"\nexpires = '
+    write("notes.json", f"[[suppress]]\n{reason}{datetime.now(UTC).date()}\n".encode())
+    write("policies/bad.json", WIDE)
+    write("--suppressions=notes.json", b"")
+    write("--fail-on.json", b"")
+    for names in (
+        ["--suppressions=notes.json", "notes.json"],
+        ["--suppress=notes.json"],
+        ["--fail-on.json"],
+        ["--fail=low.json"],
+    ):
+        status, out, err = run("lint", "--only", "policy", *names, "policies/bad.json")
+        assert (status, out) == (2, ""), err
+        status, out, _ = run(
+            "lint", "--only", "policy", "--", *(name for name in names if Path(name).exists()), "policies/bad.json"
+        )
+        assert status == 1 and "A04" in out
+
+
+def test_the_hooks_tell_their_options_from_the_names_of_files():
+    import yaml
+
+    hooks = yaml.safe_load((ROOT / ".pre-commit-hooks.yaml").read_text(encoding="utf-8"))
+    assert {hook["id"]: hook.get("args") for hook in hooks if hook.get("pass_filenames", True)} == {
+        "fleetgate-lint-policies": ["--"],
+        "fleetgate-lint-templates": ["--"],
+    }
+
+
+NAMES = ["::add-mask::critical.json", " ::stop-commands::x.json", "##[add-mask]x.json", "a##[error]b.json"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("form", ["text", "github"])
+def test_the_name_of_a_file_is_no_command_in_a_build_server_s_log(run, name, form):
+    write(name, WIDE)
+    _, out, err = run("lint", "--format", form, name)
+    lines = [line for line in (out + err).splitlines() if not line.startswith(("::error file=", "::warning file="))]
+    assert out and not any(
+        line.lstrip().startswith("::") or "##[" in line for line in [*lines, *out.splitlines()] if line in lines
+    )
+    assert "##[" not in out + err
+    _, out, err = run("lint", f"{name}.gone")
+    assert err and "##[" not in err and not any(line.lstrip().startswith("::") for line in err.splitlines())
+
+
+def test_annotations_hold_no_control_characters(run):
+    write("a.json", policy({"Effect": "Allow", "Action": "iot:\x1b[2J", "Resource": "*"}))
+    out = run("lint", "--format", "github", "a.json")[1]
+    assert "iot:" in out and "\x1b" not in out
+
+
+@pytest.mark.parametrize("texts", [2_000, 20_000])
+def test_a_policy_of_many_times_what_aws_takes_is_not_judged_and_so_cannot_take_long(run, texts):
+    """`${${${...` of a tenth of a megabyte took 40 seconds."""
+    wide = policy({"Effect": "Allow", "Action": "iot:Publish", "Resource": f"{ARN}:topic/" + "${" * texts})
+    started = time.process_time()
+    status, out, _ = run("lint", "--format", "json", write("a.json", wide))
+    assert status == 1 and ("S01" in rules(out)) is (texts > 5_000 - 100)
+    assert time.process_time() - started < 5
+    _, _, err = run("isolation", "a.json")
+    assert texts < 10_000 or "is not judged" in err
+
+
+def test_white_space_does_not_keep_a_policy_from_being_judged(run):
+    path = Path(write("a.json", WIDE))
+    path.write_text(json.dumps(WIDE, indent=2000), encoding="utf-8")
+    assert path.stat().st_size > 10_000
+    assert "A04" in rules(run("lint", "--format", "json", "a.json")[1])
+
+
+@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="Linux has a file without an end")
+@pytest.mark.parametrize("file", ["terraform/envs/local.yaml", "catalogue/device_types.yaml", "policy_templates/sensor.json.j2"])
+def test_a_file_without_an_end_is_not_read(run, checkout, monkeypatch, file):
+    monkeypatch.chdir(checkout)
+    Path(file).unlink()
+    Path(file).symlink_to("/dev/zero")
+    status, out, err = run("lint")
+    assert status in (1, 2) and any(said in out + err for said in ("symbolic link", "no such template", "holds no catalogue"))
+
+
+def test_an_environment_file_that_is_far_too_large_is_refused(run, checkout, monkeypatch):
+    monkeypatch.chdir(checkout)
+    Path("terraform/envs/local.yaml").write_text("#" * 1_000_001, encoding="utf-8")
+    status, _, err = run("lint")
+    assert status == 2 and "terraform/envs/local.yaml: is larger than 1,000,000 bytes" in err

@@ -46,7 +46,8 @@ class _Parser(argparse.ArgumentParser):
     """Names the command that a mistyped one is near to, and keeps the words of the command that was found."""
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
+        # A prefix of an option may be another one's tomorrow, and a file's name may look like one today.
+        super().__init__(**{**options, "allow_abbrev": False})
         # argparse makes the subcommands of this class too, and lets the innermost one have the last word.
         self.set_defaults(command=self.prog)
 

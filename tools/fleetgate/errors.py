@@ -8,7 +8,13 @@ from dataclasses import dataclass
 
 def printable(text: str) -> str:
     """Text of a foreign document or a file's name, with everything escaped that a terminal, or a CI's log, would act on."""
-    return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+    shown = text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+    return shown.replace("##[", r"##\x5b")  # a command of a CI's, wherever it stands in a line
+
+
+def beginning(text: str) -> str:
+    """The same of a file's name that begins a line, where `::name::` is a workflow command of GitHub's."""
+    return f"./{printable(text)}" if text.lstrip().startswith("::") else printable(text)
 
 
 @dataclass(frozen=True)
@@ -24,7 +30,7 @@ class Problem:
     remedy: str
 
     def __str__(self) -> str:
-        return f"{printable(self.where)}: {self.what}\n    -> {self.remedy}"
+        return f"{beginning(self.where)}: {self.what}\n    -> {self.remedy}"
 
 
 class FleetgateError(Exception):

@@ -287,6 +287,8 @@ def suppressions_file(given: str | None) -> Path | None:
             raise UnusablePath(
                 Problem(given or "--suppressions", "is not a file" if given else "is empty", "give a file of suppressions")
             )
+        if not given.endswith(".toml"):  # a hook is given the names of strangers' files, and one may look like the option
+            raise UnusablePath(Problem(given, "is no file of suppressions: its name does not end in .toml", "rename it"))
         return Path(given)
     here = Path.cwd()
     return next((path for folder in (here, *here.parents) if (path := folder / SUPPRESSIONS).is_file()), None)
@@ -295,7 +297,6 @@ def suppressions_file(given: str | None) -> Path | None:
 def suppress(report: Report, file: Path) -> int:
     """Applies a file of suppressions to a report; returns how many findings it has taken out."""
     from datetime import UTC, datetime
-    from fnmatch import fnmatchcase
 
     from fleetgate.iot_policy import suppression
 
@@ -322,7 +323,7 @@ def suppress(report: Report, file: Path) -> int:
         unread: list[Problem] = []
         found = [relative(file) for file in _walk(start.as_posix(), unread)]
         # What lies in a folder that cannot be read has not been looked at.
-        return [file for file in found if fnmatchcase(file, pattern)] + [problem.where for problem in unread]
+        return [file for file in found if suppression.fits(file, pattern)] + [problem.where for problem in unread]
 
     seen = [*report.looked_at, *report.passed_over]
     left, suppressed = suppression.apply(report.findings, suppressions, name, today, seen, relative, existing)

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from fleetgate.errors import count, printable
+from fleetgate.errors import beginning, count, printable
 from fleetgate.iot_policy import rules
 from fleetgate.iot_policy.lint import Finding
 from fleetgate.iot_policy.rule import Rule, Severity
@@ -35,7 +35,7 @@ def to_text(findings: Sequence[Finding], *, colours: bool) -> str:
     for finding in findings:
         severity = str(finding.severity).upper()
         shown = f"{_COLOURS[finding.severity]}{severity} {finding.rule}{_PLAIN}" if colours else f"{severity} {finding.rule}"
-        lines.append(f"{printable(finding.file)}:{finding.line}:{finding.column}  {shown}  {printable(finding.message)}")
+        lines.append(f"{beginning(finding.file)}:{finding.line}:{finding.column}  {shown}  {printable(finding.message)}")
         if finding.witness is not None:
             lines.append(f"    witness: {printable(finding.witness)}")
         lines.append(f"    fix: {printable(finding.fix)}")
@@ -151,6 +151,7 @@ def to_github(findings: Sequence[Finding]) -> str:
 
 
 def _data(text: str) -> str:
+    text = "\n".join(map(printable, text.split("\n")))
     return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
 
 

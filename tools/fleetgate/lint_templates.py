@@ -103,7 +103,7 @@ class Checkout:
         except policies.RENDER_ERRORS as error:
             failed, line = policies.failed_at(error, file)
             told = [self._told(policies.render_problem(error, file, values), failed, line)], frozenset({file, failed})
-            if isinstance(error, policies.TooSlow):
+            if isinstance(error, policies.FUTILE):
                 self._too_slow[file] = told
             return told
         except FleetgateError as error:  # of the loader: a template that cannot be read

@@ -7,6 +7,7 @@ what leaves this module is JSON in one spelling.
 
 from __future__ import annotations
 
+import gc
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -186,7 +187,11 @@ def _bits(value: Any) -> int:
 
 
 class TooSlow(ArithmeticError):
-    """Of a template that is better not tried again with the values of another type."""
+    """Of a template that takes too long."""
+
+
+#: Of a template that is better not tried again with the values of another type.
+FUTILE = (TooSlow, MemoryError)
 
 
 @contextmanager
@@ -200,6 +205,28 @@ def bounded() -> Iterator[None]:
         yield
 
 
+#: What the process had before the first template, 0 before that.
+_at_first = 0
+#: From here on it is worth looking for what only cycles of objects hold, so that what templates take does not add up.
+_MUCH = 64 * 1024 * 1024
+
+
+def _used_memory() -> int:
+    """Bytes of address space. OSError where it is not told."""
+    import resource
+
+    def now() -> int:
+        return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0]) * resource.getpagesize()
+
+    global _at_first
+    used = now()
+    _at_first = _at_first or used
+    if used - _at_first > _MUCH:
+        gc.collect()
+        used = now()
+    return used
+
+
 @contextmanager
 def _bounded_memory() -> Iterator[None]:
     try:
@@ -207,8 +234,8 @@ def _bounded_memory() -> Iterator[None]:
 
         if len(list(Path("/proc/self/task").iterdir())) > 1:
             raise OSError("another thread could not even start under this bound, and two renderings would undo each other's")
-        used = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0]) * resource.getpagesize()
         before = resource.getrlimit(resource.RLIMIT_AS)
+        used = _used_memory()
     except (ImportError, OSError):
         yield
         return
@@ -314,7 +341,7 @@ def _render_one(
             text = jinja.get_template(template).render(values)
     except RENDER_ERRORS as error:
         problem = render_problem(error, template, values)
-        if isinstance(error, TooSlow):
+        if isinstance(error, FUTILE):
             too_slow[template] = problem
         yield problem
         return

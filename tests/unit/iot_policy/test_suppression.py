@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from datetime import date
 
@@ -122,13 +123,66 @@ def test_what_is_wrong_with_a_suppression_is_said_with_its_line(before, after, m
     assert all(problem.rule == "X01" and 3 <= problem.line <= 6 for problem in problems)
 
 
+@pytest.mark.parametrize(
+    "path, pattern, is_meant",
+    [
+        ("policies/a.json", "policies/*.json", True),
+        ("policies/sub/b.json", "policies/*.json", False),
+        ("policies/sub/b.json", "policies/*", False),
+        ("policies/sub/b.json", "policies/*/b.json", True),
+        ("policies/sub/b.json", "policies?sub/b.json", False),
+        ("policies/sub/b.json", "policies[!x]sub/b.json", False),
+        ("policies/sub/b.json", "policies/**", True),
+        ("policies/sub/b.json", "policies/**/*.json", True),
+        ("policies/a.json", "policies/**/*.json", True),
+        ("policies/a/b/c.json", "**/b/*.json", True),
+        ("policies/a/b/c.json", "**/c/*.json", False),
+        ("policies/a.json", "policies/[ab].json", True),
+        ("policies/a.json", "policies/[!ab].json", False),
+        ("policies/[a].json", "policies/[[]a].json", True),
+        ("policies/a.json", "policies/a.jsonx", False),
+        ("/".join("a" * 60), "/".join(["**", "a"] * 30), True),
+        ("a" * 200, "*a" * 40 + "b", False),
+    ],
+)
+def test_a_pattern_does_not_cross_folders_unless_it_says_so(path, pattern, is_meant):
+    """`policies/*.json` was told to be the files of a folder, and silenced those of its subfolders as well."""
+    assert suppression.fits(path, pattern) is is_meant
+
+
+@pytest.mark.parametrize(
+    "text, line, column, said",
+    [
+        ("a=" + "9" * 5000, 1, 1, "the line has more than"),
+        ("\n" + "a." * 20_000, 2, 1, "the line has more than"),
+        ("a = [\n" + "1,\n" * 60_000 + "]", 1, 1, "characters, 100,000 are possible"),
+        ("# why\n[[suppress]]\nrule = B01\n", 3, 8, "not TOML: Invalid value"),
+        ("# why\n\n[[supress]]\n", 3, 1, '"supress" is not known here'),
+        ('# why\n"a b" = 3\n', 2, 1, '"a b" is not known here'),
+    ],
+    ids=["a huge number", "a long key", "a huge file", "broken", "misspelt", "quoted"],
+)
+def test_what_is_wrong_with_the_file_is_told_at_its_place_and_quickly(text, line, column, said):
+    started = time.process_time()
+    read, [problem] = suppression.parse(text, FILE, TODAY)
+    assert read == [] and said in problem.message and (problem.line, problem.column) == (line, column)
+    assert time.process_time() - started < 1
+    assert "supress" not in text or problem.fix == "write [[suppress]]"
+
+
+def test_a_huge_number_in_hexadecimal_does_not_end_in_a_traceback():
+    assert suppression.parse("a = 0x" + "f" * 990, FILE, TODAY)[1] and suppression.parse("a = " + "9" * 990, FILE, TODAY)[1]
+
+
 @pytest.mark.parametrize("text", ["suppress = 3", "[suppress]\nrule = 3", "[ignore]", "[[[", "a = " + "[" * 5000])
 def test_a_file_that_holds_something_else_is_a_finding(text):
     read, problems = suppression.parse(text, FILE, TODAY)
     assert read == [] and {problem.rule for problem in problems} == {"X01"}
 
 
-@pytest.mark.parametrize("path", ["abc*.json", "policies/*", "*/legacy.json", "policies/legacy-?.json"])
+@pytest.mark.parametrize(
+    "path", ["abc*.json", "policies/*", "policies/**", "*/legacy.json", "**/legacy.json", "policies/legacy-?.json"]
+)
 def test_a_path_that_names_something_is_taken(path):
     assert suppression.parse("[[suppress]]\n" + COMPLETE.replace("policies/*.json", path), FILE, TODAY)[1] == []
 

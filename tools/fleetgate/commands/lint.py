@@ -85,7 +85,7 @@ def _suppress(args: argparse.Namespace, report: Report) -> int:
 
 def _print(args: argparse.Namespace, report: Report, suppressed: int) -> None:
     from fleetgate import lint_output
-    from fleetgate.errors import count, printable
+    from fleetgate.errors import beginning, count
 
     findings, files = report.findings, len(set(report.looked_at))
     if not files and not findings:  # on stderr, whatever the format: "no findings" alone would sound like a verdict
@@ -100,7 +100,7 @@ def _print(args: argparse.Namespace, report: Report, suppressed: int) -> None:
         print(lint_output.to_sarif(findings, report.notes, version("fleetgate")), end="")
         return
     for note in report.notes:
-        common.say(printable(note))
+        common.say(beginning(note))
     if args.format == "github":
         print(lint_output.to_github(findings), end="")
         common.say(lint_output.summary(findings, files, suppressed))

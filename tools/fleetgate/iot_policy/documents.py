@@ -20,8 +20,9 @@ class Kind(StrEnum):
     OTHER = "other"
 
 
-#: Characters of a text that may be an IoT policy. AWS IoT takes 2,048 without white space: a larger one is nobody's policy, and
-#: rules and proofs take longer than it grows.
+#: Characters of a text that may be an IoT policy, without and with white space. AWS IoT takes 2,048 without: a far larger one is
+#: nobody's policy, and rules and proofs take longer than it grows.
+MAXIMUM_POLICY = 10_000
 MAXIMUM_POLICY_TEXT = 100_000
 
 _MARKERS = (b'"Statement"', b"AWS::IoT::", b'"format_version"', b'"policyDocument"', b'"templateBody"')
@@ -54,9 +55,13 @@ _ESCAPE = re.compile(rb"\\u00([2-7][0-9a-fA-F])")
 
 def oversized(text: str | bytes) -> str | None:
     """What is wrong with a policy's text that is too large to be judged, by any command; None for all others."""
-    if len(text) <= MAXIMUM_POLICY_TEXT:
+    if len(text) <= MAXIMUM_POLICY:
         return None
-    return f"is not judged: it has {len(text):,} characters, and AWS IoT takes a policy of {MAXIMUM_SIZE:,} without white space"
+    size = len("".join(text.split()) if isinstance(text, str) else b"".join(text.split()))
+    if size <= MAXIMUM_POLICY and len(text) <= MAXIMUM_POLICY_TEXT:
+        return None
+    what = f"{size:,} characters without white space" if size > MAXIMUM_POLICY else f"{len(text):,} characters"
+    return f"is not judged: it has {what}, and AWS IoT takes a policy of {MAXIMUM_SIZE:,} without white space"
 
 
 def kind(value: Any) -> Kind:

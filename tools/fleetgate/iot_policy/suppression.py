@@ -29,6 +29,9 @@ _NEEDED = ("rule", "path", "reason", "expires")
 _OPTIONAL = ("statement", "pointer")
 #: How far ahead a suppression may expire: whoever decides again after a year still knows why.
 MAXIMUM_DAYS = 366
+#: Characters of the file, some 400 suppressions; and of a line: TOML's dotted keys take longer than they grow.
+MAXIMUM_SIZE = 100_000
+MAXIMUM_LINE = 1_000
 #: What says that a document, or a part of it, cannot be read: nothing else is known of it then, and AWS IoT refuses it anyway.
 UNREADABLE = frozenset({"S01", "S03", "S04"})
 #: Reported by other commands, which know no suppressions: a proof is of all devices, or none.
@@ -54,7 +57,7 @@ class Suppression:
         """path: of the finding's file, relative to the suppressions' folder."""
         return (
             finding.rule == self.rule
-            and fnmatchcase(path, self.path)
+            and fits(path, self.path)
             and (self.statement is None or (finding.statement == self.statement and not self.is_ambiguous(finding)))
             and (self.pointer is None or finding.pointer == self.pointer or finding.pointer.startswith(f"{self.pointer}/"))
         )
@@ -64,21 +67,51 @@ class Suppression:
         return self.statement is not None and finding.statement == self.statement and finding.repeats_sid and not self.pointer
 
 
+def fits(path: str, pattern: str) -> bool:
+    """As a shell's pattern: `*`, `?` and `[...]` stay inside of a folder, and `**` as a whole level stands for any folders."""
+    parts = pattern.split("/")
+    at = _past_folders({0}, parts)
+    for level in path.split("/"):
+        stay = {index for index in at if parts[index : index + 1] == ["**"]}
+        at = _past_folders(stay | {i + 1 for i in at - stay if i < len(parts) and fnmatchcase(level, parts[i])}, parts)
+    return len(parts) in at
+
+
+def _past_folders(at: set[int], parts: list[str]) -> set[int]:
+    """`**` may stand for none, too."""
+    found = set(at)
+    for index in range(len(parts)):
+        if index in found and parts[index] == "**":
+            found.add(index + 1)
+    return found
+
+
 def parse(text: str, file: str, today: date) -> tuple[list[Suppression], list[Finding]]:
     """The complete suppressions of a file, and findings for all else in it. today: no date may be further ahead than a year."""
     import tomllib
 
+    fix = "write [[suppress]] tables and nothing else"
+    if len(text) > MAXIMUM_SIZE:
+        what = f"is not read: it has {len(text):,} characters, {MAXIMUM_SIZE:,} are possible"
+        return [], [_about("X01", file, 1, what, "put files of suppressions beside what they are for")]
+    for number, written in enumerate(text.splitlines(), 1):
+        if len(written) > MAXIMUM_LINE:
+            return [], [_about("X01", file, number, f"is not read: the line has more than {MAXIMUM_LINE:,} characters", fix)]
     try:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        at = re.search(r"at line (\d+)", str(error))
-        return [], [_about("X01", file, int(at[1]) if at else 1, f"not TOML: {error}", "mend the text there")]
+        at = re.search(r" \(at line (\d+), column (\d+)\)", str(error))
+        what = str(error).replace(at[0], "") if at else str(error)
+        line, column = (int(at[1]), int(at[2])) if at else (1, 1)
+        return [], [_about("X01", file, line, f"not TOML: {what}", "mend the text there", column)]
     except RecursionError:
-        return [], [_about("X01", file, 1, "is nested too deeply", "write [[suppress]] tables and nothing else")]
-    lines = [number for number, line in enumerate(text.splitlines(), 1) if re.match(r"\s*\[\[\s*suppress\s*\]\]", line)]
+        return [], [_about("X01", file, 1, "is nested too deeply", fix)]
+    except ValueError as error:  # numbers of thousands of digits, which the interpreter does not read
+        return [], [_about("X01", file, 1, f"is not read: {error}", "shorten the number")]
+    lines = _lines(text, "suppress")
     found: list[Suppression] = []
     findings = [
-        _about("X01", file, 1, f"{_toml(key)} is not known here", "write [[suppress]] tables and nothing else")
+        _about("X01", file, (*_lines(text, key), 1)[0], f"{_toml(key)} is not known here", _near(key) or fix)
         for key in data
         if key != "suppress"
     ]
@@ -95,6 +128,18 @@ def parse(text: str, file: str, today: date) -> tuple[list[Suppression], list[Fi
             assert expires is not None
             found.append(Suppression(item["rule"], item["path"], item["reason"].strip(), expires, line=line, **chosen))
     return found, findings
+
+
+def _lines(text: str, key: str) -> list[int]:
+    """Where `[[key]]`, `[key]` or `key =` stand."""
+    head = re.compile(rf"\s*(?:\[\[?\s*)?[\"']?{re.escape(key)}[\"']?\s*[].=]")
+    return [number for number, line in enumerate(text.splitlines(), 1) if head.match(line)]
+
+
+def _near(key: str) -> str | None:
+    from difflib import get_close_matches
+
+    return "write [[suppress]]" if get_close_matches(key.lower(), ["suppress", "suppression", "suppressions"], 1) else None
 
 
 def apply(
@@ -232,6 +277,6 @@ def _date(value: Any) -> date | None:
     return value if isinstance(value, date) and not isinstance(value, datetime) else None
 
 
-def _about(id: str, file: str, line: int, message: str, fix: str) -> Finding:
+def _about(id: str, file: str, line: int, message: str, fix: str, column: int = 1) -> Finding:
     rule = rules.by_id()[id]
-    return Finding(rule.id, rule.severity, file, line, 1, "", message, fix)
+    return Finding(rule.id, rule.severity, file, line, column, "", message, fix)
