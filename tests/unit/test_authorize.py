@@ -270,6 +270,9 @@ def test_the_response_has_the_shape_of_test_authorization(authorize, shapes):
         *("--subscribe", "a/#", "--receive", "a"),
     )
     response = json.loads(out)
+    decided = response.pop("decidedBy")
+    assert [[one["pointer"] for one in by] for by in decided] == [["/Statement/0"], ["/Statement/5"], [], []]
+    assert decided[1] == [{"policyName": "policy", "pointer": "/Statement/5", "sid": POLICY["Statement"][5].get("Sid")}]
     shape = shapes.shape_for("TestAuthorizationResponse")
     assert status == 1 and not ParamValidator().validate(response, shape).has_errors()
     check_shape(response, shape)
@@ -390,6 +393,7 @@ USAGE = ["policy.json", "--thing", "t1"]
         ([*USAGE, "--context", "IOT:clientid=x", "--connect"], "argument --context: iot:ClientId has an option of its own"),
         ([*USAGE, "--source-ip", "here", "--connect"], "argument --source-ip: 'here' is no address"),
         ([*USAGE, "--assume", "job_prefx=iot", "--connect"], "no assumption 'job_prefx'; did you mean job_prefix?"),
+        ([*USAGE, "--assume", "foo=1", "--connect"], "'foo'; `fleetgate authorize --assumptions` lists them"),
         ([*USAGE, "--assume", "job_prefix=x", "--connect"], "job_prefix is either or iot or iotjobsdata, not 'x'"),
         ([*USAGE, "--arn-prefix", "eu-west-1", "--connect"], "argument --arn-prefix: 'eu-west-1' is not like"),
         ([*USAGE, "--protocol", "https", "--connect"], "iot:Connect exists over MQTT only"),
@@ -416,7 +420,7 @@ def test_wrong_usage_ends_with_2_and_one_sentence(authorize, words, said):
             b'{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Effect":"Deny","Action":"*","Resource":"*"}]}',
             "/Statement/0/Effect: the key stands twice",
         ),
-        (b"[" * 100_000, "bad.json:1:101: is nested more than 100 levels deep"),
+        (b"[" * 9_000, "bad.json:1:101: is nested more than 100 levels deep"),
     ],
 )
 def test_a_file_that_is_no_policy_is_told_with_line_and_remedy(authorize, tmp_path, text, said):

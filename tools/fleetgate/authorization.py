@@ -187,7 +187,7 @@ def _auth_info(item: Any, pointer: Pointer, say: Callable[[Pointer, str, str], N
 
 
 def response(answers: Sequence[Answer], policies: Sequence[Policy], arn_prefix: str) -> dict[str, Any]:
-    """The answer as TestAuthorization gives it. Which statement it was has no place there."""
+    """The answer as TestAuthorization gives it, and beside it, in the same order, which statements each decision is by."""
 
     def named(names: Iterable[str]) -> dict[str, Any]:
         wanted = set(names)
@@ -214,7 +214,15 @@ def response(answers: Sequence[Answer], policies: Sequence[Policy], arn_prefix: 
                 "missingContextValues": list(outcome.missing),
             }
         )
-    return {"authResults": results}
+    decided = [[_statement(by, policies) for by in one.outcome.denied_by or one.outcome.allowed_by] for one in answers]
+    return {"authResults": results, "decidedBy": decided}
+
+
+def _statement(by: tuple[str, int], policies: Sequence[Policy]) -> dict[str, Any]:
+    """A statement by its policy's name and its place in that."""
+    name, index = by
+    found = next(one for policy in policies if policy.name == name for one in policy.statements if one.index == index)
+    return {"policyName": name, "pointer": found.pointer, "sid": found.sid}
 
 
 def answer(info: AuthInfo, decide: Callable[[Request], Outcome]) -> Answer:

@@ -32,10 +32,9 @@ def made(args: argparse.Namespace) -> Assumptions:
         try:
             found = assumptions.with_value(found, name, value)
         except KeyError:
-            near = get_close_matches(name, assumptions.names(), 1)
-            args.refuse(
-                f"argument --assume: there is no assumption {name!r:.60}" + (f"; did you mean {near[0]}?" if near else "")
-            )
+            near = get_close_matches(name, assumptions.names(), 3, 0.5)
+            meant = f"did you mean {' or '.join(near)}?" if near else "`fleetgate authorize --assumptions` lists them"
+            args.refuse(f"argument --assume: there is no assumption {name!r:.60}; {meant}")
         except ValueError as error:
             args.refuse(f"argument --assume: {error}")
     return found

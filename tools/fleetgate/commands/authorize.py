@@ -58,6 +58,7 @@ class _Collect(argparse.Action):
 
 def add(subparsers: common.Subparsers) -> None:
     parser = common.add_parser(subparsers, "authorize", "say what AWS IoT would allow a device, without asking AWS", _authorize)
+    parser.usage = "%(prog)s POLICY.json...|--type TYPE  --thing NAME  --publish TOPIC...  [options]"
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = _EPILOG
     parser.set_defaults(failed=2)
@@ -94,7 +95,9 @@ def add(subparsers: common.Subparsers) -> None:
     parser.add_argument("--arn-prefix", metavar="ARN", help="arn:aws:iot:REGION:ACCOUNT (default: what the policies name)")
     assume.add_option(parser)
     parser.add_argument("--assumptions", action="store_true", help="list all assumptions with their values, and do nothing else")
-    parser.add_argument("--json", action="store_true", help="for programs: the response of TestAuthorization")
+    parser.add_argument(
+        "--json", action="store_true", help="for programs: the response of TestAuthorization, and which statements decide"
+    )
 
 
 def _authorize(args: argparse.Namespace) -> int:
