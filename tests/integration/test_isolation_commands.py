@@ -72,6 +72,9 @@ def test_a_declared_topic_that_the_template_forgets_is_told(checkout, capsys):
     change(checkout, "subscribe | map", "[] | map", "policy_templates/_own_thing.json.j2")
     status, out, _ = run(capsys, "--root", checkout, "isolation")
     assert status == 1 and "I04 gateway is meant to receive config/gateway/" in out
+    assert "\nisolated, but not as declared: " in out and "declared topics are not granted\n" in out and "NOT" not in out
+    told = [line for line in out.splitlines() if line.startswith("I04")]
+    assert out.count("\n\nI04") < len(told), "those of one type stand together"
 
 
 def test_json_has_every_pair_and_is_the_same_every_time(checkout, capsys):

@@ -83,6 +83,25 @@ def test_a_reached_cell_tells_action_witness_and_statement_and_the_page_asks_for
     assert page.errors == []
 
 
+def test_what_is_reached_is_not_in_the_colour_of_a_proof_and_the_numbers_agree(page, fleet, tmp_path):
+    types, scope = members.of_fleet(fleet)
+    path, report = written(tmp_path, wide(types), [scope])
+    page.open(path)
+    page.click(f"button[data-from={report.members[0]}][data-to=gateway]")
+    proof = colour(page, ".legend .isolated", "color")
+    spans = page.run(
+        "[...document.querySelectorAll('.ways li span')].map((one) => [one.textContent, getComputedStyle(one).color])"
+    )
+    colours = {text: [float(part) for part in re.findall(r"[0-9.]+", shade)] for text, shade in spans}
+    assert colours["reached"] == colour(page, ".legend .reached", "color") != proof
+    assert "see receive" not in colours or colours["see receive"] != proof
+    path, report = written(tmp_path, types, [scope])
+    page.open(path)
+    text = page.run("document.body.innerText")
+    assert "20 pairs proven" in text and re.search(r"20\s+proven", text)
+    assert page.run("document.querySelector('.summary code').textContent") == "fleetgate authorize --assumptions"
+
+
 def test_pointing_at_a_cell_shows_it_and_arrow_keys_walk(page, fleet, tmp_path):
     types, scope = members.of_fleet(fleet)
     path, report = written(tmp_path, types, [scope])

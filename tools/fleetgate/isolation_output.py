@@ -58,8 +58,9 @@ def _lines(report: Report, members: Sequence[Member], scopes: Sequence[Scope]) -
         if reach.verdict is not Verdict.REFUSED:
             yield ""
             yield from _told(reach, members)
-    for gap in report.gaps:
-        yield ""
+    for gap, before in zip(report.gaps, [None, *report.gaps], strict=False):
+        if before is None or (gap.member, gap.other, gap.rule) != (before.member, before.other, before.rule):
+            yield ""
         yield f"{gap.rule} {gap.message}"
     yield ""
     yield summary(report)
@@ -86,13 +87,22 @@ def premises(report: Report, members: Sequence[Member]) -> str:
     return f"rests on {attached} and on the assumptions of `fleetgate authorize --assumptions`{assumed}"
 
 
+def is_reached(report: Report) -> bool:
+    """Whether a pair is reached, or that cannot be told."""
+    return any(one in ("reached", "undecided") for one in cells(report).values())
+
+
 def summary(report: Report) -> str:
     """One sentence."""
     found = list(cells(report).values())
     bad = sum(1 for one in found if one in ("reached", "undecided"))
     if report.isolated:
         return f"isolated: {count(len(found), 'pair')} proven, {count(len(report.flows), 'declared flow')} granted"
-    gaps = f", {count(len(report.gaps), 'declared topic')} not granted" if report.gaps else ""
+    number = len(report.gaps)
+    if not bad:
+        are = "is" if number == 1 else "are"
+        return f"isolated, but not as declared: {count(number, 'declared topic')} {are} not granted"
+    gaps = f", {count(number, 'declared topic')} not granted" if number else ""
     return f"NOT isolated: {bad} of {len(found)} pairs reached or undecided{gaps}"
 
 

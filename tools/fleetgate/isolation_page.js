@@ -56,7 +56,7 @@
       const declared = !verdict && way === "publish" && flows.has(key);
       const silent = !verdict && way === "subscribe" && ways.has("receive");
       const text = verdict ? words[verdict] : declared ? "only as declared: no other topic, proven" : silent ? "see receive" : "impossible, proven";
-      row.append(element("span", text, verdict && verdict !== "refused" ? "" : "no"));
+      row.append(element("span", text, silent ? "see" : verdict && verdict !== "refused" ? verdict : "no"));
       list.append(row);
     }
     const gaps = report.gaps.filter((gap) => gap.to === pair.victim && gap.type === pair.attacker);

@@ -7,6 +7,7 @@ in one JSON element, and gets into the page as text only.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from html import escape
 from importlib import resources
@@ -16,6 +17,9 @@ from fleetgate.iot_policy.grants import Scope
 from fleetgate.iot_policy.isolation import Member, Report
 
 _SIGNS = {"reached": "!", "undecided": "?", "missing": "\u00d7", "flow": "→", "refused": "○", "isolated": "·"}
+
+
+_CODE = re.compile("`([^`]*)`")
 
 
 def page(report: Report, members: Sequence[Member], scopes: Sequence[Scope]) -> str:
@@ -28,8 +32,8 @@ def page(report: Report, members: Sequence[Member], scopes: Sequence[Scope]) -> 
         "STYLE": (folder / "isolation_page.css").read_text(encoding="utf-8"),
         "SCRIPT": (folder / "isolation_page.js").read_text(encoding="utf-8"),
         "STATE": "isolated" if report.isolated else "open",
-        "TITLE": "Isolated" if report.isolated else "Not isolated",
-        "SUMMARY": escape(_sentence(report, members)),
+        "TITLE": "Not isolated" if isolation_output.is_reached(report) else "Isolated" if report.isolated else "Not as declared",
+        "SUMMARY": _CODE.sub(r"<code>\1</code>", escape(_sentence(report, members))),
         "WHERE": escape(", ".join(f"account {one.account} in {one.region}" for one in scopes)),
         "TILES": _tiles(report),
         "MATRIX": _matrix(report),
@@ -45,7 +49,7 @@ def page(report: Report, members: Sequence[Member], scopes: Sequence[Scope]) -> 
 
 def _sentence(report: Report, members: Sequence[Member]) -> str:
     sentence = isolation_output.summary(report).partition(": ")[2]
-    premises = isolation_output.premises(report, members).replace("`", "")
+    premises = isolation_output.premises(report, members)
     hangs = "".join(f" Hangs on {turn}." for turn in report.hangs_on)
     return f"{sentence[:1].upper()}{sentence[1:]}. {premises[:1].upper()}{premises[1:]}.{hangs}"
 
@@ -54,8 +58,8 @@ def _tiles(report: Report) -> str:
     found = list(isolation_output.cells(report).values())
     counted = [
         ("pairs of types", len(found), ""),
-        ("proven isolated", sum(one in ("isolated", "refused") for one in found), "isolated"),
-        ("declared flows", len(report.flows), "flow"),
+        ("proven", sum(one in ("isolated", "refused", "flow") for one in found), "isolated"),
+        ("of them declared flows", len(report.flows), "flow"),
         ("reached", sum(one == "reached" for one in found), "reached"),
         ("undecided", sum(one == "undecided" for one in found), "undecided"),
         ("declared, not working", len(report.gaps), "missing"),
