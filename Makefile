@@ -64,6 +64,7 @@ policies: $(VENV)/runtime ## Check the catalogue, lint and isolate its policies:
 lint: policies $(IAM)/ready ## The policies, then the whole plan: fleetgate's rules, checkov and parliament
 	$(FLEETGATE) cloud up --if-embedded --env $(ENV) && $(FLEETGATE) plan --env $(ENV) --json $(PLAN)
 	$(FLEETGATE) lint $(PLAN) && PYTHONPATH=tools $(IAM)/bin/python -m fleetgate.iam_checks $(PLAN)
+	@if $(FLEETGATE) cloud status --env $(ENV) >/dev/null 2>&1; then echo "the embedded cloud still runs: make down ENV=$(ENV)"; fi
 
 review: $(VENV)/runtime ## What a change does, for its reviewers: access against BASE, and the plan that make lint has left
 	mkdir -p build/$(ENV) && $(FLEETGATE) access-diff --base $(BASE) --allow-growth --env $(ENV) >build/$(ENV)/access.md

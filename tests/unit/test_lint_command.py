@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -233,7 +234,7 @@ def test_a_broken_policy_in_a_folder_is_found(run):
 def test_of_a_named_file_that_is_none_of_ours_one_is_told(run, value, said):
     status, out, err = run("lint", write("a.json", value))
     assert status == 0 and said in err
-    assert out == "no findings in 0 files\n"
+    assert out == "nothing was looked at\n"
 
 
 def test_an_iam_policy_is_one_finding_when_it_is_named_and_a_note_in_a_folder(run):
@@ -452,7 +453,7 @@ def test_in_a_folder_an_answer_that_is_nothing_of_aws_iot_is_passed_over(run):
     write("authorizer.json", {"principalId": "user", "policyDocument": IAM})
     write("sketch.json", {"templateBody": "Resources: !Sub x", "policyDocument2": 1})
     status, out, err = run("lint", ".")
-    assert (status, out) == (0, "no findings in 0 files\n") and "authorizer.json: an IAM policy" in err
+    assert (status, out) == (0, "nothing was looked at\n") and "authorizer.json: an IAM policy" in err
 
 
 LARGE = policy(*[{**WIDE["Statement"][0], "Sid": f"All{number}"} for number in range(20_000)])
@@ -569,7 +570,7 @@ def test_explain_without_an_id_is_the_table(run):
 
 def test_explain_does_not_know_every_id(run):
     status, _, err = run("explain", "P99")
-    assert status == 1 and "there is none" in err
+    assert status == 2 and "there is none" in err
 
 
 def test_two_runs_say_the_same(run):
@@ -683,3 +684,59 @@ def test_an_environment_file_that_is_far_too_large_is_refused(run, checkout, mon
     Path("terraform/envs/local.yaml").write_text("#" * 1_000_001, encoding="utf-8")
     status, _, err = run("lint")
     assert status == 2 and "terraform/envs/local.yaml: is larger than 1,000,000 bytes" in err
+
+
+@pytest.mark.parametrize(
+    "command",
+    [["lint"], ["explain"], ["authorize"], ["isolation"], ["access-diff"], ["catalogue", "check"], ["catalogue", "schema"]],
+    ids=" ".join,
+)
+def test_every_command_that_judges_says_what_its_exit_status_means(run, command):
+    status, out, _ = run(*command, "--help")
+    assert status == 0 and re.search(r"exit\s+status: 0 ", out) and "; 2 " in " ".join(out.split())
+
+
+def test_a_rule_that_does_not_exist_is_wrong_usage(run):
+    assert run("explain", "Z99")[0] == 2
+
+
+def test_bare_commands_name_what_there_is_and_the_version_can_be_asked_for(run):
+    status, _, err = run()
+    assert status == 2 and "one of: catalogue, lint, explain, " in err
+    assert "one of: check, schema" in run("catalogue")[2]
+    status, out, _ = run("--version")
+    assert status == 0 and re.fullmatch(r"fleetgate [0-9.]+\n", out)
+
+
+def test_outside_of_a_checkout_lint_and_isolation_say_that_files_can_be_named(run):
+    assert "or name files: fleetgate lint PATH" in run("lint")[2]
+    assert "or name files: fleetgate isolation FILE" in run("isolation")[2]
+    assert "name files" not in run("catalogue", "check")[2]
+
+
+def test_a_text_that_is_no_json_at_all_is_told_what_is_read(run):
+    out = run("lint", write("README.md", b"# Policies\n"))[1]
+    assert "fix: give a policy, a provisioning template or a plan in JSON" in out
+    assert "fix: mend the text there" in run("lint", write("a.json", b'{"a": }'))[1]
+    assert "asked for without FILE (isolation)" in run("isolation", "README.md")[2]
+
+
+def test_s07_counts_statements_as_people_do_and_says_the_sid(run):
+    topics = [{"Sid": name, "Effect": "Allow", "Action": "iot:Publish", "Resource": f"{ARN}:topic/{name}"} for name in ("A", "B")]
+    out = run("lint", write("a.json", policy(*CLEAN["Statement"], *topics)))[1]
+    assert "S07  differs from statement 2 (A) only in its resources" in out and "fix: merge it into statement 2 (A) " in out
+
+
+def test_places_of_errors_begin_their_lines_so_that_editors_find_them(run, checkout, monkeypatch):
+    monkeypatch.chdir(checkout)
+    path = Path("catalogue/device_types.yaml")
+    path.write_text(path.read_text(encoding="utf-8").replace("shape: sensor", "shap: sensor"), encoding="utf-8")
+    for command in ("catalogue", "lint"):
+        err = run(command, *(["check"] if command == "catalogue" else []))[2]
+        assert all(re.match(r"catalogue/device_types.yaml:[0-9]+ |    -> ", line) for line in err.splitlines()), err
+    assert run("lint", "--root")[2] and run("lint", "gone.json")[2].startswith("fleetgate lint: gone.json: ")
+
+
+def test_findings_about_suppressions_alone_are_in_no_number_of_files(run):
+    write("fleetgate-lint.toml", b'[[suppress]]\nrule = "B01"\npath = "gone.json"\nreason = "x"\nexpires = 2020-01-01\n')
+    assert "1 finding (1 medium)\n" in run("lint", "--only", "plan", write("a.json", CLEAN))[1]

@@ -125,4 +125,4 @@ def test_a_file_name_cannot_end_a_github_command_early():
     hostile = Finding("S07", Severity.INFO, "a::b\n::error::.json", 1, 1, "", "x\r\n::stop", "f")
     [line] = lint_output.to_github([hostile]).split("\n")[:-1]
     assert line.startswith("::notice file=a%3A%3Ab%0A%3A%3Aerror%3A%3A.json,line=1,")
-    assert line.endswith("::x%0D%0A::stop%0Afix: f")
+    assert line.endswith(r"::x\r%0A::stop%0Afix: f")

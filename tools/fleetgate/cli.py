@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 from fleetgate.commands import (
     access_diff,
@@ -20,6 +20,7 @@ from fleetgate.commands import (
     catalogue,
     claim,
     cloud,
+    common,
     dashboard,
     deploy,
     deployer_policy,
@@ -51,6 +52,12 @@ class _Parser(argparse.ArgumentParser):
         # argparse makes the subcommands of this class too, and lets the innermost one have the last word.
         self.set_defaults(command=self.prog)
 
+    def error(self, message: str) -> NoReturn:
+        if message.endswith(": COMMAND"):
+            listed = [name for action in self._actions for name in action.choices or () if action.dest == argparse.SUPPRESS]
+            message += f"\n  one of: {', '.join(listed)}\n  {self.prog} --help says what they do"
+        super().error(message)
+
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         from difflib import get_close_matches
 
@@ -62,6 +69,16 @@ class _Parser(argparse.ArgumentParser):
             raise
 
 
+class _Version(argparse.Action):
+    """Looks the version up only when it is asked for."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        from importlib.metadata import version
+
+        print(f"fleetgate {version('fleetgate')}")
+        parser.exit()
+
+
 def parser() -> argparse.ArgumentParser:
     """The whole command line; cheap to build, since commands import their work when they run."""
     top = _Parser(
@@ -70,6 +87,7 @@ def parser() -> argparse.ArgumentParser:
         epilog="Start with `make apply`: it runs the whole way on an embedded cloud, without an AWS account.",
     )
     top.add_argument("--root", metavar="FOLDER", help="the checkout to work on (default: the one around the current folder)")
+    top.add_argument("--version", action=_Version, nargs=0, help="show the version and end")
     top.add_argument("--debug", action="store_true", help="show tracebacks")
     commands = top.add_subparsers(metavar="COMMAND", required=True)
     checks = (catalogue, lint, authorize, isolation, access_diff, capacity)
@@ -90,7 +108,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except FleetgateError as error:
         if args.debug:
             raise
-        print(f"fleetgate: {error}", file=sys.stderr)
+        print(common.told(error), file=sys.stderr)
         return int(getattr(args, "failed", 1))  # 2 of a command whose 1 is an answer
     except KeyboardInterrupt:
         print(f"fleetgate: interrupted; {args.command} can be run again", file=sys.stderr)

@@ -22,12 +22,7 @@ from typing import Any
 from fleetgate import skips
 
 FOLDER = Path(__file__).parents[2] / "terraform"
-_DOCUMENTS = {
-    "aws_iam_policy": "policy",
-    "aws_iam_role_policy": "policy",
-    "aws_iam_group_policy": "policy",
-    "aws_iam_user_policy": "policy",
-}
+_HOLDERS = ("aws_iam_policy", "aws_iam_role_policy", "aws_iam_group_policy", "aws_iam_user_policy")
 _SHOWN_DETAIL = 300
 #: Issues of parliament's that are not repeated here, each with its reason.
 _NOT_FINDINGS = {
@@ -47,9 +42,11 @@ def documents(plan: dict[str, Any]) -> Iterator[Document]:
     """The identity policies of a plan."""
     module = plan.get("planned_values", {}).get("root_module", {})
     for resource in skips.resources(module):
-        key = _DOCUMENTS.get(resource["type"])
-        if key is not None:
-            yield Document(resource["address"], resource["values"].get(key))
+        if resource["type"] in _HOLDERS:
+            yield Document(resource["address"], resource["values"].get("policy"))
+        elif resource["type"] == "aws_iam_role":
+            for inline in resource["values"].get("inline_policy") or ():
+                yield Document(f"{resource['address']} inline_policy", inline.get("policy"))
 
 
 def by_parliament(document: Document) -> list[str]:
@@ -165,6 +162,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(line)
     unknown = [document.address for document in found if not document.text]
     if unknown:
+        print(f"{len(unknown)} of {len(found)} IAM policies are not judged yet: run it again after make apply", file=sys.stderr)
         print(f"not judged, since Terraform knows them after the first apply only: {', '.join(unknown)}", file=sys.stderr)
     judged = len(found) - len(unknown)
     print(f"IAM policies: {judged} of {len(found)} judged by parliament, the whole plan by checkov: {len(findings)} findings")

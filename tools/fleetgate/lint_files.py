@@ -10,7 +10,7 @@ import re
 import stat
 import sys
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -116,6 +116,9 @@ def _lint_json(data: bytes, file: str, only: Collection[Kind], report: Report, *
     if parsed is None:
         if documents.probable_kind(data) not in only:  # the hook of that kind reports it
             return
+        if data.lstrip()[:1] not in (b"{", b"[", b'"', b""):  # not even the beginning of JSON
+            fix = "give a policy, a provisioning template or a plan in JSON, or a policy template of a checkout"
+            findings = [replace(finding, fix=fix) for finding in findings]
         report.findings += findings
         report.looked_at.append(file)
         return

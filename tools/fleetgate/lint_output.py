@@ -22,11 +22,11 @@ _PLAIN = "\x1b[0m"
 
 
 def summary(findings: Sequence[Finding], files: int, suppressed: int) -> str:
-    """`3 findings (1 critical, 2 high) in 12 files, 1 suppressed`."""
+    """`3 findings (1 critical, 2 high) in 12 files, 1 suppressed`. Of no file are findings about suppressions."""
     numbers = {severity: sum(f.severity is severity for f in findings) for severity in sorted(Severity, reverse=True)}
     shown = ", ".join(f"{number} {severity}" for severity, number in numbers.items() if number)
-    text = f"{count(len(findings), 'finding')} ({shown})" if findings else "no findings"
-    return f"{text} in {count(files, 'file')}" + (f", {suppressed} suppressed" if suppressed else "")
+    text = f"{count(len(findings), 'finding')} ({shown})" if findings else "no findings" if files else "nothing was looked at"
+    return text + (f" in {count(files, 'file')}" if files else "") + (f", {suppressed} suppressed" if suppressed else "")
 
 
 def to_text(findings: Sequence[Finding], *, colours: bool) -> str:

@@ -57,7 +57,8 @@ def read_json(file: str, what: str, *, size: bool = False) -> Source:
         return source.parse(data)
     except SourceError as error:
         place = f"{file}:{error.position.line}:{error.position.column}"
-        raise fail(place, str(error), f"give a {what} in JSON; a Jinja template is asked for by --type of authorize") from None
+        more = "; a checkout's templates are asked for without FILE (isolation), or by --type (authorize)" * (what == "policy")
+        raise fail(place, str(error), f"give a {what} in JSON{more}") from None
 
 
 def _document(file: str) -> tuple[Source, Callable[[Pointer], str]]:

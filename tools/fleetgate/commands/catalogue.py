@@ -10,8 +10,10 @@ from fleetgate.errors import count, fail
 
 def add(subparsers: common.Subparsers) -> None:
     group = common.add_group(subparsers, "catalogue", "check the catalogue of device types")
-    common.add_parser(group, "check", "report every mistake in the catalogue at once", _check, env=False)
+    check = common.add_parser(group, "check", "report every mistake in the catalogue at once", _check, env=False)
+    check.epilog = "exit status: 0 no mistakes; 1 mistakes, or no checkout; 2 wrong usage"
     schema = common.add_parser(group, "schema", "write the JSON schema that editors use", _schema, env=False)
+    schema.epilog = "exit status: 0 written, or up to date; 1 no checkout, or with --check not up to date; 2 wrong usage"
     schema.add_argument("--check", action="store_true", help="write nothing, fail if the file is not what it would be")
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fleetgate.errors import fail
+from fleetgate.errors import FleetgateError, fail
 
 if TYPE_CHECKING:
     from fleetgate.build import Fleet
@@ -48,7 +49,9 @@ def root(args: argparse.Namespace) -> Path:
     for folder in (start,) if args.root else (start, *start.parents):
         if (folder / catalogue.FILE).is_file():
             return folder
-    raise fail(str(start), f"holds no {catalogue.FILE}", "run it inside a fleetgate checkout, or give --root FOLDER")
+    by_name = getattr(args, "by_name", None)  # of a command that takes files, too
+    remedy = "run it inside a fleetgate checkout, or give --root FOLDER" + (f", or name files: {by_name}" if by_name else "")
+    raise fail(str(start), f"holds no {catalogue.FILE}", remedy)
 
 
 def environment(args: argparse.Namespace) -> Environment:
@@ -73,6 +76,12 @@ def refuse_empty(args: argparse.Namespace, asked: Sequence[tuple[str, Any]] = ()
     for option, value in (*given, *asked):
         if value == "" or (isinstance(value, list) and "" in value):
             args.refuse(f"argument {option}: is empty")
+
+
+def told(error: FleetgateError, program: str = "fleetgate") -> str:
+    """An error as it is shown: who says so, unless it begins with a place that an editor can jump to, or is one of several."""
+    has_place = len(error.problems) > 1 or re.search(r":[0-9]+(?:[: ]|$)", error.problems[0].where)
+    return str(error) if has_place else f"{program}: {error}"
 
 
 def program() -> str:

@@ -25,7 +25,7 @@ def add(subparsers: common.Subparsers) -> None:
     parser = common.add_parser(subparsers, "isolation", "prove that no device can act as another, or show how", _isolation)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = _EPILOG
-    parser.set_defaults(failed=2)
+    parser.set_defaults(failed=2, by_name="fleetgate isolation FILE")
     parser.add_argument(
         "file",
         metavar="FILE",

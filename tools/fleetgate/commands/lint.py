@@ -41,8 +41,14 @@ def add(subparsers: common.Subparsers) -> None:
         metavar="KIND",
         help="look only at one kind (policy, template or plan), and pass over all else in silence; may be given several times",
     )
-    lint.set_defaults(failed=2, refuse=lint.error)  # 1 is an answer
+    lint.set_defaults(failed=2, refuse=lint.error, by_name="fleetgate lint PATH")  # 1 is an answer
+    lint.epilog = (
+        "exit status: 0 nothing from --fail-on on; 1 findings; 2 wrong usage, a path that cannot be read, or a catalogue or "
+        "environment with mistakes"
+    )
     explain = common.add_parser(subparsers, "explain", "say what a lint rule finds, why, and how to mend it", _explain, env=False)
+    explain.set_defaults(failed=2)
+    explain.epilog = "exit status: 0 shown; 2 there is no such rule, or wrong usage"
     explain.add_argument("id", metavar="ID", nargs="?", help="default: the table of all rules")
     explain.add_argument("--format", choices=("text", "markdown", "json"), default="text", help="markdown: docs/rules.md")
 
@@ -58,7 +64,7 @@ def _lint(args: argparse.Namespace) -> int:
         report = _report(args)
         suppressed = _suppress(args, report)
     except lint_files.UnusablePath as error:
-        print(f"fleetgate lint: {error}", file=sys.stderr)
+        print(common.told(error, "fleetgate lint"), file=sys.stderr)
         return 2
     _print(args, report, suppressed)
     threshold = Severity[args.fail_on.upper()]
@@ -89,8 +95,8 @@ def _print(args: argparse.Namespace, report: Report, suppressed: int) -> None:
 
     findings, files = report.findings, len(set(report.looked_at))
     if not files and not findings:  # on stderr, whatever the format: "no findings" alone would sound like a verdict
-        where = f"in {count(len(args.path), 'path')}" if args.path else "since no path is given"
-        common.say(f"nothing was looked at: no policy, template or plan {where}")
+        where = f"there is no policy, template or plan in {count(len(args.path), 'path')}" if args.path else "no path is given"
+        common.say(f"nothing was looked at: {where}")
     if args.format == "json":
         print(lint_output.to_json(findings, files, suppressed, report.notes), end="")
         return

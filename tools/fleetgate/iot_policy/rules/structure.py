@@ -148,8 +148,9 @@ def redundant(document: Policy) -> Iterator[Hit]:
             other = by_resources.setdefault((statement.allow, *[one.text for one in statement.resources]), statement)
             for one, what in ((same, "resources"), (other, "actions")):
                 if one is not statement and _conditions(one) == _conditions(statement):
-                    message = f"differs from statement {one.index} only in its {what}"
-                    fix = f"merge it into statement {one.index} if characters are short; two with a Sid each may stay apart"
+                    named = f"statement {one.index + 1}" + (f" ({one.sid})" if one.sid else "")
+                    message = f"differs from {named} only in its {what}"
+                    fix = f"merge it into {named} if characters are short; two with a Sid each may stay apart"
                     yield Hit(statement.pointer, message, fix)
                     break
         for wide, narrow in _covered(statement):
