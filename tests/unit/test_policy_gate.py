@@ -41,6 +41,12 @@ def test_a_wrong_policy_is_told_before_any_cloud_is_asked(checkout, monkeypatch)
     assert asked == [] and not (checkout / "build/local/fleet.tfvars.json").exists()
 
 
+def test_a_template_that_no_type_uses_stands_in_nobody_s_way(checkout, fleet):
+    other = checkout / "policy_templates/other.json.j2"
+    other.write_text((checkout / "policy_templates/gateway.json.j2").read_text(encoding="utf-8"), encoding="utf-8")
+    policy_gate.require(fleet)
+
+
 def test_a_policy_that_lint_has_not_seen_is_refused(fleet):
     """As by a template that reads something that changes: an object's address, say."""
     fleet.policies["gateway"] = {**fleet.policies["gateway"], "Statement": []}

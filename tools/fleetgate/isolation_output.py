@@ -10,6 +10,7 @@ from fleetgate.iot_policy import assumptions
 from fleetgate.iot_policy.evaluator import Outcome
 from fleetgate.iot_policy.grants import Scope
 from fleetgate.iot_policy.isolation import Gap, Member, Reach, Report, Verdict, Way
+from fleetgate.iot_policy.model import short
 from fleetgate.iot_policy.witness import Check
 
 #: What a cell of the matrix says, the worst first: its name, its sign, and the words of the legend.
@@ -142,12 +143,7 @@ def _asked(check: Check, members: Sequence[Member]) -> str:
     )
     name += "".join(f" with {key}={value}" for key, value in extras(check, members).items())
     how = " over HTTPS" if identity.protocol == "https" else ""
-    return f"{name}: {check.request.action} {short(check)}{how}"
-
-
-def short(check: Check) -> str:
-    """The resource without the parts of the ARN that are the same everywhere."""
-    return check.request.resource.split(":", 5)[-1]
+    return f"{name}: {check.request.action} {short(check.request.resource)}{how}"
 
 
 def extras(check: Check, members: Sequence[Member]) -> dict[str, str]:

@@ -122,7 +122,7 @@ class Checkout:
             offset = source.offset_at(rendered.text, error.position)
             found = [*differs, lint.not_json(self._place(rendered, offset, ""), f"the result is {error}")]
             return found, rendered.templates
-        self.judged[name] = parsed.value
+        self.judged.setdefault(name, parsed.value)  # of templates that no type uses, which come last, nothing is deployed
 
         def locate(pointer: Pointer) -> Place:
             return self._place(rendered, parsed.offset(pointer), pointer)

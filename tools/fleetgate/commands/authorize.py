@@ -361,19 +361,20 @@ def _print(answers: Sequence[Answer], asking: Asking) -> None:
     """Every decision with why and what to do, then what the allowed requests need besides and have not."""
     from fleetgate.errors import printable
     from fleetgate.iot_policy import evaluator
+    from fleetgate.iot_policy.model import short
 
     asked = [request for answer in answers for request in answer.info.requests]
     needs: dict[Request, Outcome] = {}
     for request in asked:
         outcome = asking.decide(request)
-        print(printable(f"{outcome.decision.value:<13}  {request.action} {_short(request.resource)}"))
+        print(printable(f"{outcome.decision.value:<13}  {request.action} {short(request.resource)}"))
         for line in _why(request, outcome, asking):
             print(printable(f"    {line}"))
         if outcome.allowed:
             found = evaluator.session(asking.own, request, asking.identity, asking.assumed, group_policies=asking.groups)
             needs |= {needed: its for needed, its in found if needed not in asked and not its.allowed}
     for needed, its in needs.items():
-        print(printable(f"It also takes {needed.action} {_short(needed.resource)}, which is {its.decision.value}."))
+        print(printable(f"It also takes {needed.action} {short(needed.resource)}, which is {its.decision.value}."))
 
 
 def _why(request: Request, outcome: Outcome, asking: Asking) -> Iterator[str]:
@@ -393,8 +394,3 @@ def _why(request: Request, outcome: Outcome, asking: Asking) -> Iterator[str]:
         yield f"without a value: {', '.join(outcome.missing)}"
     for name, value, decision in evaluator.depends_on(asking.own, request, asking.identity, asking.assumed, **policies):
         yield f"rests on an assumption: {decision.value} under --assume {name}={value}"
-
-
-def _short(resource: str) -> str:
-    """Without partition, Region and account."""
-    return resource.split(":", 5)[-1] if resource.startswith("arn:") else resource

@@ -78,8 +78,6 @@ ACTIONS: Mapping[str, Action] = MappingProxyType(
 
 #: The services whose actions an IoT policy can grant.
 SERVICES = frozenset(name.partition(":")[0] for name in ACTIONS)
-#: The resource types that some action is checked against.
-RESOURCE_TYPES = frozenset(kind for action in ACTIONS.values() for kind in action.resources)
 SHADOW_ACTIONS = tuple(f"iot:{name}" for name in _SHADOW)
 JOB_ACTIONS = tuple(f"iotjobsdata:{name}" for name in _JOBS)
 #: What the documentation of 2023 calls the job actions; which of the two is enforced is not documented.

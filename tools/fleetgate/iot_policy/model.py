@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fleetgate.iot_policy import pattern
 from fleetgate.iot_policy.pattern import Pattern
-from fleetgate.iot_policy.source import Pointer, escape
+from fleetgate.iot_policy.source import Pointer, escape, kind_of
 
 if TYPE_CHECKING:
     from fleetgate.iot_policy.view import View
@@ -146,7 +146,7 @@ def read(value: Any, name: str, text: str | None = None) -> Policy:
     size = len(text) - sum(map(text.count, _WHITE_SPACE))
     if not isinstance(value, dict):
         flaws.append(
-            Flaw("S03", "", f"a policy is an object, this is {_kind(value)}", 'write {"Version": ..., "Statement": [...]}')
+            Flaw("S03", "", f"a policy is an object, this is {kind_of(value)}", 'write {"Version": ..., "Statement": [...]}')
         )
         return Policy(name, None, (), tuple(flaws), size)
     if not value.keys() <= _TOP_ELEMENTS:
@@ -196,12 +196,12 @@ def _statements(value: dict[str, Any], flaws: list[Flaw]) -> Iterator[tuple[Poin
     elif listed is None:
         flaws.append(Flaw("S03", "", "Statement is missing", 'add "Statement": [...]'))
     else:
-        flaws.append(Flaw("S04", "/Statement", f"Statement is {_kind(listed)}", "write a list of objects"))
+        flaws.append(Flaw("S04", "/Statement", f"Statement is {kind_of(listed)}", "write a list of objects"))
 
 
 def _statement(value: Any, index: int, pointer: Pointer, flaws: list[Flaw], *, variables: bool) -> Statement | None:
     if not isinstance(value, dict):
-        flaws.append(Flaw("S04", pointer, f"a statement is an object, this is {_kind(value)}", "write {...}"))
+        flaws.append(Flaw("S04", pointer, f"a statement is an object, this is {kind_of(value)}", "write {...}"))
         return None
     if not value.keys() <= _ELEMENTS:
         _unknown(value, pointer, ELEMENTS, flaws)
@@ -215,7 +215,7 @@ def _statement(value: Any, index: int, pointer: Pointer, flaws: list[Flaw], *, v
         elif isinstance(effect, str):
             flaws.append(Flaw("S03", f"{pointer}/Effect", f"Effect is {effect!r:.80}", "write Allow or Deny, spelt like this"))
         else:
-            flaws.append(Flaw("S04", f"{pointer}/Effect", f"Effect is {_kind(effect)}", 'write "Allow" or "Deny"'))
+            flaws.append(Flaw("S04", f"{pointer}/Effect", f"Effect is {kind_of(effect)}", 'write "Allow" or "Deny"'))
     actions, negated_actions = _element(value, pointer, "Action", flaws)
     resources, negated_resources = _element(value, pointer, "Resource", flaws)
     conditions = tuple(_conditions(value.get("Condition"), f"{pointer}/Condition", flaws)) if "Condition" in value else ()
@@ -272,7 +272,7 @@ def _texts(value: Any, pointer: Pointer, name: str, flaws: list[Flaw]) -> Iterat
     if not isinstance(value, list):
         inside = [key for key in value if key in ELEMENTS] if isinstance(value, dict) else []
         fix = f"move {inside[0]} out of {name}, to stand beside it" if inside else "write a text or a list of texts"
-        flaws.append(Flaw("S04", pointer, f"{name} is {_kind(value)}", fix))
+        flaws.append(Flaw("S04", pointer, f"{name} is {kind_of(value)}", fix))
         return
     if not value:
         flaws.append(Flaw("S03", pointer, f"{name} is empty", "name at least one, or remove the statement"))
@@ -282,19 +282,19 @@ def _texts(value: Any, pointer: Pointer, name: str, flaws: list[Flaw]) -> Iterat
         else:
             inside = [key for key in item if key in ELEMENTS] if isinstance(item, dict) else []
             fix = f"move {inside[0]} out of {name}, to stand beside it" if inside else "write a text"
-            flaws.append(Flaw("S04", f"{pointer}/{index}", f"{name} holds {_kind(item)}", fix))
+            flaws.append(Flaw("S04", f"{pointer}/{index}", f"{name} holds {kind_of(item)}", fix))
 
 
 def _conditions(value: Any, pointer: Pointer, flaws: list[Flaw]) -> Iterator[Condition]:
     if not isinstance(value, dict):
         flaws.append(
-            Flaw("S04", pointer, f"Condition is {_kind(value)}", 'write {"Bool": {"iot:Connection.Thing.IsAttached": "true"}}')
+            Flaw("S04", pointer, f"Condition is {kind_of(value)}", 'write {"Bool": {"iot:Connection.Thing.IsAttached": "true"}}')
         )
         return
     for operator, keys in value.items():
         at = f"{pointer}/{escape(operator)}"
         if not isinstance(keys, dict):
-            flaws.append(Flaw("S04", at, f"{operator} is {_kind(keys)}", "write an object of keys and values"))
+            flaws.append(Flaw("S04", at, f"{operator} is {kind_of(keys)}", "write an object of keys and values"))
             continue
         for key, given in keys.items():
             place = f"{at}/{escape(key)}"
@@ -303,7 +303,7 @@ def _conditions(value: Any, pointer: Pointer, flaws: list[Flaw]) -> Iterator[Con
             for index, item in enumerate(values):
                 where = f"{place}/{index}" if isinstance(given, list) else place
                 if isinstance(item, dict | list) or item is None:
-                    flaws.append(Flaw("S04", where, f"the value of {key} is {_kind(item)}", "write a text"))
+                    flaws.append(Flaw("S04", where, f"the value of {key} is {kind_of(item)}", "write a text"))
                 else:
                     texts.append(Text(str(item).lower() if isinstance(item, bool) else str(item), where))
             yield Condition(operator, key, tuple(texts), place)
@@ -341,6 +341,11 @@ def arn(text: str, *, variables: bool = True) -> Arn:
     return Arn(text, variables, partition, service, region, account, problem=problem)
 
 
+def short(resource: str) -> str:
+    """An ARN without partition, Region and account, which are the same everywhere."""
+    return resource.split(":", 5)[-1] if resource.startswith("arn:") else resource
+
+
 def split_arn(text: str) -> list[str]:
     """The parts of an ARN, cut at the first five colons that are not inside of a variable."""
     plain = text.split(":", 5)
@@ -358,8 +363,3 @@ def split_arn(text: str) -> list[str]:
             if len(parts) == 5:
                 break
     return [*parts, text[start:]]
-
-
-def _kind(value: Any) -> str:
-    names = {dict: "an object", list: "a list", str: "a text", bool: "a boolean", int: "a number", float: "a number"}
-    return names.get(type(value), "null")

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from fleetgate.iot_policy.source import Pointer, escape
+from fleetgate.iot_policy.source import Pointer, escape, mapping
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +95,7 @@ class Plan:
         block = self._module(resource.module)
         for item in _list(block.get("resources")):
             if item.get("type") == resource.type and item.get("name") == resource.name:
-                references = _references(_dict(item.get("expressions")).get(attribute))
+                references = _references(mapping(item.get("expressions")).get(attribute))
                 return self._followed(references, resource.module, resource.index)
         return None
 
@@ -106,7 +106,9 @@ class Plan:
         reference = named[0]
         if reference.startswith("var.") and module:
             parent, call = _parent(module)
-            given = _dict(_dict(_dict(self._module(parent).get("module_calls")).get(call)).get("expressions")).get(reference[4:])
+            given = mapping(mapping(mapping(self._module(parent).get("module_calls")).get(call)).get("expressions")).get(
+                reference[4:]
+            )
             return self._followed(_references(given), parent, _instance(module))
         # `aws_iot_certificate.this.arn` comes with `aws_iot_certificate.this` behind it.
         parts = [r for r in named if reference.startswith(r)]
@@ -117,9 +119,9 @@ class Plan:
         return place
 
     def _module(self, address: str) -> Mapping[str, Any]:
-        block = _dict(self._configuration.get("root_module"))
+        block = mapping(self._configuration.get("root_module"))
         for name in _MODULE.findall(address):
-            block = _dict(_dict(_dict(block.get("module_calls")).get(name)).get("module"))
+            block = mapping(mapping(mapping(block.get("module_calls")).get(name)).get("module"))
         return block
 
 
@@ -131,12 +133,13 @@ def read(value: Mapping[str, Any]) -> Plan:
     unknown = {
         item["address"]: frozenset(name for name, is_unknown in after.items() if is_unknown)
         for item in _list(value.get("resource_changes"))
-        if isinstance(item.get("address"), str) and (after := _dict(_dict(item.get("change")).get("after_unknown"))) is not None
+        if isinstance(item.get("address"), str)
+        and (after := mapping(mapping(item.get("change")).get("after_unknown"))) is not None
     }
     resources: list[Resource] = []
     for section in ("planned_values", "values"):
         if isinstance(value.get(section), dict):
-            _walk(_dict(_dict(value[section]).get("root_module")), f"/{section}/root_module", unknown, resources)
+            _walk(mapping(mapping(value[section]).get("root_module")), f"/{section}/root_module", unknown, resources)
             break
     else:
         resources += _changed(value, unknown)
@@ -146,7 +149,7 @@ def read(value: Mapping[str, Any]) -> Plan:
         tuple(resources),
         _text(identity.get("account_id")),
         _text(place.get("region")) or _text(place.get("name")) or _region(value),
-        _dict(value.get("configuration")),
+        mapping(value.get("configuration")),
     )
 
 
@@ -155,14 +158,14 @@ def _walk(module: Mapping[str, Any], pointer: Pointer, unknown: Mapping[str, fro
         if isinstance(item, dict) and item.get("mode", "managed") == "managed" and isinstance(item.get("values"), dict):
             found.append(_resource(item, item["values"], f"{pointer}/resources/{index}/values", unknown))
     for index, child in enumerate(_list(module.get("child_modules"), keep=True)):
-        _walk(_dict(child), f"{pointer}/child_modules/{index}", unknown, found)
+        _walk(mapping(child), f"{pointer}/child_modules/{index}", unknown, found)
 
 
 def _changed(value: Mapping[str, Any], unknown: Mapping[str, frozenset[str]]) -> Iterator[Resource]:
     """Of a plan that somebody has cut down to its changes."""
     for index, item in enumerate(_list(value.get("resource_changes"), keep=True)):
-        after = _dict(_dict(_dict(item).get("change")).get("after"))
-        if after and _dict(item).get("mode", "managed") == "managed":
+        after = mapping(mapping(mapping(item).get("change")).get("after"))
+        if after and mapping(item).get("mode", "managed") == "managed":
             yield _resource(item, after, f"/resource_changes/{index}/change/after", unknown)
 
 
@@ -200,32 +203,28 @@ def _instance(module: str) -> str | int | None:
 
 def _first(value: Mapping[str, Any], data_source: str) -> Mapping[str, Any]:
     """The values of a data source that was read before the plan."""
-    modules = [_dict(_dict(_dict(value.get("prior_state")).get("values")).get("root_module"))]
+    modules = [mapping(mapping(mapping(value.get("prior_state")).get("values")).get("root_module"))]
     for module in modules:
         for item in _list(module.get("resources")):
             if item.get("type") == data_source and isinstance(item.get("values"), dict):
-                return _dict(item["values"])
+                return mapping(item["values"])
         modules += _list(module.get("child_modules"))
     return {}
 
 
 def _region(value: Mapping[str, Any]) -> str | None:
     """Of the provider's configuration, if it is a constant or a variable of the root."""
-    provider = _dict(_dict(_dict(value.get("configuration")).get("provider_config")).get("aws"))
-    region = _dict(_dict(provider.get("expressions")).get("region"))
+    provider = mapping(mapping(mapping(value.get("configuration")).get("provider_config")).get("aws"))
+    region = mapping(mapping(provider.get("expressions")).get("region"))
     if text := _text(region.get("constant_value")):
         return text
     variables = [r[4:] for r in _references(region) if r.startswith("var.")]
-    return _text(_dict(_dict(value.get("variables")).get(variables[0])).get("value")) if variables else None
+    return _text(mapping(mapping(value.get("variables")).get(variables[0])).get("value")) if variables else None
 
 
 def _references(expression: Any) -> list[str]:
-    listed = _dict(expression).get("references")
+    listed = mapping(expression).get("references")
     return [r for r in listed if isinstance(r, str)] if isinstance(listed, list) else []
-
-
-def _dict(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, dict) else {}
 
 
 def _list(value: Any, *, keep: bool = False) -> list[Any]:

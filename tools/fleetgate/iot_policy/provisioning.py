@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from fleetgate.iot_policy.source import Pointer, escape
+from fleetgate.iot_policy.source import Pointer, escape, mapping
 
 #: Characters of a template body, and of its name [botocore iot: TemplateBody, TemplateName].
 MAXIMUM_SIZE = 10_240
@@ -95,7 +95,7 @@ class Template:
 
     @cached_property
     def parameters(self) -> Mapping[str, Any]:
-        return _dict(self.body.get("Parameters"))
+        return mapping(self.body.get("Parameters"))
 
     @cached_property
     def resources(self) -> tuple[Resource, ...]:
@@ -104,11 +104,11 @@ class Template:
                 name,
                 item,
                 item["Type"] if isinstance(item.get("Type"), str) else None,
-                _dict(item.get("Properties")),
-                _dict(item.get("OverrideSettings")),
+                mapping(item.get("Properties")),
+                mapping(item.get("OverrideSettings")),
                 f"/Resources/{escape(name)}",
             )
-            for name, item in _dict(self.body.get("Resources")).items()
+            for name, item in mapping(self.body.get("Resources")).items()
             if isinstance(item, dict)
         )
 
@@ -232,7 +232,7 @@ def references(call: Call) -> Iterator[Reference]:
         text: Any = call.argument
         own: Mapping[str, Any] = {}
         if isinstance(text, list):
-            own = _dict(text[1]) if len(text) > 1 else {}
+            own = mapping(text[1]) if len(text) > 1 else {}
             text = text[0] if text else None
         if isinstance(text, str):
             for name in _SUBSTITUTED.findall(text):
@@ -242,7 +242,3 @@ def references(call: Call) -> Iterator[Reference]:
 
 def is_call(value: Any) -> bool:
     return isinstance(value, dict) and any(key == "Ref" or key.startswith("Fn::") for key in value)
-
-
-def _dict(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, dict) else {}

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -80,6 +81,17 @@ def parse(data: str | bytes) -> Source:
     except ValueError as error:  # NaN and Infinity, and integers of thousands of digits
         raise SourceError(f"not JSON: {error}", Position(1, 1)) from None
     return Source(text, value, duplicates)
+
+
+def kind_of(value: Any) -> str:
+    """What a JSON value is, in words."""
+    names = {dict: "an object", list: "a list", str: "a text", bool: "a boolean", int: "a number", float: "a number"}
+    return names.get(type(value), "null")
+
+
+def mapping(value: Any) -> Mapping[str, Any]:
+    """An object, or an empty one for what is none."""
+    return value if isinstance(value, dict) else {}
 
 
 def escape(key: str | int) -> str:

@@ -23,6 +23,7 @@ from fleetgate.iot_policy.provisioning import (
 )
 from fleetgate.iot_policy.rule import Hit, Rule, Severity, Subject, rule
 from fleetgate.iot_policy.source import Pointer, escape
+from fleetgate.iot_policy.source import kind_of as _kind
 
 _GUIDE = "https://docs.aws.amazon.com/iot/latest/developerguide/"
 _TEMPLATES = f"{_GUIDE}provision-template.html"
@@ -58,11 +59,6 @@ def _with(path: str, value: Any) -> dict[str, Any]:
 def _near(name: str, known: Any) -> str | None:
     found = difflib.get_close_matches(name, list(known), 1)
     return found[0] if found else None
-
-
-def _kind(value: Any) -> str:
-    names = {dict: "an object", list: "a list", str: "a text", bool: "a boolean", int: "a number", float: "a number"}
-    return names.get(type(value), "null")
 
 
 @rule(
