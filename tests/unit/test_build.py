@@ -222,3 +222,10 @@ def test_a_source_that_is_not_utf_8_is_told(checkout, file):
 def test_a_claim_that_cannot_be_made_is_told(fleet, name, part):
     with pytest.raises(FleetgateError, match=part):
         claims.create(fleet.environment, name)
+
+
+def test_no_package_takes_in_a_file_through_a_link(checkout, tmp_path):
+    (tmp_path / "token").write_text("secret", encoding="utf-8")
+    (checkout / "lambda_src/onboarding/token.py").symlink_to(tmp_path / "token")
+    with pytest.raises(FleetgateError, match=r"lambda_src/onboarding/token\.py: is a symbolic link"):
+        package.sources(checkout, "onboarding")

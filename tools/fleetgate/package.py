@@ -10,7 +10,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-from fleetgate import template
+from fleetgate import document, template
 from fleetgate.catalogue import Catalogue
 from fleetgate.errors import fail
 from fleetgate.names import Names
@@ -25,7 +25,12 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)
 def sources(root: Path, function: str) -> dict[str, bytes]:
     """File name to content of the function's sources; caches and the like are left out."""
     folder = root / FOLDER / function
-    found = {path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*.py"))}
+    paths = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*.py"))}
+    for name in paths:
+        if document.is_behind_link(root, f"{FOLDER}/{function}/{name}"):
+            remedy = "put the file itself there: no link is followed"
+            raise fail(f"{FOLDER}/{function}/{name}", "is a symbolic link, or lies behind one", remedy)
+    found = {name: path.read_bytes() for name, path in paths.items()}
     if "handler.py" not in found:
         raise fail(f"{FOLDER}/{function}/handler.py", "is missing", "restore the function's sources")
     return found

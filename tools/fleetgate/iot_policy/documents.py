@@ -20,10 +20,11 @@ class Kind(StrEnum):
     OTHER = "other"
 
 
-#: Characters of a text that may be an IoT policy, without and with white space. AWS IoT takes 2,048 without: a far larger one is
-#: nobody's policy, and rules and proofs take longer than it grows.
+#: Characters of an IoT policy without white space that is judged; AWS IoT takes 2,048. A far larger one is nobody's policy, and
+#: rules and proofs take longer than it grows.
 MAXIMUM_POLICY = 10_000
-MAXIMUM_POLICY_TEXT = 100_000
+#: Of the text of a policy or a provisioning template, white space included.
+MAXIMUM_TEXT = 100_000
 
 _MARKERS = (b'"Statement"', b"AWS::IoT::", b'"format_version"', b'"policyDocument"', b'"templateBody"')
 
@@ -58,7 +59,7 @@ def oversized(text: str | bytes) -> str | None:
     if len(text) <= MAXIMUM_POLICY:
         return None
     size = len("".join(text.split()) if isinstance(text, str) else b"".join(text.split()))
-    if size <= MAXIMUM_POLICY and len(text) <= MAXIMUM_POLICY_TEXT:
+    if size <= MAXIMUM_POLICY and len(text) <= MAXIMUM_TEXT:
         return None
     what = f"{size:,} characters without white space" if size > MAXIMUM_POLICY else f"{len(text):,} characters"
     return f"is not judged: it has {what}, and AWS IoT takes a policy of {MAXIMUM_SIZE:,} without white space"

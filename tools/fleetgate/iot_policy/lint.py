@@ -154,6 +154,9 @@ def lint_template(document: Document, **known: Any) -> list[Finding]:
         kind = type(document.value).__name__
         return [not_json(document.locate(""), f"a provisioning template is an object, this is a {kind}", "write an object")]
     text = document.text if document.text is not None else _compact(document.value)
+    if len(text) > documents.MAXIMUM_TEXT:
+        what = f"is not judged: it has {len(text):,} characters, and AWS IoT takes a template of {provisioning.MAXIMUM_SIZE:,}"
+        return [not_json(document.locate(""), what, "give a template of that size")]
     template = provisioning.Template(document.value, len(text.strip()), **known)
     findings = list(_run(rules.of(Subject.TEMPLATE), template, document))
     findings += lint_policies(list(_written_out(template, document, findings)))

@@ -220,7 +220,8 @@ def calls(value: Any, pointer: Pointer) -> Iterator[Call]:
             yield from calls(item, f"{pointer}/{index}")
 
 
-_SUBSTITUTED = re.compile(r"\$\{([^!}][^}]*)\}")
+#: No brace inside: `${${${...` would take longer than it grows.
+_SUBSTITUTED = re.compile(r"\$\{([^!{}][^{}]*)\}")
 
 
 def references(call: Call) -> Iterator[Reference]:
