@@ -35,7 +35,7 @@ from fleetgate import deployer, remote_state
 
 BUCKET = "fleetgate-state-000000000000"
 #: Alarms and their mail as on AWS, so that the way calls for them too.
-MORE = f"state: {{bucket: {BUCKET}}}\nalarm_emails: [iot-oncall@example.com]\nmanage_cloudtrail: true\n"
+MORE = f"state: {{bucket: {BUCKET}}}\nalarm_emails: [iot-oncall@example.com]\n"
 GOLDEN = ROOT / "tests/golden/deployer_calls.txt"
 REMOVED_FOR_REAL = "Functions"
 
@@ -256,7 +256,7 @@ def as_recording(calls):
 
 
 def test_the_recording_to_which_the_policy_is_held_is_what_the_way_calls(way, tmp_path):
-    """tests/unit/test_deployer.py holds the policy to that file, in both directions and without a cloud."""
+    """tests/unit/test_deployer_policy.py holds the policy to that file, in both directions and without a cloud."""
     fresh = tmp_path / "deployer_calls.txt"
     fresh.write_text(as_recording(way.calls), encoding="utf-8")
     recorded, kept = ({line.split()[0] for line in file.read_text().splitlines()} for file in (fresh, GOLDEN))

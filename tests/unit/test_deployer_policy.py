@@ -21,6 +21,7 @@ BUCKET = f"fleetgate-state-{ACCOUNT}"
 RECORDED = f"""account_id: "{ACCOUNT}"
 region: {REGION}
 iot_log_level: ""
+manage_device_defender: false
 alarm_emails: [iot-oncall@example.com]
 state: {{bucket: {BUCKET}, key: fleetgate/e2e.tfstate}}
 claims: {{factory-1: {{}}}}
@@ -67,6 +68,28 @@ CHANGES = {
 }
 #: What AWS asks for beside a call and the embedded cloud does not: for a role that is given to a service, a tag that is set.
 AWS_ONLY = {"iam:PassRole", "kms:TagResource"}
+
+
+#: The embedded cloud speaks HTTP, so that a bucket which takes TLS only keeps everybody out, and it has no audits.
+TRAIL = {
+    *("cloudtrail:AddTags", "cloudtrail:CreateTrail", "cloudtrail:DeleteTrail", "cloudtrail:DescribeTrails"),
+    *("cloudtrail:GetEventSelectors", "cloudtrail:GetInsightSelectors", "cloudtrail:GetTrail", "cloudtrail:GetTrailStatus"),
+    *("cloudtrail:ListTags", "cloudtrail:RemoveTags", "cloudtrail:StartLogging", "cloudtrail:StopLogging"),
+    *("cloudtrail:UpdateTrail", "s3:CreateBucket", "s3:DeleteBucket", "s3:DeleteBucketPolicy", "s3:GetAccelerateConfiguration"),
+    *("s3:GetBucketAcl", "s3:GetBucketCORS", "s3:GetBucketLogging", "s3:GetBucketObjectLockConfiguration"),
+    *("s3:GetBucketOwnershipControls", "s3:GetBucketPolicy", "s3:GetBucketPublicAccessBlock", "s3:GetBucketRequestPayment"),
+    *("s3:GetBucketTagging", "s3:GetBucketVersioning", "s3:GetBucketWebsite", "s3:GetEncryptionConfiguration"),
+    *("s3:GetLifecycleConfiguration", "s3:GetReplicationConfiguration", "s3:ListBucketVersions"),
+    *("s3:PutBucketOwnershipControls", "s3:PutBucketPolicy", "s3:PutBucketPublicAccessBlock", "s3:PutBucketTagging"),
+    *("s3:PutBucketVersioning", "s3:PutEncryptionConfiguration", "s3:PutLifecycleConfiguration", "s3:DeleteObjectVersion"),
+}
+AUDITS = {
+    *("cloudformation:CreateStack", "cloudformation:DeleteStack", "cloudformation:DescribeStackEvents"),
+    *("cloudformation:DescribeStacks", "cloudformation:GetTemplate", "cloudformation:TagResource", "cloudformation:UpdateStack"),
+    *("iot:CreateScheduledAudit", "iot:DeleteAccountAuditConfiguration", "iot:DeleteScheduledAudit"),
+    *("iot:DescribeAccountAuditConfiguration", "iot:DescribeScheduledAudit", "iot:ListScheduledAudits"),
+    *("iot:UpdateAccountAuditConfiguration", "iot:UpdateScheduledAudit"),
+}
 
 
 def fleet(text=RECORDED, name="e2e"):
@@ -162,6 +185,8 @@ def test_a_planner_reads_and_writes_nothing_but_the_lock_of_the_state():
     "more, gained",
     [
         ("iot_log_level: INFO\n", {"iot:GetV2LoggingOptions", "iot:SetV2LoggingOptions"}),
+        ("manage_cloudtrail: true\n", TRAIL),
+        ("manage_device_defender: true\n", AUDITS),
         ("manage_alarms: false\n", set()),
         ("manage_event_configurations: false\n", set()),
         ("prefix: pumps\n", set()),
