@@ -54,3 +54,9 @@ def test_the_readmes_device_type_is_one_entry_that_works(fleet):
     path.write_text(path.read_text(encoding="utf-8") + "\n" + entry, encoding="utf-8")
     added = set(build.compile_fleet(fleet.environment).policies) - set(fleet.policies)
     assert added == {name}
+
+
+def test_files_of_tests_have_names_of_their_own():
+    """pytest imports them by their name alone, and refuses the second one."""
+    names = [path.name for path in (ROOT / "tests").rglob("test_*.py")]
+    assert sorted({name for name in names if names.count(name) > 1}) == []
