@@ -22,7 +22,7 @@ from typing import Any
 from fleetgate import skips
 
 FOLDER = Path(__file__).parents[2] / "terraform"
-_HOLDERS = ("aws_iam_policy", "aws_iam_role_policy", "aws_iam_group_policy", "aws_iam_user_policy")
+_POLICIES = ("aws_iam_policy", "aws_iam_role_policy", "aws_iam_group_policy", "aws_iam_user_policy")
 _SHOWN_DETAIL = 300
 #: Issues of parliament's that are not repeated here, each with its reason.
 _NOT_FINDINGS = {
@@ -42,11 +42,13 @@ def documents(plan: dict[str, Any]) -> Iterator[Document]:
     """The identity policies of a plan."""
     module = plan.get("planned_values", {}).get("root_module", {})
     for resource in skips.resources(module):
-        if resource["type"] in _HOLDERS:
-            yield Document(resource["address"], resource["values"].get("policy"))
+        values = resource["values"]
+        if resource["type"] in _POLICIES:
+            yield Document(resource["address"], values.get("policy"))
         elif resource["type"] == "aws_iam_role":
-            for inline in resource["values"].get("inline_policy") or ():
-                yield Document(f"{resource['address']} inline_policy", inline.get("policy"))
+            for block in values.get("inline_policy") or ():
+                if block:  # an empty one says that there is none
+                    yield Document(f"{resource['address']} inline policy {block.get('name')}", block.get("policy"))
 
 
 def by_parliament(document: Document) -> list[str]:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from fleetgate.iot_policy import lint, plan, source
+from fleetgate.iot_policy.rule import Severity
 
 ACCOUNT = "123456789012"
 ARN = f"arn:aws:iot:eu-west-1:{ACCOUNT}"
@@ -258,6 +259,66 @@ def test_the_iam_side_is_judged_where_other_tools_do_not(item, expected):
     assert found(a_plan(item)) == expected
 
 
+@pytest.mark.parametrize(
+    "condition, pinned",
+    [
+        ({"StringEquals": {"aws:SourceAccount": ACCOUNT}}, True),
+        ({"StringEquals": {"aws:SourceAccount": [ACCOUNT, "210987654321"]}}, True),
+        ({"StringLike": {"aws:SourceArn": f"arn:aws:iot:*:{ACCOUNT}:*"}}, True),
+        ({"Bool": {"aws:SecureTransport": "true"}, "ArnEquals": {"aws:SourceArn": f"{ARN}:*"}}, True),
+        ({"StringNotEquals": {"aws:SourceAccount": ACCOUNT}}, False),
+        ({"StringEqualsIfExists": {"aws:SourceAccount": ACCOUNT}}, False),
+        ({"ForAllValues:StringEquals": {"aws:SourceAccount": ACCOUNT}}, False),
+        ({"StringLike": {"aws:SourceArn": "*"}}, False),
+        ({"StringLike": {"aws:SourceAccount": [ACCOUNT, "*"]}}, False),
+        ({"ArnLike": {"aws:SourceArn": "arn:aws:iot:eu-west-1:*:*"}}, False),
+        ({"Null": {"aws:SourceAccount": "true"}}, False),
+        ({"StringEquals": {"aws:SourceAccount": []}}, False),
+        ({"StringEquals": {"aws:RequestedRegion": "eu-west-1"}}, False),
+    ],
+)
+def test_a_role_is_pinned_only_by_a_condition_that_asks_for_one_account(condition, pinned):
+    assert found(a_plan(role(Condition=condition))) == (set() if pinned else {"N01"})
+
+
+@pytest.mark.parametrize("action", ["iam:PassRole", "*:*", "iam:*Role", "iam:?assRole", "iam:P*", "*:PassRole", "iam:Pass*le"])
+@pytest.mark.parametrize("where", ["*", "role/*", "role/**", "role/?*", "*/*", "r*", "ro?e/*"])
+def test_the_right_to_pass_any_role_is_found_however_it_is_written(action, where):
+    assert found(a_plan(pass_role(action, where if where == "*" else f"arn:aws:iam::{ACCOUNT}:{where}"))) == {"N02"}
+
+
+@pytest.mark.parametrize(
+    "where", ["arn:aws:iam::*:role/fleet", "arn:aws:*:*:*:*", "arn:*", f"arn:aws:iam::{ACCOUNT[:-1]}?:role/fleet"]
+)
+def test_a_role_of_any_account_is_any_role(where):
+    assert found(a_plan(pass_role("iam:PassRole", where))) == {"N02"}
+
+
+@pytest.mark.parametrize(
+    "action, where", [("iam:Pass", "*"), ("iam:PassRoles*", "*"), ("iam:PassRole", f"arn:aws:iam::{ACCOUNT}:role/fleet-*")]
+)
+def test_a_role_of_a_name_or_a_prefix_may_be_passed(action, where):
+    assert found(a_plan(pass_role(action, where))) == set()
+
+
+@pytest.mark.parametrize("action, expected", [("s3:*", {"N02"}), ("iam:PassRole", set()), ("iam:*", set())])
+def test_all_actions_but_some_are_the_right_to_pass_a_role_unless_they_name_it(action, expected):
+    text = json.dumps({"Statement": {"Effect": "Allow", "NotAction": action, "Resource": "*"}})
+    assert found(a_plan(resource("aws_iam_role_policy.this", policy=text))) == expected
+
+
+@pytest.mark.parametrize("source", ["*", "arn:aws:iot:*:*:*", "arn:aws:iot:eu-west-1:?*:provisioningtemplate/fleet"])
+def test_a_source_of_any_account_pins_no_permission(source):
+    item = resource("aws_lambda_permission.this", principal="iot.amazonaws.com", source_arn=source)
+    assert found(a_plan(item)) == {"N03"}
+
+
+def test_a_policy_inside_of_a_role_has_a_pointer_that_leads_there():
+    role = resource("aws_iam_role.this", inline_policy=[{}, {"policy": pass_role("*", "*")["values"]["policy"]}])
+    [finding] = judged(a_plan(role))[0]
+    assert finding.pointer.endswith("/values/inline_policy/1/policy")
+
+
 def test_a_permission_whose_source_is_known_only_after_apply_has_one():
     item = resource("aws_lambda_permission.this", principal="iot.amazonaws.com")
     change = {"address": item["address"], "change": {"after_unknown": {"source_arn": True}}}
@@ -268,6 +329,7 @@ def test_more_policies_than_aws_attaches_are_counted_for_each_target():
     names = [f"p{n}" for n in range(11)]
     [finding] = [f for f in judged(a_plan(*attached(*names)))[0] if f.rule == "I05"]
     assert "a10 is policy 11 of" in finding.message
+    assert finding.severity is Severity.MEDIUM  # [the catalogue of rules]
     assert "I05" not in found(a_plan(*attached(*names[:10])))
 
 

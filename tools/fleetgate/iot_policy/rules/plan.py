@@ -9,9 +9,11 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from fleetgate.iot_policy import conditions, pattern
 from fleetgate.iot_policy.plan import Plan, Resource, below
 from fleetgate.iot_policy.rule import Hit, Severity, Subject, rule
 from fleetgate.iot_policy.source import MAXIMUM_DEPTH, Pointer
+from fleetgate.iot_policy.view import STRANGERS
 
 _GUIDE = "https://docs.aws.amazon.com/iot/latest/developerguide/"
 _DEPUTY = f"{_GUIDE}cross-service-confused-deputy-prevention.html"
@@ -55,7 +57,7 @@ def trust_without_source(plan: Plan) -> Iterator[Hit]:
     for role in plan.of("aws_iam_role"):
         for statement in _statements(role.text("assume_role_policy")):
             services = [s for s in _services(statement) if s in _IOT_SERVICES]
-            if services and statement.get("Effect") == "Allow" and not _condition_keys(statement) & {*_SOURCE_KEYS}:
+            if services and statement.get("Effect") == "Allow" and not _pinned(statement):
                 what = f"{role.address} trusts {services[0]} without aws:SourceAccount or aws:SourceArn"
                 fix = 'add "Condition": {"StringEquals": {"aws:SourceAccount": "<account>"}, "ArnLike": {"aws:SourceArn": "..."}}'
                 yield Hit(below(role.pointer, "assume_role_policy"), what, fix)
@@ -75,7 +77,7 @@ def trust_without_source(plan: Plan) -> Iterator[Hit]:
 def unpinned_pass_role(plan: Plan) -> Iterator[Hit]:
     for resource, pointer, text in _iam_policies(plan):
         for statement in _statements(text):
-            if statement.get("Effect") != "Allow" or not any(_grants_pass_role(a) for a in _texts(statement.get("Action"))):
+            if statement.get("Effect") != "Allow" or not _grants_pass_role(statement):
                 continue
             wide = [r for r in _texts(statement.get("Resource")) if _is_open(r)]
             if wide or "NotResource" in statement:
@@ -102,7 +104,8 @@ def unpinned_pass_role(plan: Plan) -> Iterator[Hit]:
 )
 def permission_without_source(plan: Plan) -> Iterator[Hit]:
     for permission in plan.of("aws_lambda_permission"):
-        pinned = any(permission.values.get(name) or name in permission.unknown for name in ("source_arn", "source_account"))
+        names = ("source_arn", "source_account")
+        pinned = any(name in permission.unknown or _is_source(permission.text(name) or "") for name in names)
         if permission.text("principal") == "iot.amazonaws.com" and not pinned:
             what = f"{permission.address} lets iot.amazonaws.com invoke the function without source_arn"
             yield Hit(permission.pointer, what, "add source_arn = the ARN of the template or rule, and source_account")
@@ -139,7 +142,7 @@ def _iam_policies(plan: Plan) -> Iterator[tuple[Resource, Pointer, str | None]]:
         inline = role.values.get("inline_policy")
         for index, block in enumerate(inline if isinstance(inline, list) else []):
             if isinstance(block, dict) and isinstance(block.get("policy"), str):
-                yield role, below(role.pointer, f"inline_policy/{index}/policy").replace("~1", "/"), block["policy"]
+                yield role, f"{role.pointer}/inline_policy/{index}/policy", block["policy"]
 
 
 def _statements(text: str | None) -> Iterator[Mapping[str, Any]]:
@@ -159,22 +162,44 @@ def _services(statement: Mapping[str, Any]) -> Iterator[str]:
     yield from _texts(principal.get("Service") if isinstance(principal, dict) else None)
 
 
-def _condition_keys(statement: Mapping[str, Any]) -> set[str]:
-    """In small letters: IAM's condition keys are the same in any case."""
+def _pinned(statement: Mapping[str, Any]) -> bool:
+    """Whether a condition asks for one account, of the service that calls or of the resource that it calls for."""
     condition = statement.get("Condition")
-    blocks = condition.values() if isinstance(condition, dict) else ()
-    return {key.lower() for block in blocks if isinstance(block, dict) for key in block}
+    for operator, keys in condition.items() if isinstance(condition, dict) else ():
+        found = conditions.operator(operator)
+        if found is None or found.base not in _PINNING or found.if_exists or found.quantifier == conditions.FOR_ALL:
+            continue
+        for key, value in keys.items() if isinstance(keys, dict) else ():
+            values = list(_texts(value))
+            if key.lower() in _SOURCE_KEYS and values and all(map(_is_source, values)):
+                return True
+    return False
 
 
-def _grants_pass_role(action: str) -> bool:
-    text = action.lower()
-    return text in ("*", "iam:*") or ("iam:passrole".startswith(text.rstrip("*")) and text.startswith("iam:p"))
+_PINNING = ("StringEquals", "StringEqualsIgnoreCase", "StringLike", "ArnEquals", "ArnLike")
+
+
+def _is_source(text: str) -> bool:
+    """Whether it is an account, or an ARN of one."""
+    account = text.split(":")[4] if text.count(":") > 4 else text
+    return bool(account) and "*" not in account and "?" not in account
+
+
+def _grants_pass_role(statement: Mapping[str, Any]) -> bool:
+    named = any(
+        pattern.parse(action.lower(), variables=False).matches("iam:passrole")
+        for action in _texts(statement.get("Action", statement.get("NotAction")))
+    )
+    return named is ("Action" in statement)
 
 
 def _is_open(resource: str) -> bool:
-    """Whether a resource covers roles that nobody has named: a wildcard for the whole name, or for the account."""
+    """Whether a resource covers roles that nobody has named, in any account or in its own."""
     parts = resource.split(":", 5)
-    return resource == "*" or len(parts) < 6 or parts[5] in ("*", "role/*", "role*") or "*" in parts[4]
+    account = parts[4] if len(parts) == 6 and parts[4].isdigit() else "111122223333"
+    wanted, partition = pattern.parse(resource, variables=False), parts[1] if len(parts) == 6 and "*" not in parts[1] else "aws"
+    every = all(wanted.matches(f"arn:{partition}:iam::{account}:role/{name}") for name in STRANGERS)
+    return every or len(parts) < 6 or "*" in parts[4] or "?" in parts[4]
 
 
 def _texts(value: Any) -> Iterator[str]:
