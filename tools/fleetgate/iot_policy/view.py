@@ -5,6 +5,7 @@ A statement counts here by what it says, its condition aside: a rule that cares 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from fleetgate.iot_policy import automaton
-    from fleetgate.iot_policy.model import Policy, Resource, Statement
+    from fleetgate.iot_policy.model import Arn, Policy, Resource, Statement
 
 CONNECT, PUBLISH, RETAIN, SUBSCRIBE, RECEIVE = (
     "iot:connect",
@@ -84,10 +85,10 @@ class View:
     """What a policy says, sorted by what rules look for, so that most of them see at once that there is nothing.
 
     statements: each with its actions. odd: those with an action that is none of the data plane. conditioned: those with a
-    condition. complements: those with NotResource. denies. allow, deny: grants by action, in small letters.
-    resources: of every statement. text: all of them, a line each. starred, variable, mqtt, reserved: those with a wildcard,
-    with a variable, with `+` or `#`, with `$` at the start of the name. broken: those that are no ARN, or of nothing. unusable:
-    of a type that no action beside it can use. places: the first of each partition, service, Region and account.
+    condition. complements: those with NotResource. denies. allow, deny: grants by action, in small letters. resources: of every
+    statement, as `_spelt_out` reads them. text: all of them, a line each. starred, variable, mqtt, reserved: those with a
+    wildcard, with a variable, with `+` or `#`, with `$` at the start of the name. broken: those that are no ARN, or of nothing.
+    unusable: of a type that no action beside it can use. places: the first of each partition, service, Region and account.
     """
 
     __slots__ = (
@@ -117,7 +118,12 @@ class View:
             (one, _actions(tuple([text.text for text in one.actions]), one.negated_actions)) for one in policy.statements
         ]
         self.odd = [(one, known) for one, known in self.statements if known.odd]
-        self.resources = [Grant(one, item, known) for one, known in self.statements for item in one.resources]
+        self.resources = [
+            Grant(one, item, known)
+            for one, known in self.statements
+            for given in one.resources
+            for item in ((given,) if given.arn.kind != "*" and "${$}" not in given.text else _spelt_out(given, known))
+        ]
         self.text = "\n".join([grant.resource.text for grant in self.resources])
         self.complements = [one for one, _ in self.statements if one.negated_resources]
         self.conditioned = [one for one, _ in self.statements if one.conditions]
@@ -136,7 +142,7 @@ class View:
         self.variable = self._with("${")
         self.mqtt = self._with("+") + self._with("#", "+")
         self.reserved = [
-            grant for grant in self._with("/$") if grant.resource.arn.name and _is_reserved(grant.resource.arn.name.text)
+            grant for grant in self._with("$") if grant.resource.arn.name and _is_reserved(grant.resource.arn.name.text)
         ]
 
     def _place(self, grant: Grant) -> None:
@@ -217,6 +223,39 @@ def _is_reserved(name: str) -> bool:
     return name.startswith("$") and not name.startswith("${")
 
 
+def _spelt_out(resource: Resource, known: Actions) -> tuple[Resource, ...]:
+    """A resource as rules read it, which look at texts, too: `${$}` as the dollar sign that it is; a type with a wildcard, as in
+    `th*/press-*`, as every type that the actions know and that it can stand for. One that is all of every type stays."""
+    from fleetgate.iot_policy import automaton
+
+    arn = resource.arn
+    if arn.kind != "*":
+        if arn.name is None or not arn.knows_variables:
+            return (resource,)
+        return (resource._replace(arn=arn._replace(name=Pattern(_DOLLAR.sub("$", arn.name.text), arn.name.tokens))),)
+    kinds = [kind for kind in known.by_kind if kind not in (None, "*")] if len(arn.text) <= LONGEST else []
+    try:
+        found = {kind: automaton.residues(arn.whole.tokens, f"{_start(arn)}:{kind}/") for kind in kinds}
+    except ValueError:  # a variable may stand for the type
+        return (resource,)
+    if all((Wildcard.ANY,) in rests for rests in found.values()):
+        return (resource,)
+    return tuple(
+        resource._replace(arn=arn._replace(kind=kind, name=_of_tokens(rest)))
+        for kind, rests in found.items()
+        for rest in (((Wildcard.ANY,),) if (Wildcard.ANY,) in rests else rests)
+        if kind not in _OF_ONE_LEVEL or not any(isinstance(token, str) and "/" in token for token in rest)
+    )
+
+
+#: The types whose names, but for few client ids, hold no slash.
+_OF_ONE_LEVEL = ("client", "rolealias")
+
+
+#: Before these two it would seem to be something else.
+_DOLLAR = re.compile(r"\$\{\$\}(?![${])")
+
+
 def known(statement: Statement) -> Actions:
     """What a statement's actions are."""
     return _actions(tuple([text.text for text in statement.actions]), statement.negated_actions)
@@ -271,10 +310,13 @@ def target(resource: Resource, kind: str, name: str) -> tuple[Pattern, str] | No
         return arn.name, name
     if arn.kind != "*" or arn.problem is not None:
         return None
-    region = arn.region if arn.region and not _wild(arn.region) else "eu-central-1"
-    account = arn.account if arn.account and not _wild(arn.account) else "111122223333"
-    partition = arn.partition if arn.partition and not _wild(arn.partition) else "aws"
-    return arn.whole, f"arn:{partition}:iot:{region}:{account}:{kind}/{name}"
+    return arn.whole, f"{_start(arn)}:{kind}/{name}"
+
+
+def _start(arn: Arn) -> str:
+    """The start of an ARN that this one can be, up to the account."""
+    given = ((arn.partition, "aws"), ("iot", ""), (arn.region, "eu-central-1"), (arn.account, "111122223333"))
+    return ":".join(["arn", *(part if part and not _wild(part) else usual for part, usual in given)])
 
 
 def reaches(resource: Resource, kind: str, name: str, values: Mapping[str, str]) -> bool:
@@ -350,56 +392,105 @@ def describes(resource: Resource, kind: str, text: Sequence[Token], values: Mapp
     """A name of that type which a resource describes and the pattern `text` does, too. If that cannot be told, some name."""
     from fleetgate.iot_policy import automaton  # only a policy with something to ask pays for it
 
-    found = target(resource, kind, "")
-    if found is None:
-        return None
-    sides = [automaton.Side(_rest(found, values)), automaton.Side((tuple(text),))]
+    found = globs(resource, kind, values)
+    return first(automaton.Grant(automaton.Side((tuple(text),))), automaton.Grant(automaton.Side(found)), text) if found else None
+
+
+def first(one: automaton.Grant, other: automaton.Grant, otherwise: Sequence[Token]) -> str | None:
+    """A shortest text that is in both languages, None if there is none; some text of `otherwise` if that cannot be told."""
+    from fleetgate.iot_policy import automaton
+
     try:
-        return automaton.find([automaton.Requirement(automaton.Grant(side)) for side in sides], cap=CAP)
+        return automaton.find([automaton.Requirement(one), automaton.Requirement(other)], cap=CAP)
     except automaton.Undecided:
-        return spelt(text)
+        return one_text(otherwise)
 
 
-def spelt(text: Sequence[Token]) -> str:
+def one_text(text: Sequence[Token]) -> str:
     """One text of a pattern without variables."""
     return "".join(token if isinstance(token, str) else "x" for token in text if token is not Wildcard.ANY)
 
 
-def _rest(found: tuple[Pattern, str], values: Mapping[str, str]) -> tuple[tuple[Token, ...], ...]:
-    """What a target asks of the name behind `kind/`."""
+def globs(resource: Resource, kind: str, values: Mapping[str, str]) -> tuple[tuple[Token, ...], ...]:
+    """What a resource asks of the name behind `kind/`: several patterns, of which it matches one."""
+    found = target(resource, kind, "")
+    if found is None:
+        return ()
+    tokens = bound(found[0], values).tokens
+    if not found[1]:
+        return (tokens,)
     from fleetgate.iot_policy import automaton
 
-    tokens = bound(found[0], values).tokens
-    return automaton.residues(tokens, found[1]) if found[1] else (tokens,)
+    return automaton.residues(tokens, found[1])
 
 
 def language(
-    policy: Policy, action: str, kind: str, values: Mapping[str, str], chosen: Sequence[Grant] | None = None
+    policy: Policy,
+    action: str,
+    kind: str,
+    values: Mapping[str, str],
+    chosen: Sequence[Grant] | None = None,
+    meant: Statement | None = None,
 ) -> automaton.Grant:
-    """The names that a policy allows to an action, or these grants of it, less those that it certainly denies."""
+    """The names that a policy allows to an action, or these grants of it, less those that it certainly denies.
+
+    meant: a Deny that counts whatever its condition is, and so do others under the same condition.
+    """
     from fleetgate.iot_policy import automaton
 
-    def globs(resources: Iterable[Resource]) -> tuple[tuple[Token, ...], ...]:
-        found = (target(resource, kind, "") for resource in resources)
-        return tuple(glob for one in found if one is not None for glob in _rest(one, values))
-
-    certain = [one for one in policy.view.denies if not one.conditions and action in known(one).names]
+    certain = [one for one in policy.view.denies if action in known(one).names and _counts(one, meant)]
     denied = [item for one in certain if not one.negated_resources for item in one.resources]
     # Of a variable without a value nobody knows whether the Deny holds.
     excepted = [
         one.resources for one in certain if one.negated_resources and not any("${" in item.text for item in one.resources)
     ]
     allowed = [grant.resource for grant in (policy.view.allow.get(action, ()) if chosen is None else chosen)]
-    deny = automaton.Side(globs(denied), tuple(globs(resources) for resources in excepted))
-    return automaton.Grant(automaton.Side(globs(allowed)), deny)
+
+    def side(resources: Iterable[Resource]) -> tuple[tuple[Token, ...], ...]:
+        return tuple(glob for resource in resources for glob in globs(resource, kind, values))
+
+    deny = automaton.Side(side(denied), tuple(side(resources) for resources in excepted))
+    return automaton.Grant(automaton.Side(side(allowed)), deny)
 
 
-def as_topics(name: Pattern) -> Pattern:
-    """A filter's pattern as a pattern of the topics it can match, and perhaps of more: `+` and `#` as `*`."""
-    text = name.text
-    if text.startswith(topics.SHARE):
-        text = text.split("/", 2)[-1]
-    return pattern.parse(text.replace("+", "*").replace("#", "*"))
+def _counts(deny: Statement, meant: Statement | None) -> bool:
+    return not deny.conditions or (meant is not None and same_conditions(deny, meant))
+
+
+def same_conditions(one: Statement, other: Statement) -> bool:
+    return _conditions(one) == _conditions(other)
+
+
+def _conditions(statement: Statement) -> list[tuple[str, ...]]:
+    return [(one.operator, one.key, *[value.text for value in one.values]) for one in statement.conditions]
+
+
+def shared(name: Pattern) -> tuple[Pattern, Pattern] | None:
+    """Of a filter `$share/<group>/<filter>` the group and the filter; one wildcard may stand for both."""
+    first, *rest = name.tokens or ("",)
+    if not isinstance(first, str) or not first.startswith(topics.SHARE):
+        return None
+    tokens = [first.removeprefix(topics.SHARE), *rest]
+    at = next((index for index, token in enumerate(tokens) if isinstance(token, str) and "/" in token), None)
+    if at is None:
+        return _of_tokens(tokens), _of_tokens(tokens[-1:])
+    group, _, inner = str(tokens[at]).partition("/")
+    return _of_tokens([*tokens[:at], group]), _of_tokens([inner, *tokens[at + 1 :]])
+
+
+def _of_tokens(tokens: Sequence[Token]) -> Pattern:
+    found = pattern.joined(list(tokens))
+    return Pattern(pattern.spelt(found), found)
+
+
+def as_topics(name: Pattern, *, filled: bool = False) -> Pattern:
+    """A filter's pattern as a pattern of the topics it can match, and perhaps of more: `+` and `#` as `*`. filled: as `?*`."""
+    found = shared(name)
+    tokens: list[Token] = []
+    for token in (found[1] if found is not None else name).tokens:
+        for part in re.split("([+#])", token) if isinstance(token, str) else (token,):
+            tokens += [Wildcard.ONE] * filled + [Wildcard.ANY] if part in ("+", "#") else [part]
+    return _of_tokens(tokens)
 
 
 def owner(token: Token) -> bool:
@@ -410,6 +501,8 @@ def owner(token: Token) -> bool:
     return found is not None and found.name not in _SHARED
 
 
+#: How the variables of a role's session start, which are IAM's.
+OF_A_ROLE = ("credentials-iot:", "cognito-identity", "accounts.google.com:", "graph.facebook.com:", "www.amazon.com:")
 _SHARED = (variables.THING_TYPE, variables.SOURCE_IP, variables.DOMAIN_NAME, variables.IS_ATTACHED)
 
 
@@ -429,8 +522,11 @@ def _demands(found: Operator) -> bool:
     return not found.negated and not found.if_exists and found.quantifier != conditions.FOR_ALL and found.base != conditions.NULL
 
 
-def attached_only(statement: Statement) -> bool:
-    """Whether it holds only for a certificate that is attached to the thing of the client id: it asks for what a thing has."""
+def attached_only(statement: Statement, *, as_client: bool = False) -> bool:
+    """Whether it holds only for a certificate that is attached to a thing: it asks for what a thing has.
+
+    as_client: and only under that thing's name as client id. An exclusive attachment has its ThingName under any.
+    """
     for condition in statement.conditions:
         found, key = conditions.operator(condition.operator), variables.canonical(condition.key)
         if found is None or not condition.values or not _demands(found):
@@ -438,9 +534,22 @@ def attached_only(statement: Statement) -> bool:
         if key == variables.IS_ATTACHED:
             return {value.text.lower() for value in condition.values} == {"true"}
         about = variables.known(key)
-        if about is not None and about.kind is variables.Kind.THING:
+        if about is None or about.kind is not variables.Kind.THING:
+            continue
+        if not as_client or key != variables.THING_NAME or all(_is_client(value.text) for value in condition.values):
             return True
     return False
+
+
+def _is_client(text: str) -> bool:
+    tokens = pattern.parse(text).tokens
+    return len(tokens) == 1 and chosen(tokens[0])
+
+
+def demanded(statement: Statement) -> frozenset[str]:
+    """The keys without a value of which a condition fails."""
+    asked = ((conditions.operator(one.operator), variables.canonical(one.key)) for one in statement.conditions)
+    return frozenset(key for found, key in asked if found is not None and _demands(found))
 
 
 def any_name(resource: Resource, kind: str) -> str | None:
@@ -471,7 +580,7 @@ def any_client(resource: Resource) -> bool:
 
 def pinned(statement: Statement, resource: Resource) -> bool:
     """Whether an Allow of Connect leaves a device no choice of its client id."""
-    if attached_only(statement):
+    if attached_only(statement, as_client=True):
         return True
     for found, values in conditioned(statement, variables.CLIENT_ID):
         if _demands(found) and all(_definite(pattern.parse(value)) for value in values):
@@ -483,8 +592,17 @@ def _definite(wanted: Pattern) -> bool:
     return not any(isinstance(token, Wildcard) or chosen(token) for token in wanted.tokens)
 
 
+def stranger(policy: Policy) -> str:
+    """A name that no pattern of the policy spells, not even in part."""
+    rare = next((one for one in "Zqxjkvw9Y0" if one not in policy.view.text), "_")
+    return f"{rare}{'-' * 3}{rare * 7}"
+
+
 def guarded(policies: Sequence[Policy]) -> bool:
-    """Whether a Deny keeps everybody out who does not connect as the thing that the certificate is attached to."""
+    """Whether a Deny keeps everybody out who does not connect as the thing that the certificate is attached to.
+
+    Of an exclusive attachment under another client id AWS does not say that IsAttached is false: B13.
+    """
     return any(_guards(statement) for policy in policies for statement in policy.view.denies)
 
 
@@ -493,8 +611,8 @@ def _guards(statement: Statement) -> bool:
         return False
     if statement.negated_resources:
         return False  # with a variable in it that has no value for a stranger, nobody knows whether it denies him anything
-    everybody = (all(reaches(resource, "client", name, {}) for name in STRANGERS) for resource in statement.resources)
-    if not any(everybody) or len(statement.conditions) != 1:
+    everybody = any((Wildcard.ANY,) in globs(resource, "client", {}) for resource in statement.resources)
+    if not everybody or len(statement.conditions) != 1:
         return False
     for found, values in conditioned(statement, variables.IS_ATTACHED):
         # Of these operators alone it is certain that they read the value so, and StringEquals minds its case.
@@ -518,10 +636,14 @@ def is_thing_name(wanted: Pattern) -> bool:
 
 def greengrass(policy: Policy) -> bool:
     """Whether it is a Greengrass core's. A core connects as its thing with suffixes, and AWS asks for a wildcard there."""
-    listed = (text.text.lower() for statement in policy.statements for text in statement.actions)
-    return any(text.startswith("greengrass:") for text in listed) or any(
-        "/greengrass" in grant.resource.text for grant in policy.view.reserved
+    of_cores = any(
+        name.startswith("greengrass:") for one, known in policy.view.statements if one.allow for name in known.names - _CLIENTS
     )
+    return of_cores or any("/greengrass" in grant.resource.text for grant in policy.view.reserved if grant.statement.allow)
+
+
+#: What a client device of a core asks for, too.
+_CLIENTS = frozenset(("greengrass:discover",))
 
 
 def of_core(policy: Policy, resource: Resource) -> bool:
@@ -552,7 +674,14 @@ def _core(name: Pattern, kind: str | None) -> str | None:
 
 def provisions(policy: Policy) -> bool:
     """Whether it asks for certificates, as a claim's does."""
-    return "/$aws/certificates/" in policy.view.text or "/$aws/provisioning-template" in policy.view.text
+    if "aws/certificates/" not in policy.view.text and "aws/provisioning-template" not in policy.view.text:
+        return False
+    names = (grant.resource.arn.name for _, grant in policy.view.allowed(*MESSAGING))
+    return any(name is not None and name.text.startswith(PROVISIONING) for name in names)
+
+
+#: How the topics of a claim start, R08's typo among them.
+PROVISIONING = ("$aws/certificates/", "$aws/provisioning-template")
 
 
 def place(resource: Resource) -> str:

@@ -9,7 +9,7 @@ from fleetgate.iot_policy import actions, pattern, topics, view
 from fleetgate.iot_policy.model import Policy, Resource
 from fleetgate.iot_policy.pattern import Pattern, Variable, Wildcard
 from fleetgate.iot_policy.rule import Bundle, Hit, Severity, Subject, rule
-from fleetgate.iot_policy.rules.examples import ARN, CONNECT, THING, allow, policy
+from fleetgate.iot_policy.rules.examples import ARN, CONNECT, THING, allow, deny, policy
 from fleetgate.iot_policy.view import RECEIVE, SELF, SENDING, STRANGERS, SUBSCRIBE, Grant
 
 _PERMISSIVE = "https://docs.aws.amazon.com/iot-device-defender/latest/devguide/audit-chk-iot-policy-permissive.html"
@@ -19,6 +19,7 @@ _CONNECT = "https://docs.aws.amazon.com/iot/latest/developerguide/connect-policy
 _CLAIM = "https://docs.aws.amazon.com/iot/latest/developerguide/provision-wo-cert.html"
 _PUBLISH = allow("iot:Publish", f"{ARN}:topic/plant/{THING}/state")
 _THINGS = "$aws/things/"
+_NOT_ATTACHED = {"Bool": {"iot:Connection.Thing.IsAttached": "false"}}
 
 
 @rule(
@@ -114,9 +115,9 @@ _BRANCHES = {
 def _of_another_thing(resource: Resource, kind: str) -> str | None:
     """A topic or filter of a thing that the policy cannot have in mind."""
     me = view.identity(SELF)
-    if resource.arn.name is not None and resource.arn.name.text.startswith(topics.SHARE) and kind == "topicfilter":
-        return _shared_of_another(resource)
     name = view.name_of(resource)
+    if name is not None and kind == "topicfilter" and (shared := view.shared(name)) is not None:
+        return _shared_of_another(*shared)
     if name is not None and any(_names_a_thing(name, branch) for branch in _BRANCHES):
         return None
     for branch, ends in _BRANCHES.items():
@@ -157,15 +158,12 @@ def _below_any_name(resource: Resource, name: Pattern, kind: str) -> str | None:
     return None
 
 
-def _shared_of_another(resource: Resource) -> str | None:
+def _shared_of_another(group: Pattern, inner: Pattern) -> str | None:
     """Of `$share/<group>/$aws/things/...`, which is another way to the same topics [assumption `shared_subscription`]."""
-    group, slash, rest = resource.arn.name.text.removeprefix(topics.SHARE).partition("/") if resource.arn.name else ("", "", "")
-    start = f"{topics.SHARE}{group}{slash}"
-    if not any(rest.startswith(branch + wildcard) for branch in _BRANCHES for wildcard in "*?+#"):
+    me, starts = view.identity(SELF), tuple(branch + wildcard for branch in _BRANCHES for wildcard in "*?+#")
+    if not inner.text.startswith(starts) or any(map(view.owner, inner.tokens)):
         return None
-    if any(map(view.owner, pattern.parse(rest).tokens)):
-        return None
-    return start + view.example(pattern.parse(rest), view.identity(SELF), STRANGERS[0])
+    return f"{topics.SHARE}{_group(group)}/{view.example(inner, me, STRANGERS[0])}"
 
 
 def _own_branch(resource: Resource) -> str:
@@ -209,11 +207,19 @@ def any_thing(document: Policy) -> Iterator[Hit]:
         message = f"{actions.ACTIONS[name].name} on {resource.text:.200} is allowed for every thing"
         yield Hit(resource.pointer, message, fix, f"thing/{witness}")
     for statement, resource, _ in document.view.allow.get("iot:getretainedmessage", ()):
-        if statement is not told and _bare(resource, "topic") is not None:
+        if statement is not told and _any_level(resource):
             told = statement
             fix = f"write {view.place(resource)}:topic/ and the topics that all devices share"
             message = f"GetRetainedMessage on {resource.text:.200} is allowed for every topic"
             yield Hit(resource.pointer, message, fix, f"plant/{STRANGERS[0]}/state")
+
+
+def _any_level(resource: Resource) -> bool:
+    """Whether it is every topic, every one of some depth, or AWS' of every thing."""
+    if _bare(resource, "topic") is not None or _of_another_thing(resource, "topic") is not None:
+        return True
+    tokens = resource.arn.name.tokens if resource.arn.name is not None else ()
+    return Wildcard.ANY in tokens and all(isinstance(token, Wildcard) or token in ("/", "//") for token in tokens)
 
 
 _THING_ACTIONS = tuple(name.lower() for name in (*actions.SHADOW_ACTIONS, *actions.JOB_ACTIONS, *actions.OLD_JOB_ACTIONS))
@@ -231,16 +237,16 @@ def _bare(resource: Resource, kind: str) -> str | None:
         everything = all(view.reaches(resource, kind, stranger, me) for stranger in STRANGERS)
         return None if not everything else "#" if kind == "topicfilter" else _ANY_RULE
     if kind == "topicfilter":
-        shared = name.text.startswith(topics.SHARE)
-        share = f"{topics.SHARE}{_group(name.text)}/" if shared else ""
+        shared = view.shared(name)
+        share = f"{topics.SHARE}{_group(shared[0])}/" if shared is not None else ""
         return next((share + one for one in _ALL_FILTERS if view.reaches(resource, kind, share + one, me)), None)
     wild = Wildcard.ANY in name.tokens and all(isinstance(token, Wildcard) for token in name.tokens)
     return _ANY_RULE if wild and view.reaches(resource, kind, _ANY_RULE, me) else None
 
 
-def _group(text: str) -> str:
+def _group(group: Pattern) -> str:
     """A group of shared subscriptions that such a filter can be of."""
-    return re.split(r"[/*?]", text[len(topics.SHARE) :], maxsplit=1)[0] or "any-group"
+    return view.one_text(view.bound(group, view.identity(SELF)).tokens) or "any-group"
 
 
 @rule(
@@ -307,7 +313,7 @@ def crossing(document: Policy) -> Iterator[Hit]:
         if not statement.allow or (text.endswith("/*") and text.find("*") == len(text) - 1 and "?" not in text):
             continue
         wanted = view.name_of(resource)
-        if wanted is None or resource.text in told or not _mixed(wanted.text.replace("?", "*")):
+        if wanted is None or resource.text in told or not _mixed(wanted):
             continue
         if _CROSSING.isdisjoint(known.by_kind.get(resource.arn.kind, ())):
             continue
@@ -320,11 +326,14 @@ def crossing(document: Policy) -> Iterator[Hit]:
 _CROSSING = frozenset((*SENDING, SUBSCRIBE, *_THING_ACTIONS))
 
 
-def _mixed(name: str) -> bool:
-    """Whether the first `*` stands beside text in its level, or before a variable; certain if False."""
-    before, star, after = name.partition("*")
-    glued = before != "" and not before.endswith("/") and "${" not in before
-    return star != "" and (glued or "${" in after)
+def _mixed(name: Pattern) -> bool:
+    """Whether the first wildcard stands beside text in its level, or before a variable; certain if False."""
+    first = next((index for index, token in enumerate(name.tokens) if isinstance(token, Wildcard)), None)
+    if first is None:
+        return False
+    before = name.tokens[first - 1] if first else ""
+    glued = first == 1 and isinstance(before, str) and not before.endswith("/")
+    return glued or any(isinstance(token, Variable) for token in name.tokens[first:])
 
 
 def _swallowed(wanted: Pattern) -> tuple[str, str, str] | None:
@@ -465,16 +474,13 @@ def any_role(document: Policy) -> Iterator[Hit]:
     subject=Subject.BUNDLE,
 )
 def claim(bundle: Bundle) -> Iterator[Hit]:
-    if bundle.claim is None and not any(
-        "/$aws/certificates/" in document.view.text or "/$aws/provisioning-templates/" in document.view.text
-        for document in bundle.policies
-    ):
+    if bundle.claim is None and not any(map(view.provisions, bundle.policies)):
         return
     claims: list[tuple[int, Grant]] = []
     others: list[tuple[int, Grant]] = []
     for index, name, grant in view.allowed(bundle.policies, *_NOT_CONNECT):
         text = grant.resource.arn.name.text if grant.resource.arn.name is not None else ""
-        (claims if _provisions(text) and name in view.MESSAGING else others).append((index, grant))
+        (claims if text.startswith(view.PROVISIONING) and name in view.MESSAGING else others).append((index, grant))
     device = bundle.claim is False or (bundle.claim is None and _of_a_thing(bundle))
     if bundle.claim is False:
         others = []
@@ -499,10 +505,6 @@ def _of_a_thing(bundle: Bundle) -> bool:
         if view.attached_only(statement) or any(view.is_thing(name) for name in resource.arn.variables):
             return True
     return False
-
-
-def _provisions(name: str) -> bool:
-    return name.startswith(("$aws/certificates/", "$aws/provisioning-templates/"))
 
 
 def _templates(claims: list[tuple[int, Grant]], names: tuple[str, ...]) -> Iterator[Hit]:
@@ -608,14 +610,59 @@ _MIDDLE = re.compile(r"\$aws/events/.*[*?+#]|(?:\$share/[^/]*/)?(?!\$)(?:.*/)?[*
     passes=policy(allow("iot:AssumeRoleWithCertificate", f"{ARN}:rolealias/plant-logs")),
 )
 def some_role(document: Policy) -> Iterator[Hit]:
+    told = None
     for _, resource, _ in document.view.allow.get("iot:assumerolewithcertificate", ()):
         name = view.name_of(resource)
-        if name is None or not any(isinstance(token, Wildcard) for token in name.tokens):
+        if name is None or resource.pointer == told or not any(isinstance(token, Wildcard) for token in name.tokens):
             continue
         if view.any_name(resource, "rolealias") is None:
+            told = resource.pointer
             witness = f"rolealias/{view.example(name, view.identity(SELF), 'admin')}"
             fix = f"write {view.place(resource)}:rolealias/ and the name of the one alias"
             yield Hit(resource.pointer, f"{resource.text:.200} is {witness}, too", fix, witness)
+
+
+@rule(
+    id="B13",
+    title="A guard that exclusively attached certificates may pass",
+    severity=Severity.LOW,
+    why="A Deny for whoever has IsAttached false keeps strangers out. But a certificate that is attached exclusively has its"
+    " thing under any client id, and AWS does not say what IsAttached is then: only the Allow's resource ties the client id.",
+    source="https://docs.aws.amazon.com/iot/latest/developerguide/exclusive-thing.html",
+    fails=policy(allow("iot:Connect", f"{ARN}:client/*"), deny("iot:Connect", "*", **_NOT_ATTACHED)),
+    passes=policy(allow("iot:Connect", f"{ARN}:client/{THING}"), deny("iot:Connect", "*", **_NOT_ATTACHED)),
+    subject=Subject.BUNDLE,
+)
+def only_guarded(bundle: Bundle) -> Iterator[Hit]:
+    """One hit a statement: B01, B10 and V03 trust the guard."""
+    if not view.guarded(bundle.policies):
+        return
+    told = None
+    for index, _, (statement, resource, _) in view.allowed(bundle.policies, view.CONNECT):
+        if statement is not told and not view.pinned(statement, resource):
+            told = statement
+            fix = f"write {view.place(resource)}:client/{THING}"
+            message = f"{resource.text:.200} leaves the client id open to a certificate that is attached exclusively"
+            yield Hit(resource.pointer, message, fix, policy=index)
+
+
+@rule(
+    id="B14",
+    title="A Greengrass core's name with a wildcard, which may be a fleet's prefix",
+    severity=Severity.LOW,
+    why="A core connects under its name with suffixes, so AWS asks for core* there. The same text in a policy that many cores"
+    " share is every one of them: their client ids, shadows and jobs.",
+    source="https://docs.aws.amazon.com/greengrass/v2/developerguide/device-auth.html",
+    fails=policy(allow("greengrass:GetDeploymentConfiguration", "*"), allow("iot:Connect", f"{ARN}:client/core*")),
+    passes=policy(allow("greengrass:GetDeploymentConfiguration", "*"), allow("iot:Connect", f"{ARN}:client/{THING}*")),
+)
+def core_prefix(document: Policy) -> Iterator[Hit]:
+    """One hit a policy: whoever shares it shares all of it."""
+    for _, resource, _ in document.view.starred if view.greengrass(document) else ():
+        if not resource.arn.variables and view.of_core(document, resource):
+            fix = f"write {THING} for the name, if more than one core has this policy"
+            yield Hit(resource.pointer, f"{resource.text:.200} is for every core whose name begins so", fix)
+            return
 
 
 RULES = (
@@ -631,4 +678,6 @@ RULES = (
     some_client,
     middle,
     some_role,
+    only_guarded,
+    core_prefix,
 )

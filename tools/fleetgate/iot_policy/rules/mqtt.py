@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from fleetgate.iot_policy import pattern, topics, view
 from fleetgate.iot_policy.model import Policy, Resource, Statement
-from fleetgate.iot_policy.pattern import Pattern, Variable, Wildcard
+from fleetgate.iot_policy.pattern import Pattern, Token, Variable, Wildcard
 from fleetgate.iot_policy.rule import Hit, Severity, rule
 from fleetgate.iot_policy.rules.examples import ARN, CONNECT, THING, allow, deny, policy
 from fleetgate.iot_policy.view import RECEIVE, SELF, STRANGERS, SUBSCRIBE, Grant
@@ -45,22 +45,26 @@ def wildcard_in_deny(document: Policy) -> Iterator[Hit]:
         name = view.name_of(resource)
         if statement.allow or name is None or resource.arn.kind not in ("topic", "topicfilter") or not _literally(name):
             continue
-        if _denied_by_another(document, statement, resource, name.text):
+        witness = _not_denied(document, statement, resource, view.as_topics(name, filled=True))
+        if witness is None:
             continue
-        witness = _without(view.example(name, view.identity(SELF))).replace("*", "x")
         message = f"{name.text:.200} denies that very text; {witness} stays as it was"
         fix = f"write {resource.text.partition(f':{resource.arn.kind}/')[0]}:{resource.arn.kind}/{_without(name.text)}"
         yield Hit(resource.pointer, message, fix, witness)
 
 
-def _denied_by_another(document: Policy, statement: Statement, resource: Resource, text: str) -> bool:
-    """Whether a wildcard of a policy denies it for the same actions: then the literal one is only there to be sure."""
-    grants = (grant for name in view.known(statement).names for grant in document.view.deny.get(name, ()))
-    return any(
-        grant.resource is not resource and view.reaches(grant.resource, str(resource.arn.kind), text, view.identity(SELF))
-        for grant in grants
-        if "*" in grant.resource.text
-    )
+def _not_denied(document: Policy, statement: Statement, resource: Resource, meant: Pattern) -> str | None:
+    """A text that is meant and that no Deny of the same actions keeps away; None if the literal one is only there to be sure."""
+    from fleetgate.iot_policy import automaton
+
+    kind, me = str(resource.arn.kind), view.identity(SELF)
+    wanted = automaton.Side((view.bound(meant, me).tokens,))
+    for action in view.known(statement).by_kind.get(kind, ()):
+        denied = view.language(document, action, kind, me, [], statement).deny
+        witness = view.first(automaton.Grant(wanted), automaton.Grant(wanted, denied), wanted.globs[0])
+        if witness is not None:
+            return witness
+    return None
 
 
 @rule(
@@ -74,20 +78,19 @@ def _denied_by_another(document: Policy, statement: Statement, resource: Resourc
     passes=policy(*_HALLS, _NO_VAULT, deny("iot:Receive", f"{ARN}:topic/hall/vault/*")),
 )
 def deny_bypassed(document: Policy) -> Iterator[Hit]:
+    """One hit a resource."""
+    told = None
     for grant in document.view.deny.get(SUBSCRIBE, ()):
         name = view.name_of(grant.resource)
-        if name is None or _literally(name):
+        if name is None or _literally(name) or grant.resource.pointer == told:
             continue
-        topic = view.example(name, view.identity(SELF))
-        if not _arrives(document, topic):
-            continue
-        for candidate in _around(topic):
-            if _may_subscribe(document, candidate):
-                prefix = grant.resource.text.partition(":topicfilter/")[0]
-                message = f"{name.text:.200} is denied, and {candidate} is not: it brings {topic}"
-                fix = f"deny iot:Receive on {prefix}:topic/{name.text}, too"
-                yield Hit(grant.resource.pointer, message, fix, candidate)
-                break
+        found = _brought(document, None, [view.bound(name, view.identity(SELF))], [], grant.statement)
+        if found is not None:
+            told, topic = grant.resource.pointer, found[1]
+            candidate = next((one for one in _around(topic) if _may_subscribe(document, one, grant.statement)), found[0])
+            message = f"{name.text:.200} is denied, and {candidate:.200} is not: it brings {topic:.200}"
+            fix = f"deny iot:Receive on {view.place(grant.resource)}:topic/{name.text}, too"
+            yield Hit(grant.resource.pointer, message, fix, candidate)
 
 
 def _around(topic: str) -> Iterator[str]:
@@ -100,24 +103,11 @@ def _around(topic: str) -> Iterator[str]:
         yield "/".join([*levels[:depth], "+", *levels[depth + 1 :]])
 
 
-def _arrives(document: Policy, topic: str) -> bool:
-    """Whether a message on this topic would be delivered. Without a word about Receive that is another policy's business."""
-    me = view.identity(SELF)
-    if any(view.reaches(grant.resource, "topic", topic, me) for grant in document.view.deny.get(RECEIVE, ())):
-        return False
-    grants = document.view.allow.get(RECEIVE, [])
-    return not grants or any(view.reaches(grant.resource, "topic", topic, me) for grant in grants)
+def _may_subscribe(document: Policy, candidate: str, meant: Statement) -> bool:
+    from fleetgate.iot_policy import automaton
 
-
-def _may_subscribe(document: Policy, candidate: str) -> bool:
-    me = view.identity(SELF)
-    for statement in document.view.complements:
-        denies = not statement.allow and SUBSCRIBE in view.known(statement).names
-        if denies and view.covers(statement, "topicfilter", candidate, me):
-            return False
-    if any(view.reaches(grant.resource, "topicfilter", candidate, me) for grant in document.view.deny.get(SUBSCRIBE, ())):
-        return False
-    return any(view.reaches(grant.resource, "topicfilter", candidate, me) for grant in document.view.allow.get(SUBSCRIBE, ()))
+    allowed = view.language(document, SUBSCRIBE, "topicfilter", view.identity(SELF), meant=meant)
+    return view.first(automaton.Grant(automaton.Side(((candidate,),))), allowed, ()) is not None
 
 
 @rule(
@@ -162,7 +152,6 @@ def wildcard_in_topic(document: Policy) -> Iterator[Hit]:
 )
 def over_subscribed(document: Policy) -> Iterator[Hit]:
     """A resource that names a device by a variable keeps to it: V06, V07 and B06 look after those."""
-    received = document.view.allow.get(RECEIVE, [])
     for grant in document.view.allow.get(SUBSCRIBE, ()):
         resource, name = grant.resource, grant.resource.arn.name
         if resource.arn.kind != "topicfilter" or name is None or not _WILD.search(name.text):
@@ -170,17 +159,9 @@ def over_subscribed(document: Policy) -> Iterator[Hit]:
         literal = _literally(name) and not name.text.startswith("$")
         if not literal and any(view.owner(token) for token in name.tokens):
             continue
-        topic = _taken_in(name) if literal else ""
-        arrives = literal and _arrives(document, topic)
-        if arrives and _anothers(document, topic):
-            message = f"{name.text:.200} brings {topic}, which is another device's"
-        elif literal and not arrives and any(_half(one, name) for one in received):
-            message = f"{name.text:.200} takes in {topic}, which no statement allows to receive"
-        elif (found := _delivered(document, grant, name)) is not None:
-            topic, message = found
-        else:
-            continue
-        yield Hit(resource.pointer, message, _narrowed(resource, name), topic)
+        found = _delivered(document, grant, name) or (_dead(document, name) if literal else None)
+        if found is not None:
+            yield Hit(resource.pointer, found[1], _narrowed(resource, name), found[0])
 
 
 _WILD = re.compile(r"[*?+#]")
@@ -204,21 +185,15 @@ def _taken_in(name: Pattern) -> str:
     return "/".join(found)
 
 
-def _half(grant: Grant, name: Pattern) -> bool:
-    other = view.name_of(grant.resource)
-    return other is None or view.overlap(view.as_topics(name), other)
-
-
-def _anothers(document: Policy, topic: str) -> bool:
-    """Whether the topic is in a branch that the policy gives to each device under its own name."""
-    stranger = view.identity(STRANGERS[0])
-    for _, grant in document.view.allowed(*view.MESSAGING):
-        wanted = view.name_of(grant.resource)
-        if wanted is None or not any(view.owner(token) for token in wanted.tokens):
-            continue
-        if view.bound(view.as_topics(wanted), stranger).matches(topic):
-            return True
-    return False
+def _dead(document: Policy, name: Pattern) -> tuple[str, str] | None:
+    """A topic that such a filter takes in and that no statement allows to receive, where another of its topics is received."""
+    topic, received = _taken_in(name), document.view.allow.get(RECEIVE, ())
+    if any(view.reaches(grant.resource, "topic", topic, view.identity(SELF)) for grant in received):
+        return None
+    others = [view.name_of(grant.resource) for grant in received]
+    if any(one is None or view.overlap(view.as_topics(name), one) for one in others):
+        return topic, f"{name.text:.200} takes in {topic}, which no statement allows to receive"
+    return None
 
 
 def _delivered(document: Policy, grant: Grant, name: Pattern) -> tuple[str, str] | None:
@@ -226,16 +201,16 @@ def _delivered(document: Policy, grant: Grant, name: Pattern) -> tuple[str, str]
 
     Asked of the languages: is there a filter of this resource, and a topic that it matches and that may be received.
     """
-    if name.tokens == (Wildcard.ANY,) or (name.text.startswith("$") and not name.text.startswith(topics.SHARE)):
+    if name.tokens == (Wildcard.ANY,) or (name.text.startswith("$") and view.shared(name) is None):
         return None  # B04 and B02 tell of these
-    meant = view.bound(view.as_topics(name), view.identity(SELF))
-    if name.text.startswith(topics.SHARE) or Wildcard.ONE in name.tokens:
-        others = _branches(document, STRANGERS[0])
-    else:
-        others = [branch for branch in _branches(document, STRANGERS[0]) if view.overlap(meant, branch)]
-    found = _brought(document, grant, others, _branches(document, SELF)) if others else None
-    if found is not None:
-        return found[1], f"{name.text:.200} takes in the filter {found[0]:.200}, which brings {found[1]:.200}, another device's"
+    meant, own = view.bound(view.as_topics(name), view.identity(SELF)), _branches(document, SELF, but=name)
+    anywhere = Wildcard.ONE in name.tokens or view.shared(name) is not None
+    for other in (*STRANGERS, view.stranger(document)) if own else ():
+        branches = [branch for branch in _branches(document, other) if anywhere or view.overlap(meant, branch)]
+        found = _brought(document, grant, branches, own) if branches else None
+        if found is not None:
+            what = f"takes in the filter {found[0]:.200}, which" if found[0] != name.text else ""
+            return found[1], f"{name.text:.200} {what} brings {found[1]:.200}, another device's".replace("  ", " ")
     found = _brought(document, grant, [_ANYTHING], [meant]) if Wildcard.ONE in meant.tokens else None
     if found is not None:
         return found[1], f"{name.text:.200} is the filter {found[0]:.200}, too, which brings {found[1]:.200}"
@@ -245,33 +220,45 @@ def _delivered(document: Policy, grant: Grant, name: Pattern) -> tuple[str, str]
 _ANYTHING = pattern.parse("*")
 
 
-def _branches(document: Policy, name: str) -> list[Pattern]:
-    """The topics that the policy gives to each device under its own name, for the device of this name."""
+def _branches(document: Policy, name: str, but: Pattern | None = None) -> list[Pattern]:
+    """The topics that the policy gives to each device under its own name, for the device of this name; not by `but`."""
     found = (view.name_of(grant.resource) for _, grant in document.view.allowed(*view.MESSAGING))
-    own = {one.text: one for one in found if one is not None and any(view.owner(token) for token in one.tokens)}
+    own = {one.text: one for one in found if one is not None and one != but and any(view.owner(token) for token in one.tokens)}
     return [view.bound(view.as_topics(one), view.identity(name)) for one in own.values()]
 
 
-def _brought(document: Policy, grant: Grant, wanted: list[Pattern], without: list[Pattern]) -> tuple[str, str] | None:
-    """A filter and a topic that it brings: one of `wanted` and none of `without`. What cannot be told counts as found."""
+def _brought(
+    document: Policy, grant: Grant | None, wanted: list[Pattern], without: list[Pattern], meant: Statement | None = None
+) -> tuple[str, str] | None:
+    """A filter and a topic that it brings: one of `wanted` and none of `without`. What cannot be told counts as found.
+
+    grant: of Subscribe; without it, all of them, and all that may be received. meant: see view.language.
+    """
     from fleetgate.iot_policy import automaton
 
     def side(patterns: list[Pattern]) -> automaton.Side:
         return automaton.Side(tuple(one.tokens for one in patterns))
 
-    me = view.identity(SELF)
-    received = document.view.allow.get(RECEIVE)
-    # What is addressed to this device by name is its own, whosever branch it is in.
-    chosen = None if received is None else [one for one in received if not any(map(view.owner, one.resource.arn.whole.tokens))]
-    receive = view.language(document, RECEIVE, "topic", me, chosen)
+    me, received = view.identity(SELF), document.view.allow.get(RECEIVE)
+    chosen = received
+    if grant is not None and received is not None:
+        # What is addressed to this device by name is its own, whosever branch it is in.
+        chosen = [one for one in received if not any(map(view.owner, one.resource.arn.whole.tokens))]
+    receive = view.language(document, RECEIVE, "topic", me, chosen, meant)
     if received is None:
         receive = automaton.Grant(side([_ANYTHING]), receive.deny)
-    subscribe = view.language(document, SUBSCRIBE, "topicfilter", me, [grant])
-    bounds = automaton.Grant(side(wanted), side(without))
+    subscribe = view.language(document, SUBSCRIBE, "topicfilter", me, None if grant is None else [grant], meant)
+    bounds = automaton.Grant(automaton.Side(tuple(map(_named, wanted))), side(without))
     try:
         return automaton.find_delivery(subscribe, [automaton.Requirement(receive), automaton.Requirement(bounds)], cap=view.CAP)
     except automaton.Undecided:
-        return grant.resource.text, view.spelt(wanted[0].tokens)
+        return view.one_text(next(iter(subscribe.allow.globs), ())), view.one_text(wanted[0].tokens)
+
+
+def _named(wanted: Pattern) -> tuple[Token, ...]:
+    """Without the level that has no name, below which nobody looks for a message."""
+    tokens = wanted.tokens
+    return (*tokens[:-1], Wildcard.ONE, Wildcard.ANY) if tokens[-1:] == (Wildcard.ANY,) else tokens
 
 
 @rule(
@@ -344,7 +331,7 @@ def _reaches_shares(document: Policy, resource: Resource) -> bool:
     """Of a wildcard for `$share` or for the group: a filter with a group means it. No thing's name starts with a dollar sign."""
     any_group = "$share/any-group/#"
     name = resource.arn.name
-    if resource.arn.kind == "*" or (name is not None and name.text.startswith(topics.SHARE)):
+    if resource.arn.kind == "*" or (name is not None and view.shared(name) is not None):
         starts = view.reaches(resource, "topicfilter", any_group, {})
     else:
         first = name.tokens[0] if name is not None and name.tokens else None

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
 
+from fleetgate.iot_policy import view
 from fleetgate.iot_policy.model import MAXIMUM_SIZE, OLD_VERSION, VERSION, Policy, Resource, Statement
 from fleetgate.iot_policy.rule import Hit, Severity, rule
 from fleetgate.iot_policy.rules.examples import ARN, allow, policy
@@ -147,7 +148,7 @@ def redundant(document: Policy) -> Iterator[Hit]:
             same = by_actions.setdefault((statement.allow, id(known)), statement)
             other = by_resources.setdefault((statement.allow, *[one.text for one in statement.resources]), statement)
             for one, what in ((same, "resources"), (other, "actions")):
-                if one is not statement and _conditions(one) == _conditions(statement):
+                if one is not statement and view.same_conditions(one, statement):
                     named = f"statement {one.index + 1}" + (f" ({one.sid})" if one.sid else "")
                     message = f"differs from {named} only in its {what}"
                     fix = f"merge it into {named} if characters are short; two with a Sid each may stay apart"
@@ -158,27 +159,27 @@ def redundant(document: Policy) -> Iterator[Hit]:
             yield Hit(narrow.pointer, f"is covered by {wide.text} beside it", fix)
 
 
-def _conditions(statement: Statement) -> list[tuple[str, ...]]:
-    return [(one.operator, one.key, *[value.text for value in one.values]) for one in statement.conditions]
-
-
 def _covered(statement: Statement) -> Iterator[tuple[Resource, Resource]]:
     if len(statement.resources) < 2:
         return
-    wide = [(item, item.text[: item.text.find("*")]) for item in statement.resources if "*" in item.text]
+    wide = [(item, text.split("*")) for item in statement.resources if "*" in item.text and "*" in (text := _opaque(item.text))]
     for narrow in statement.resources if wide else ():
-        for resource, start in wide:
-            if narrow.text.startswith(start) and resource.text != narrow.text and _includes(resource.text, narrow.text):
+        for resource, runs in wide:
+            if resource.text != narrow.text and _includes(runs, narrow.text if "${" not in narrow.text else _opaque(narrow.text)):
                 yield resource, narrow
                 break
 
 
-def _includes(wide: str, narrow: str) -> bool:
-    """Whether each text of `narrow` is one of `wide`: certain if True. `narrow` is taken as it is written."""
-    if "?" in wide or "${*" in wide:
-        return False
-    first, *rest = wide.split("*")
-    if not narrow.startswith(first) or not narrow.endswith(rest[-1]):
+@lru_cache(maxsize=4096)
+def _opaque(text: str) -> str:
+    """With its variables and escapes in characters that no pattern has, so that nothing covers a part of one."""
+    return re.sub(r"\$\{[^}]*\}", lambda found: "".join(chr(0xF0000 + ord(one) % 0xFFFF) for one in found[0]), text)
+
+
+def _includes(runs: list[str], narrow: str) -> bool:
+    """Whether each text of `narrow` is covered by these runs of text with a `*` between: certain if True."""
+    first, *rest = runs
+    if "?" in "".join(runs) or not narrow.startswith(first) or not narrow.endswith(rest[-1]):
         return False
     start, end = len(first), len(narrow) - len(rest[-1])
     for run in rest[:-1]:
