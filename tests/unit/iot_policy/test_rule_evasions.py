@@ -164,6 +164,45 @@ def test_a_wildcard_in_the_type_is_one_finding_a_resource() -> None:
     assert [one.pointer for one in of_roles] == ["/Statement/0/Resource/0"]
 
 
+@pytest.mark.parametrize(
+    ("action", "variable", "is_told"),
+    [
+        ("iot:Publish", THING, True),
+        ("iot:RetainPublish", THING, True),
+        ("iot:Publish", "${iot:ClientId}", True),
+        ("iot:Publish", "${iot:Connection.Thing.ThingTypeName}", True),
+        ("iot:Publish", "${aws:SourceIp}", False),
+        ("iot:Receive", THING, False),
+        ("iot:Receive", "${iot:ClientId}", False),
+    ],
+)
+def test_a_deny_with_a_variable_that_https_lacks_is_open_where_https_may_ask(action: str, variable: str, is_told: bool) -> None:
+    statements = (allow(action, f"{ARN}:topic/plant/*"), deny(action, f"{ARN}:topic/plant/{variable}/alarm"))
+    assert ("V09" in told(CONNECT, *statements)) is is_told
+
+
+def test_a_deny_over_https_is_not_missed_where_the_allow_needs_the_same_variable_or_an_attachment() -> None:
+    closed = deny("iot:Publish", f"{ARN}:topic/plant/{THING}/alarm")
+    assert "V09" not in told(CONNECT, OWN, closed)
+    attached = allow("iot:Publish", f"{ARN}:topic/plant/*", Bool={"iot:Connection.Thing.IsAttached": "true"})
+    by_client, named = publish("plant/${iot:ClientId}/*"), {"StringLike": {"iot:Connection.Thing.ThingName": "*"}}
+    for allowed in (attached, by_client, allow("iot:Publish", f"{ARN}:topic/plant/*", **named)):
+        assert "V09" not in told(CONNECT, allowed, closed)
+
+
+@pytest.mark.parametrize(
+    ("variable", "is_told"),
+    [
+        ("iot:Connection.Thing.ThingName.0", True),
+        ("iot:ClientId.0", True),
+        ("iot:Certificate.Subject.CommonName.0", False),
+        ("iot:Certificate.Subject.AlternativeName.DNSName.0", False),
+    ],
+)
+def test_only_fields_of_a_certificate_have_a_number(variable: str, is_told: bool) -> None:
+    assert ("V01" in told(CONNECT, publish(f"plant/${{{variable}}}/x"))) is is_told
+
+
 @pytest.mark.parametrize("key", ["iot:Connection.Thing.ThingName", "iot:connection.thing.thingname"])
 def test_a_known_name_of_the_thing_leaves_the_client_id_open(key: str) -> None:
     anybody = allow("iot:Connect", f"{ARN}:client/*", StringLike={key: "*"})
@@ -216,6 +255,13 @@ def test_the_prefix_of_a_core_is_told_low_for_it_may_be_a_fleets() -> None:
     assert "B14" not in told(GREENGRASS, allow("iot:Connect", f"{ARN}:client/{THING}*"))
 
 
+@pytest.mark.parametrize("effect", [allow, deny])
+def test_a_condition_without_a_value_is_never_met(effect: Any) -> None:
+    assert "K01" in told(CONNECT, effect("iot:Publish", f"{ARN}:topic/x", StringEquals={"iot:ClientId": []}))
+    none_at_all = {"ForAllValues:StringEquals": {"iot:ConnectAttributes": []}}
+    assert "K01" not in told(effect("iot:Connect", f"{ARN}:client/x", **none_at_all))
+
+
 @pytest.mark.parametrize("topic", ["*", "?*/*", "*/*", "?*/?*/*", "$aws/*", "$aws/things/*/shadow/update"])
 def test_reading_retained_messages_of_everybody_is_told(topic: str) -> None:
     assert "B03" in told(allow("iot:GetRetainedMessage", f"{ARN}:topic/{topic}"))
@@ -224,6 +270,47 @@ def test_reading_retained_messages_of_everybody_is_told(topic: str) -> None:
 @pytest.mark.parametrize("topic", ["plant/*", "plant/?*/*", "$aws/things/press-7/*"])
 def test_reading_retained_messages_below_a_level_is_not_told(topic: str) -> None:
     assert "B03" not in told(allow("iot:GetRetainedMessage", f"{ARN}:topic/{topic}"))
+
+
+@pytest.mark.parametrize(
+    "resource", ["client/${iot:Connection.Thing.Attributes[id]}", "rolealias/${iot:Connection.Thing.Attributes[role]}"]
+)
+def test_an_attribute_is_no_name_of_a_client_or_a_role_alias(resource: str) -> None:
+    action = "iot:Connect" if resource.startswith("client") else "iot:AssumeRoleWithCertificate"
+    assert "V04" in told(allow(action, f"{ARN}:{resource}"))
+
+
+@pytest.mark.parametrize(
+    ("operator", "key", "value"),
+    [
+        ("DateLessThan", "aws:CurrentTime", "yesterday"),
+        ("IpAddress", "aws:SourceIp", "999.0.0.0/8"),
+        ("NotIpAddress", "aws:SourceIp", "10.0.0.0/33"),
+        ("NumericEquals", "aws:EpochTime", "1" * 50),
+        ("ArnLike", "aws:SourceArn", "x"),
+        ("StringEquals", "aws:SourceIpp", "10.0.0.1"),
+        ("StringEquals", "aws:PrincipleTag/team", "a"),
+    ],
+)
+def test_a_value_that_cannot_be_evaluated_or_a_misspelt_key_is_told(operator: str, key: str, value: str) -> None:
+    assert "K01" in told(deny("iot:Publish", f"{ARN}:topic/a", **{operator: {key: value}}))
+
+
+@pytest.mark.parametrize(
+    ("operator", "key", "value"),
+    [
+        ("DateLessThan", "aws:CurrentTime", "2027-01-01T00:00:00Z"),
+        ("IpAddress", "aws:SourceIp", "2001:db8::/32"),
+        ("NumericEquals", "aws:MultiFactorAuthAge", "1.5"),
+        ("ArnLike", "aws:SourceArn", "arn:aws:iot:*:111122223333:*"),
+        ("StringEquals", "aws:PrincipalTag/team", "a"),
+        ("StringEquals", "AWS:sourceVPCE", "vpce-1"),
+        ("StringEquals", "aws:SomethingThatIsNewNextYear", "a"),
+        ("IpAddress", "aws:SourceIp", "${aws:SourceIp}"),
+    ],
+)
+def test_what_can_be_evaluated_is_not_told(operator: str, key: str, value: str) -> None:
+    assert "K01" not in told(deny("iot:Publish", f"{ARN}:topic/a", **{operator: {key: value}}))
 
 
 @pytest.mark.parametrize(

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from functools import lru_cache
 
 from fleetgate.iot_policy import conditions, pattern, variables, view
 from fleetgate.iot_policy.conditions import Operator
-from fleetgate.iot_policy.model import Condition, Policy, Statement
+from fleetgate.iot_policy.model import Condition, Policy, Statement, split_arn
 from fleetgate.iot_policy.rule import Hit, Severity, rule
 from fleetgate.iot_policy.rules.examples import ARN, CONNECT, THING, allow, policy
 
@@ -17,9 +16,18 @@ _SETS = "https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_con
 _THING = "https://docs.aws.amazon.com/iot/latest/developerguide/thing-policy-variables.html"
 _PUBLISH = allow("iot:Publish", f"{ARN}:topic/plant/{THING}/state")
 _CONNECT_FEATURES = ("PersistentConnect", "LastWill")
-#: Keys of every service; and of IAM's jobs data plane, of which it is not documented whether a device's policy knows it.
-_NOT_OURS = ("aws:", "iot:jobid")
-_FOREIGN = ("credentials-iot:", "cognito-identity", "accounts.google.com:", "graph.facebook.com:", "www.amazon.com:")
+#: Of IAM's jobs data plane: it is not documented whether a device's policy knows it.
+_JOB_ID = "iot:jobid"
+#: Keys of every service, tags with a slash behind them [IAM: global condition context keys].
+_GLOBAL = """
+AssumedRoot CalledVia CalledViaFirst CalledViaLast ChatbotSourceArn CurrentTime Ec2InstanceSourcePrivateIPv4
+Ec2InstanceSourceVpc EpochTime FederatedProvider MultiFactorAuthAge MultiFactorAuthPresent PrincipalAccount PrincipalArn
+PrincipalIsAWSService PrincipalOrgID PrincipalOrgPaths PrincipalServiceName PrincipalServiceNamesList PrincipalTag/ PrincipalType
+Referer RequestedRegion RequestTag/ ResourceAccount ResourceOrgID ResourceOrgPaths ResourceTag/ SecureTransport SourceAccount
+SourceArn SourceIdentity SourceIp SourceOrgID SourceOrgPaths SourceVpc SourceVpcArn SourceVpce TagKeys TokenIssueTime UserAgent
+userid username ViaAWSService VpceAccount VpceOrgID VpceOrgPaths VpcSourceIp
+"""
+_GLOBAL_KEYS = {f"aws:{name}".lower(): f"aws:{name}" for name in _GLOBAL.split()}
 
 
 @rule(
@@ -46,11 +54,14 @@ def _unusable(statement: Statement, condition: Condition) -> tuple[str, str] | N
     if operator is None:
         return f"there is no operator {condition.operator:.60}", f"write {_nearest(condition.operator) or 'StringEquals or Bool'}"
     key = variables.canonical(condition.key)
-    if key.startswith(_FOREIGN):
+    if key.startswith(view.OF_A_ROLE):
         return None
-    if variables.known(key) is None and key not in variables.CONNECT_KEYS and not key.lower().startswith(_NOT_OURS):
-        near = variables.nearest(condition.key)
-        return f"there is no key {condition.key:.100}", f"write {near or variables.IS_ATTACHED}"
+    known = variables.known(key) is not None or key in variables.CONNECT_KEYS or key.lower() == _JOB_ID
+    near = None if known else _global(key.lower()) if key.lower().startswith("aws:") else _meant(key)
+    if near is not None:
+        return f"there is no key {condition.key:.100}", f"write {near}"
+    if not condition.values and operator.quantifier != conditions.FOR_ALL:
+        return f"{condition.operator} on {key:.100} has no value to be met by", "name at least one"
     if key in variables.CONNECT_KEYS and view.CONNECT not in view.known(statement).names:
         return f"{key} is a key of iot:Connect only", "put it into the statement that allows iot:Connect"
     for value in condition.values:
@@ -58,6 +69,22 @@ def _unusable(statement: Statement, condition: Condition) -> tuple[str, str] | N
         if wrong is not None:
             return f"{condition.operator} on {key} cannot be met by {value.text!r:.80}", wrong
     return None
+
+
+def _meant(key: str) -> str:
+    return variables.nearest(key) or variables.IS_ATTACHED
+
+
+@lru_cache(maxsize=1024)
+def _global(key: str) -> str | None:
+    """The key of every service that was probably meant. None of one that is known or near none: AWS adds keys of its own."""
+    import difflib
+
+    name, slash, _ = key.partition("/")
+    if name + slash in _GLOBAL_KEYS:
+        return None
+    close = difflib.get_close_matches(name + slash, _GLOBAL_KEYS, n=1, cutoff=0.85)
+    return _GLOBAL_KEYS[close[0]] if close else None
 
 
 @lru_cache(maxsize=1024)
@@ -69,10 +96,6 @@ def _nearest(text: str) -> str | None:
     close = difflib.get_close_matches(base.lower(), names, n=1, cutoff=0.7)
     quantifier = conditions.FOR_ANY if "any" in prefix.lower() else conditions.FOR_ALL
     return f"{quantifier}:{names[close[0]]}" if close and colon else names[close[0]] if close else None
-
-
-_NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?")
-_ADDRESS = re.compile(r"[0-9a-fA-F:.]+(/[0-9]{1,3})?")
 
 
 @lru_cache(maxsize=4096)
@@ -88,18 +111,29 @@ def _wrong_value(operator: Operator, key: str, value: str) -> str | None:
         return f"use StringEquals: {key} is a text"
     if key == variables.IS_ATTACHED and not boolean:
         return 'use Bool, with "true"'
-    if base.startswith("Numeric") and (key.startswith("iot:") or not _NUMBER.fullmatch(value)):
-        return f"use StringEquals: {key} is a text" if key.startswith("iot:") else "write a number"
-    if base == "IpAddress" and not _ADDRESS.fullmatch(value):
-        return "write an address range, like 203.0.113.0/24"
+    if base.startswith("Numeric") and key.startswith("iot:"):
+        return f"use StringEquals: {key} is a text"
     if base == "IpAddress" and key.startswith("iot:"):
         return f"use {variables.SOURCE_IP}"
+    if base != conditions.NULL and conditions.COMPARE[base]("", value, lambda _: None, True) is None:
+        return _FORMS[base[:4]]
+    if base.startswith("Arn") and "*" not in value and len(split_arn(value)) != 6:
+        return "write a whole ARN, of six parts"
     if key == variables.LAST_WILL_TOPIC and base != conditions.NULL and not value.startswith(("arn:", "*")):
         return "write the whole ARN of the topic"
     if key == variables.CONNECT_ATTRIBUTES and base in ("StringEquals", "StringLike") and value not in _CONNECT_FEATURES:
         near = [name for name in _CONNECT_FEATURES if name.lower() == value.lower()]
         return f"write {near[0]}" if near else None
     return None
+
+
+#: How to write what an operator can compare, by its first letters.
+_FORMS = {
+    "Bool": 'write "true" or "false"',
+    "Date": "write a date, like 2027-06-30T00:00:00Z",
+    "IpAd": "write an address range, like 203.0.113.0/24",
+    "Nume": "write a number",
+}
 
 
 @rule(

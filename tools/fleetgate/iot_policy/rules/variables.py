@@ -24,8 +24,6 @@ _CREDENTIALS = "https://docs.aws.amazon.com/iot/latest/developerguide/authorizin
 _PUBLISH = allow("iot:Publish", f"{ARN}:topic/plant/{THING}/state")
 #: In no list of variables, but in AWS' certificate policy examples of today.
 _CERTIFICATE_ID = "iot:CertificateId"
-#: Variables of IAM, of a role's session.
-_OF_A_ROLE = ("credentials-iot:", "cognito-identity", "accounts.google.com:", "graph.facebook.com:", "www.amazon.com:")
 
 
 def _used(document: Policy) -> Iterator[tuple[Statement, str, Pointer]]:
@@ -63,7 +61,7 @@ def unknown(document: Policy) -> Iterator[Hit]:
     if _all_known(document.view.names):
         return
     for statement, name, pointer in _used(document):
-        if _is_known(name) or name.startswith(_OF_A_ROLE) or left_over(f"${{{name}}}"):
+        if _is_known(name) or name.startswith(view.OF_A_ROLE) or left_over(f"${{{name}}}"):
             continue
         near = variables.nearest(name)
         fix = f"write ${{{near}}}" if near else "write one of AWS IoT's variables, like ${iot:Connection.Thing.ThingName}"
@@ -78,7 +76,8 @@ def _all_known(names: frozenset[str]) -> bool:
 
 def _is_known(name: str) -> bool:
     right = variables.canonical(name)
-    return right == _CERTIFICATE_ID or variables.known(right.removesuffix(".0")) is not None
+    field = right.removesuffix(".0")
+    return right == _CERTIFICATE_ID or variables.known(right) is not None or field in variables.CERTIFICATE_FIELDS
 
 
 @rule(
@@ -139,7 +138,7 @@ def chosen_client_id(bundle: Bundle) -> Iterator[Hit]:
         return
     told: set[tuple[int, int]] = set()
     for index, name, (statement, resource, _) in users:
-        if (index, statement.index) in told or view.attached_only(statement) or resource.arn.name is None:
+        if (index, statement.index) in told or view.attached_only(statement, as_client=True) or resource.arn.name is None:
             continue
         told.add((index, statement.index))
         client_id = _client_id(free, injected=name == SUBSCRIBE)
@@ -182,10 +181,10 @@ def _client_id(free: Resource, *, injected: bool) -> str:
 
 @rule(
     id="V04",
-    title="A thing's attribute in a topic",
+    title="A thing's attribute in a topic or a name",
     severity=Severity.HIGH,
     why="An attribute may hold / and #, and a provisioning template may fill it with what the device says about itself. A"
-    " value a/# then opens every branch below a.",
+    " value a/# then opens every branch below a; and as a client id or a role alias it is another's.",
     source=_THING,
     fails=policy(CONNECT, allow("iot:Publish", f"{ARN}:topic/plant/${{iot:Connection.Thing.Attributes[hall]}}/*")),
     passes=policy(CONNECT, allow("iot:Publish", f"{ARN}:topic/plant/${{iot:Connection.Thing.ThingTypeName}}/{THING}/*")),
@@ -193,14 +192,18 @@ def _client_id(free: Resource, *, injected: bool) -> str:
 def attribute(document: Policy) -> Iterator[Hit]:
     for statement, resource, _ in document.view.variable if "ttributes[" in document.view.text else ():
         name = view.name_of(resource)
-        if not statement.allow or name is None or resource.arn.kind not in ("topic", "topicfilter"):
+        if not statement.allow or name is None or resource.arn.kind not in _BY_ATTRIBUTE:
             continue
         for token in name.tokens:
             if isinstance(token, Variable) and variables.canonical(token.name).startswith(variables.ATTRIBUTES):
-                value = "a/#" if resource.arn.kind == "topicfilter" else "a/b"
+                value = _BY_ATTRIBUTE[resource.arn.kind]
                 fix = "use ${iot:Connection.Thing.ThingName} or ThingTypeName, or pin the attribute's value in a Condition"
                 yield Hit(resource.pointer, f"the attribute {token.name.rpartition('.')[2]} may be {value!r}", fix, value)
                 break
+
+
+#: What an attribute can be that does harm in a resource of a type.
+_BY_ATTRIBUTE = {"topic": "a/b", "topicfilter": "a/#", "client": STRANGERS[0], "rolealias": "admin"}
 
 
 @rule(
@@ -361,15 +364,17 @@ def _may_be_thing(grant: Grant) -> bool:
     id="V09",
     title="A Deny that a missing variable switches off",
     severity=Severity.HIGH,
-    why="A certificate without a thing, or without that field, has no value for the variable, and a Deny that cannot be"
-    " evaluated denies nothing that one could rely on. What another statement allows then stays allowed.",
+    why="A certificate without a thing, or without that field, has no value for the variable, nor has a message that is published"
+    " over HTTPS, and a Deny that cannot be evaluated denies nothing. What another statement allows then stays allowed.",
     source=_THING,
     fails=policy(
         allow("iot:Connect", f"{ARN}:client/press-7"),
         allow("iot:Publish", f"{ARN}:topic/plant/*"),
         deny("iot:Publish", f"{ARN}:topic/plant/{THING}/alarm"),
     ),
-    passes=policy(CONNECT, allow("iot:Publish", f"{ARN}:topic/plant/*"), deny("iot:Publish", f"{ARN}:topic/plant/{THING}/alarm")),
+    passes=policy(
+        CONNECT, allow("iot:Publish", f"{ARN}:topic/plant/{THING}/*"), deny("iot:Publish", f"{ARN}:topic/plant/{THING}/alarm")
+    ),
     subject=Subject.BUNDLE,
 )
 def open_deny(bundle: Bundle) -> Iterator[Hit]:
@@ -379,12 +384,19 @@ def open_deny(bundle: Bundle) -> Iterator[Hit]:
         return
     attached = view.guarded(bundle.policies) or _only_attached(_connects(bundle))
     for index, statement in denies:
-        found = next(_missing(statement, attached=attached), None)
-        if found is not None and _is_open(bundle, statement, found[0]):
+        ways = (False, True) if not _HTTPS.isdisjoint(view.known(statement).names) else (False,)
+        asked = ((https, *one) for https in ways for one in _missing(statement, attached=attached, https=https))
+        for https, name, pointer in (one for one in asked if _is_open(bundle, statement, one[1], https=one[0])):
             fix = "deny it whatever the thing is, and allow what the device may in a statement of its own"
             if not attached:
                 fix += "; or let only attached things connect: client/${iot:Connection.Thing.ThingName}"
-            yield Hit(found[1], f"a connection without {found[0]} is not denied", fix, policy=index)
+            who = "who publishes over HTTPS" if https else "a connection"
+            yield Hit(pointer, f"{who} without {name} is not denied", fix, policy=index)
+            break
+
+
+#: Asked for over MQTT and over HTTPS, where nobody connects: there is no thing and no client id, whatever Connect asks for.
+_HTTPS = frozenset(name for name, action in actions.ACTIONS.items() if action.mqtt and action.https)
 
 
 def _only_attached(connects: list[Grant]) -> bool:
@@ -394,32 +406,33 @@ def _only_attached(connects: list[Grant]) -> bool:
     )
 
 
-def _missing(statement: Statement, *, attached: bool) -> Iterator[tuple[str, Pointer]]:
-    """The variables of a Deny that a connection may lack, and the thing's properties that its condition asks for."""
+def _missing(statement: Statement, *, attached: bool, https: bool) -> Iterator[tuple[str, Pointer]]:
+    """The variables of a Deny that a request may lack, and the thing's properties that its condition asks for."""
     for resource in statement.resources:
-        for token in resource.arn.whole.tokens:
-            about = _about(token)
-            if about is not None and about.kind is not Kind.CONNECTION and not (attached and about.name == variables.THING_NAME):
+        for about in filter(None, map(_about, resource.arn.whole.tokens)):
+            of_mqtt = about.kind is not Kind.CONNECTION and not (attached and about.name == variables.THING_NAME)
+            if about.mqtt_only if https else of_mqtt:
                 yield about.name, resource.pointer
-    for condition in statement.conditions if not attached else ():
-        operator, about = conditions.operator(condition.operator), variables.known(variables.canonical(condition.key))
-        if operator is None or about is None or operator.negated or operator.if_exists or operator.base == conditions.NULL:
+    for condition in statement.conditions if https or not attached else ():
+        operator, key = conditions.operator(condition.operator), variables.known(variables.canonical(condition.key))
+        if operator is None or key is None or operator.negated or operator.if_exists or operator.base == conditions.NULL:
             continue
-        if about.kind is Kind.THING and about.name != variables.IS_ATTACHED:
-            yield about.name, condition.pointer
+        if key.kind is Kind.THING and key.name != variables.IS_ATTACHED:
+            yield key.name, condition.pointer
 
 
-def _is_open(bundle: Bundle, statement: Statement, missing: str) -> bool:
+def _is_open(bundle: Bundle, statement: Statement, missing: str, *, https: bool) -> bool:
     """Whether some Allow for the same holds without that variable; if no statement allows the action, another policy does."""
-    names = view.known(statement).names
+    names = view.known(statement).names & _HTTPS if https else view.known(statement).names
     allowed = [grant for _, _, grant in view.allowed(bundle.policies, *names)]
     if not allowed:
-        return not bundle.complete
+        return not bundle.complete and not https
     if statement.negated_resources:
         return True
     for grant in allowed:
-        needs = {variables.canonical(name) for name in grant.resource.arn.variables}
-        if missing in needs or view.attached_only(grant.statement):
+        needs = _canonical(grant.resource.arn.variables) | view.demanded(grant.statement)
+        over_mqtt = any((about := variables.known(name)) is not None and about.mqtt_only for name in needs)
+        if missing in needs or view.attached_only(grant.statement) or (https and over_mqtt):
             continue
         if any(view.overlap(grant.resource.arn.whole, resource.arn.whole) for resource in statement.resources):
             return True
@@ -439,10 +452,10 @@ def _is_open(bundle: Bundle, statement: Statement, missing: str) -> bool:
 def of_a_role(document: Policy) -> Iterator[Hit]:
     """AWS lets a web client's own policy name its identity: that is foreign only beside words of things or certificates."""
     keys = [(item.key, item.pointer) for statement in document.view.conditioned for item in statement.conditions]
-    if not any(name.startswith(_OF_A_ROLE) for name in (*document.view.names, *(key for key, _ in keys))):
+    if not any(name.startswith(view.OF_A_ROLE) for name in (*document.view.names, *(key for key, _ in keys))):
         return
     used = [*((name, pointer) for _, name, pointer in _used(document)), *keys]
-    foreign = [(name, pointer) for name, pointer in used if name.startswith(_OF_A_ROLE)]
+    foreign = [(name, pointer) for name, pointer in used if name.startswith(view.OF_A_ROLE)]
     about = [variables.known(variables.canonical(name)) for name, _ in used]
     of_device = any(found is not None and found.kind is not Kind.CONNECTION for found in about)
     fix = "write ${iot:Connection.Thing.ThingName}, or move the statement into the IAM role's policy"
