@@ -267,7 +267,7 @@ def test_reading_retained_messages_of_everybody_is_told(topic: str) -> None:
     assert "B03" in told(allow("iot:GetRetainedMessage", f"{ARN}:topic/{topic}"))
 
 
-@pytest.mark.parametrize("topic", ["plant/*", "plant/?*/*", "$aws/things/press-7/*"])
+@pytest.mark.parametrize("topic", ["plant/*", "plant/?*/*", "$aws/things/press-7/*", ""])
 def test_reading_retained_messages_below_a_level_is_not_told(topic: str) -> None:
     assert "B03" not in told(allow("iot:GetRetainedMessage", f"{ARN}:topic/{topic}"))
 

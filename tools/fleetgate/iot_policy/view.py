@@ -447,7 +447,8 @@ def language(
     allowed = [grant.resource for grant in (policy.view.allow.get(action, ()) if chosen is None else chosen)]
 
     def side(resources: Iterable[Resource]) -> tuple[tuple[Token, ...], ...]:
-        return tuple(glob for resource in resources for glob in globs(resource, kind, values))
+        short = (resource for resource in resources if len(resource.text) <= LONGEST)  # of the others no topic is one
+        return tuple(glob for resource in short for glob in globs(resource, kind, values))
 
     deny = automaton.Side(side(denied), tuple(side(resources) for resources in excepted))
     return automaton.Grant(automaton.Side(side(allowed)), deny)

@@ -180,7 +180,7 @@ def _own_branch(resource: Resource) -> str:
 
 def _names_a_thing(name: Pattern, branch: str) -> bool:
     """Whether it stands below one thing, or below those of a prefix, of which B06 tells."""
-    first = name.tokens[0]
+    first = name.tokens[0] if name.tokens else ""
     if first == branch:
         return len(name.tokens) > 1 and isinstance(name.tokens[1], Variable)
     return isinstance(first, str) and first.startswith(branch) and first[len(branch)] not in "+#"

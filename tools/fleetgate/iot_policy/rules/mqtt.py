@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from fleetgate.iot_policy import pattern, topics, view
 from fleetgate.iot_policy.model import Policy, Resource, Statement
@@ -11,6 +12,9 @@ from fleetgate.iot_policy.pattern import Pattern, Token, Variable, Wildcard
 from fleetgate.iot_policy.rule import Hit, Severity, rule
 from fleetgate.iot_policy.rules.examples import ARN, CONNECT, THING, allow, deny, policy
 from fleetgate.iot_policy.view import RECEIVE, SELF, STRANGERS, SUBSCRIBE, Grant
+
+if TYPE_CHECKING:
+    from fleetgate.iot_policy import automaton
 
 _PUB_SUB = "https://docs.aws.amazon.com/iot/latest/developerguide/pub-sub-policy.html"
 _MISCONFIGURED = "https://docs.aws.amazon.com/iot-device-defender/latest/devguide/audit-chk-iot-misconfigured-policies.html"
@@ -41,11 +45,14 @@ def _without(text: str) -> str:
     passes=policy(*_HALLS, _NO_VAULT, deny("iot:Receive", f"{ARN}:topic/hall/vault/*")),
 )
 def wildcard_in_deny(document: Policy) -> Iterator[Hit]:
+    asked: dict[tuple[int, str], automaton.Side] = {}
     for statement, resource, _ in document.view.mqtt:
         name = view.name_of(resource)
         if statement.allow or name is None or resource.arn.kind not in ("topic", "topicfilter") or not _literally(name):
             continue
-        witness = _not_denied(document, statement, resource, view.as_topics(name, filled=True))
+        if len(resource.text) > view.LONGEST:
+            continue
+        witness = _not_denied(document, statement, resource, view.as_topics(name, filled=True), asked)
         if witness is None:
             continue
         message = f"{name.text:.200} denies that very text; {witness} stays as it was"
@@ -53,15 +60,19 @@ def wildcard_in_deny(document: Policy) -> Iterator[Hit]:
         yield Hit(resource.pointer, message, fix, witness)
 
 
-def _not_denied(document: Policy, statement: Statement, resource: Resource, meant: Pattern) -> str | None:
+def _not_denied(
+    document: Policy, statement: Statement, resource: Resource, meant: Pattern, asked: dict[tuple[int, str], automaton.Side]
+) -> str | None:
     """A text that is meant and that no Deny of the same actions keeps away; None if the literal one is only there to be sure."""
     from fleetgate.iot_policy import automaton
 
     kind, me = str(resource.arn.kind), view.identity(SELF)
-    wanted = automaton.Side((view.bound(meant, me).tokens,))
+    wanted = view.bound(meant, me).tokens
     for action in view.known(statement).by_kind.get(kind, ()):
-        denied = view.language(document, action, kind, me, [], statement).deny
-        witness = view.first(automaton.Grant(wanted), automaton.Grant(wanted, denied), wanted.globs[0])
+        denied = asked.get((statement.index, action)) or view.language(document, action, kind, me, [], statement).deny
+        asked[statement.index, action] = denied
+        side = automaton.Side((wanted,))
+        witness = view.first(automaton.Grant(side), automaton.Grant(side, denied), wanted)
         if witness is not None:
             return witness
     return None
@@ -79,15 +90,18 @@ def _not_denied(document: Policy, statement: Statement, resource: Resource, mean
 )
 def deny_bypassed(document: Policy) -> Iterator[Hit]:
     """One hit a resource."""
-    told = None
+    told, asked = None, None
     for grant in document.view.deny.get(SUBSCRIBE, ()):
         name = view.name_of(grant.resource)
-        if name is None or _literally(name) or grant.resource.pointer == told:
+        if name is None or _literally(name) or grant.resource.pointer == told or len(grant.resource.text) > view.LONGEST:
             continue
-        found = _brought(document, None, [view.bound(name, view.identity(SELF))], [], grant.statement)
+        if asked is None or asked[0] is not grant.statement:
+            asked = (grant.statement, *_languages(document, None, grant.statement))
+        _, subscribe, receive = asked
+        found = _brought(subscribe, receive, [view.bound(name, view.identity(SELF))], [])
         if found is not None:
             told, topic = grant.resource.pointer, found[1]
-            candidate = next((one for one in _around(topic) if _may_subscribe(document, one, grant.statement)), found[0])
+            candidate = next((one for one in _around(topic) if _is_in(subscribe, one)), found[0])
             message = f"{name.text:.200} is denied, and {candidate:.200} is not: it brings {topic:.200}"
             fix = f"deny iot:Receive on {view.place(grant.resource)}:topic/{name.text}, too"
             yield Hit(grant.resource.pointer, message, fix, candidate)
@@ -103,11 +117,10 @@ def _around(topic: str) -> Iterator[str]:
         yield "/".join([*levels[:depth], "+", *levels[depth + 1 :]])
 
 
-def _may_subscribe(document: Policy, candidate: str, meant: Statement) -> bool:
+def _is_in(language: automaton.Grant, text: str) -> bool:
     from fleetgate.iot_policy import automaton
 
-    allowed = view.language(document, SUBSCRIBE, "topicfilter", view.identity(SELF), meant=meant)
-    return view.first(automaton.Grant(automaton.Side(((candidate,),))), allowed, ()) is not None
+    return view.first(automaton.Grant(automaton.Side(((text,),))), language, ()) is not None
 
 
 @rule(
@@ -205,13 +218,14 @@ def _delivered(document: Policy, grant: Grant, name: Pattern) -> tuple[str, str]
         return None  # B04 and B02 tell of these
     meant, own = view.bound(view.as_topics(name), view.identity(SELF)), _branches(document, SELF, but=name)
     anywhere = Wildcard.ONE in name.tokens or view.shared(name) is not None
+    languages = _languages(document, grant)
     for other in (*STRANGERS, view.stranger(document)) if own else ():
         branches = [branch for branch in _branches(document, other) if anywhere or view.overlap(meant, branch)]
-        found = _brought(document, grant, branches, own) if branches else None
+        found = _brought(*languages, branches, own) if branches else None
         if found is not None:
             what = f"takes in the filter {found[0]:.200}, which" if found[0] != name.text else ""
             return found[1], f"{name.text:.200} {what} brings {found[1]:.200}, another device's".replace("  ", " ")
-    found = _brought(document, grant, [_ANYTHING], [meant]) if Wildcard.ONE in meant.tokens else None
+    found = _brought(*languages, [_ANYTHING], [meant]) if Wildcard.ONE in meant.tokens else None
     if found is not None:
         return found[1], f"{name.text:.200} is the filter {found[0]:.200}, too, which brings {found[1]:.200}"
     return None
@@ -227,17 +241,12 @@ def _branches(document: Policy, name: str, but: Pattern | None = None) -> list[P
     return [view.bound(view.as_topics(one), view.identity(name)) for one in own.values()]
 
 
-def _brought(
-    document: Policy, grant: Grant | None, wanted: list[Pattern], without: list[Pattern], meant: Statement | None = None
-) -> tuple[str, str] | None:
-    """A filter and a topic that it brings: one of `wanted` and none of `without`. What cannot be told counts as found.
+def _languages(document: Policy, grant: Grant | None, meant: Statement | None = None) -> tuple[automaton.Grant, automaton.Grant]:
+    """What may be subscribed to, and what may be received.
 
     grant: of Subscribe; without it, all of them, and all that may be received. meant: see view.language.
     """
     from fleetgate.iot_policy import automaton
-
-    def side(patterns: list[Pattern]) -> automaton.Side:
-        return automaton.Side(tuple(one.tokens for one in patterns))
 
     me, received = view.identity(SELF), document.view.allow.get(RECEIVE)
     chosen = received
@@ -246,9 +255,17 @@ def _brought(
         chosen = [one for one in received if not any(map(view.owner, one.resource.arn.whole.tokens))]
     receive = view.language(document, RECEIVE, "topic", me, chosen, meant)
     if received is None:
-        receive = automaton.Grant(side([_ANYTHING]), receive.deny)
-    subscribe = view.language(document, SUBSCRIBE, "topicfilter", me, None if grant is None else [grant], meant)
-    bounds = automaton.Grant(automaton.Side(tuple(map(_named, wanted))), side(without))
+        receive = automaton.Grant(automaton.Side((_ANYTHING.tokens,)), receive.deny)
+    return view.language(document, SUBSCRIBE, "topicfilter", me, None if grant is None else [grant], meant), receive
+
+
+def _brought(
+    subscribe: automaton.Grant, receive: automaton.Grant, wanted: list[Pattern], without: list[Pattern]
+) -> tuple[str, str] | None:
+    """A filter and a topic that it brings: one of `wanted` and none of `without`. What cannot be told counts as found."""
+    from fleetgate.iot_policy import automaton
+
+    bounds = automaton.Grant(automaton.Side(tuple(map(_named, wanted))), automaton.Side(tuple(one.tokens for one in without)))
     try:
         return automaton.find_delivery(subscribe, [automaton.Requirement(receive), automaton.Requirement(bounds)], cap=view.CAP)
     except automaton.Undecided:
