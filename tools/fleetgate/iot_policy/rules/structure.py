@@ -162,10 +162,12 @@ def redundant(document: Policy) -> Iterator[Hit]:
 def _covered(statement: Statement) -> Iterator[tuple[Resource, Resource]]:
     if len(statement.resources) < 2:
         return
-    wide = [(item, text.split("*")) for item in statement.resources if "*" in item.text and "*" in (text := _opaque(item.text))]
+    wide = [(item, item.text[: item.text.find("*")]) for item in statement.resources if "*" in item.text]
     for narrow in statement.resources if wide else ():
-        for resource, runs in wide:
-            if resource.text != narrow.text and _includes(runs, narrow.text if "${" not in narrow.text else _opaque(narrow.text)):
+        for resource, start in wide:
+            if not narrow.text.startswith(start) or resource.text == narrow.text:
+                continue
+            if _includes(_opaque(resource.text).split("*"), _opaque(narrow.text)):
                 yield resource, narrow
                 break
 
@@ -179,7 +181,7 @@ def _opaque(text: str) -> str:
 def _includes(runs: list[str], narrow: str) -> bool:
     """Whether each text of `narrow` is covered by these runs of text with a `*` between: certain if True."""
     first, *rest = runs
-    if "?" in "".join(runs) or not narrow.startswith(first) or not narrow.endswith(rest[-1]):
+    if not rest or "?" in "".join(runs) or not narrow.startswith(first) or not narrow.endswith(rest[-1]):
         return False
     start, end = len(first), len(narrow) - len(rest[-1])
     for run in rest[:-1]:
