@@ -521,6 +521,8 @@ def test_half_a_character_makes_an_answer_undecided_and_is_refused_in_a_file(tmp
     assert [(flaw.rule, flaw.pointer) for flaw in policy.flaws] == [("S04", "/Statement/6/Resource")]
     report = check_all([Member("pump", (policy,))], [SCOPE])
     assert {reach.verdict for reach in report.reaches} == {Verdict.UNDECIDED} and not report.isolated
+    spelt = member(*GOOD, ("Allow", "iot:Publish", f"topic/dt/*{half}/x"), publishes=(declared("dt/{thing}/x"),))
+    assert not check_all([spelt, replace(spelt, name="other", on_behalf_of=("pump",))], [SCOPE]).isolated
     file = tmp_path / "p.json"
     statement = {"Effect": "Allow", "Action": "iot:Publish", "Resource": ARN + "topic/" + half}
     file.write_text(json.dumps({"Version": "2012-10-17", "Statement": [statement]}))

@@ -258,9 +258,17 @@ class _Checker:
                     names = Names(generic(attacker.names, victim.names), True)
                     with automaton.limited(automaton.MAXIMUM_PAIR):
                         reaches += self._special(attacker, victim) if special else self._search(attacker, victim, names)
-        gaps = [gap for number in self.victims for gap in (*self._missing_flows(number), *self._dead_topics(number))]
+        # What is meant to work cannot be told either, and the answer is undecided already.
+        asked = [] if unread else self.victims
+        gaps = [gap for number in asked for gap in (*self._missing_flows(number), *self._dead_topics(number))]
         missing = {(gap.member, gap.other) for gap in gaps}
-        flows = [(one.name, other) for one in self.members for other in one.on_behalf_of if (one.name, other) not in missing]
+        flows = [
+            (one.name, other)
+            for one in self.members
+            if not unread
+            for other in one.on_behalf_of
+            if (one.name, other) not in missing
+        ]
         return Report(
             tuple(member.name for member in self.members),
             tuple(self.members[number].name for number in self.victims),
