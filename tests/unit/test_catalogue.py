@@ -67,7 +67,7 @@ def test_the_editor_modeline_names_the_schema():
         pytest.param("minimum: 2.0.0", "minimum: v2", "gateway.firmware.minimum", "not numbers", "1.2.0", id="minimum firmware"),
         pytest.param("minimum: 2.0.0", "minimum: 2.0", "gateway.firmware.minimum", "", "", id="minimum is a float"),
         pytest.param("'GW-[0-9]{6}'", "'GW-[0-9{6}'", "gateway.serial_pattern", "regular expression", "mend", id="regex"),
-        pytest.param("'GW-[0-9]{6}'", "'(GW-*)+[0-9]{6}'", "gateway.serial_pattern", "repeats", "rewrite", id="explosive regex"),
+        pytest.param("'GW-[0-9]{6}'", "'(G+)+-[0-9]{6}'", "gateway.serial_pattern", "take too long", "let each", id="slow regex"),
         pytest.param(
             "'GW-[0-9]{6}'", "'[A-Z]+-[0-9]{6}'", "temperature-sensor.canary_serial", "'gateway' too", "differ", id="overlap"
         ),
