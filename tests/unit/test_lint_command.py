@@ -325,7 +325,7 @@ UNKNOWN = {
     "two functions": {"Fn::Sub": WHOLE, "Ref": "Whole"},
     "wrong arguments": {"Fn::Split": [1, 2]},
     "no arguments": {"Fn::Select": None},
-    "far too long": {"Fn::Sub": [f"{'${x}' * 20_000}", {"x": "x" * 20_000}]},
+    "far too long": {"Fn::Sub": [f"{'${x}' * 10_000}", {"x": "x" * 20_000}]},
 }
 
 
