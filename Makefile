@@ -61,7 +61,7 @@ down: $(VENV)/runtime ## Stop the embedded cloud, keep its state
 policies: $(VENV)/runtime ## Check the catalogue, lint and isolate its policies: without a cloud and without credentials
 	$(FLEETGATE) catalogue check && $(FLEETGATE) lint --env $(ENV) && $(FLEETGATE) isolation --env $(ENV)
 
-lint: policies $(IAM)/ready ## The policies, then the whole plan: fleetgate's rules, checkov and parliament
+lint: policies $(IAM)/ready ## The policies, then the whole plan (starts the embedded cloud): lint, checkov, parliament
 	$(FLEETGATE) cloud up --if-embedded --env $(ENV) && $(FLEETGATE) plan --env $(ENV) --json $(PLAN)
 	$(FLEETGATE) lint $(PLAN) && PYTHONPATH=tools $(IAM)/bin/python -m fleetgate.iam_checks $(PLAN)
 	@if $(FLEETGATE) cloud status --env $(ENV) >/dev/null 2>&1; then echo "the embedded cloud still runs: make down ENV=$(ENV)"; fi

@@ -23,7 +23,6 @@ _PUB_SUB = "https://docs.aws.amazon.com/iot/latest/developerguide/pub-sub-policy
 _CREDENTIALS = "https://docs.aws.amazon.com/iot/latest/developerguide/authorizing-direct-aws.html"
 _PUBLISH = allow("iot:Publish", f"{ARN}:topic/plant/{THING}/state")
 #: In no list of variables, but in AWS' certificate policy examples of today.
-_CERTIFICATE_ID = "iot:CertificateId"
 
 
 def _used(document: Policy) -> Iterator[tuple[Statement, str, Pointer]]:
@@ -75,9 +74,7 @@ def _all_known(names: frozenset[str]) -> bool:
 
 
 def _is_known(name: str) -> bool:
-    right = variables.canonical(name)
-    field = right.removesuffix(".0")
-    return right == _CERTIFICATE_ID or variables.known(right) is not None or field in variables.CERTIFICATE_FIELDS
+    return variables.known(variables.canonical(name)) is not None
 
 
 @rule(
@@ -312,7 +309,7 @@ def _neighbours(tokens: Sequence[Token], *, levels: bool) -> tuple[str, str, str
 
 
 def _keeps_apart(token: Variable) -> bool:
-    return variables.canonical(token.name) in (variables.THING_TYPE, _CERTIFICATE_ID) or view.owner(token)
+    return variables.canonical(token.name) in (variables.THING_TYPE, variables.CERTIFICATE_ID) or view.owner(token)
 
 
 @rule(
