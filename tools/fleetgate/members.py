@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from fleetgate import policy_files
 from fleetgate.errors import FleetgateError, Problem, fail, printable
 from fleetgate.iot_policy import grants, model
-from fleetgate.iot_policy.automaton import Undecided
+from fleetgate.iot_policy.budget import Undecided
 from fleetgate.iot_policy.grants import Scope
 from fleetgate.iot_policy.isolation import Member, declared
 from fleetgate.iot_policy.model import Policy

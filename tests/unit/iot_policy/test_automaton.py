@@ -12,7 +12,8 @@ from interegular.comparator import Comparator
 from random_policies import PRIVATE, cases
 
 from fleetgate.iot_policy import pattern, topics
-from fleetgate.iot_policy.automaton import Grant, Requirement, Side, Undecided, find, find_delivery, residues
+from fleetgate.iot_policy.automaton import Grant, Requirement, Side, find, find_delivery, residues
+from fleetgate.iot_policy.budget import Undecided
 from fleetgate.iot_policy.pattern import Wildcard
 
 #: The second letter, one that has been a mark of the automata themselves: no letter is.

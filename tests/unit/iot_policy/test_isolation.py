@@ -10,7 +10,7 @@ from random_policies import PRIVATE
 
 from fleetgate import isolation_output, members
 from fleetgate.errors import FleetgateError
-from fleetgate.iot_policy import automaton, grants, isolation, model, thing_names
+from fleetgate.iot_policy import automaton, budget, grants, isolation, model, thing_names
 from fleetgate.iot_policy.assumptions import DEFAULT, Assumptions, SharedSubscription
 from fleetgate.iot_policy.grants import Scope
 from fleetgate.iot_policy.isolation import Fleet, Member, Verdict, Way, check, check_all, declared
@@ -326,10 +326,10 @@ def test_all_searches_for_one_answer_share_a_budget(monkeypatch):
     """Else twenty policies, each of which a single search gives up, take 400 times as long as one."""
     hard = [("Allow", "iot:Publish", "topic/*a" + "?" * 18), ("Deny", "iot:Publish", "topic/*b" + "?" * 18)]
     types = [member(CONNECT, *hard, name=f"type{number}") for number in range(4)]
-    monkeypatch.setattr("fleetgate.iot_policy.automaton.MAXIMUM_TOTAL", 5_000)
+    monkeypatch.setattr("fleetgate.iot_policy.budget.MAXIMUM_TOTAL", 5_000)
     spent: list[int] = []
-    original = automaton._Budget.spend
-    monkeypatch.setattr(automaton._Budget, "spend", lambda self, *one: (spent.append(1), original(self, *one))[1])
+    original = budget.Budget.spend
+    monkeypatch.setattr(budget.Budget, "spend", lambda self, *one: (spent.append(1), original(self, *one))[1])
     report = check_all(types, (SCOPE,))
     assert not report.isolated and len(report.reaches) >= 16
     assert any("all searches together" in reach.message for reach in report.reaches)
@@ -349,8 +349,8 @@ def test_a_step_of_a_wide_automaton_costs_more(monkeypatch):
     """Else a policy as long as AWS takes them is given up long after one of the usual size."""
     wide = [("Allow", "iot:Publish", f"topic/{number}/" + "x" * 900) for number in range(8)]
     charged: list[int] = []
-    original = automaton._Budget.spend
-    monkeypatch.setattr(automaton._Budget, "spend", lambda self, *one: (charged.append(one[0]), original(self, *one))[1])
+    original = budget.Budget.spend
+    monkeypatch.setattr(budget.Budget, "spend", lambda self, *one: (charged.append(one[0]), original(self, *one))[1])
     check_all([member(CONNECT, ("Allow", "iot:Publish", "topic/*"))], (SCOPE,))
     usual = max(charged)
     charged.clear()
@@ -528,7 +528,7 @@ def test_half_a_character_makes_an_answer_undecided_and_is_refused_in_a_file(tmp
     file.write_text(json.dumps({"Version": "2012-10-17", "Statement": [statement]}))
     with pytest.raises(FleetgateError, match="half a character"):
         members.of_files([file])
-    with pytest.raises(automaton.Undecided):
+    with pytest.raises(budget.Undecided):
         automaton.Nfa(((half,),))
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from public_policies import CASES, Case
 
-from fleetgate.iot_policy import lint, source
+from fleetgate.iot_policy import budget, lint, source
 from fleetgate.iot_policy.lint import Finding
 from fleetgate.iot_policy.rule import Severity
 
@@ -66,3 +66,25 @@ def test_a_resource_that_is_written_out_as_a_remedy_mends_what_was_found(documen
         holder = holder[int(step)] if isinstance(holder, list) else holder[step]
     holder[int(last) if isinstance(holder, list) else last] = remedy
     assert (finding.rule, finding.pointer) not in {(one.rule, one.pointer) for one in findings(mended, Severity.INFO)}
+
+
+def _steps(document: Any) -> int:
+    """What all searches for the findings of one policy take together."""
+    with budget.limited():
+        outer = budget.current()
+        before = outer.left
+        findings(document)
+        return before - outer.left
+
+
+def test_a_public_policy_takes_a_small_part_of_what_lint_may_search() -> None:
+    assert max(_steps(case.policy) for case in CASES) < budget.MAXIMUM_LINT / 10
+
+
+def test_a_policy_made_to_be_searched_for_ever_ends_and_what_cannot_be_told_is_found() -> None:
+    """A wildcard in the type and three in the name, a hundred times: each is asked whether it brings another device's topics."""
+    resources = [f"arn:aws:iot:us-east-1:123456789012:t*/hall{number}/*/x?*" for number in range(100)]
+    statement = {"Effect": "Allow", "Action": ["iot:Subscribe", "iot:Receive"], "Resource": resources}
+    document = {"Version": "2012-10-17", "Statement": [statement]}
+    assert _steps(document) < budget.MAXIMUM_LINT * 1.1
+    assert len({one.pointer for one in findings(document) if one.rule == "M04"}) == 100

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fleetgate.iot_policy import automaton, model, pattern
+from fleetgate.iot_policy import budget, model, pattern
 from fleetgate.iot_policy.evaluator import Identity
 from fleetgate.iot_policy.grants import Scope, scopes
 from fleetgate.iot_policy.isolation import Member, Verdict, check_all
@@ -76,8 +76,8 @@ def test_two_types_have_a_budget_of_their_own(monkeypatch):
     own = {"Effect": "Allow", "Action": "iot:Publish", "Resource": f"{ARN}topic/dt/${{iot:Connection.Thing.ThingName}}/x"}
     open_to_all = {"Effect": "Allow", "Action": "iot:Publish", "Resource": f"{ARN}topic/dt/?*/x"}
     simple = Member("simple", (model.read({"Version": "2012-10-17", "Statement": [own, open_to_all]}, "simple"),))
-    monkeypatch.setattr(automaton, "MAXIMUM_TOTAL", 20_000)
-    monkeypatch.setattr(automaton, "MAXIMUM_PAIR", 4_000)
+    monkeypatch.setattr(budget, "MAXIMUM_TOTAL", 20_000)
+    monkeypatch.setattr(budget, "MAXIMUM_PAIR", 4_000)
     reaches = check_all([hard, simple], [Scope()]).reaches
     assert any("more steps" in reach.message for reach in reaches if (reach.attacker, reach.victim) == ("hard", "hard"))
     verdicts = {reach.verdict for reach in reaches if (reach.attacker, reach.victim) == ("simple", "simple")}
@@ -85,11 +85,11 @@ def test_two_types_have_a_budget_of_their_own(monkeypatch):
 
 
 def test_a_limit_within_another_takes_from_that_one():
-    with automaton.limited(10):
-        with automaton.limited(4):
-            automaton.spend(4)
-            with pytest.raises(automaton.Undecided):
-                automaton.spend(1)
-        automaton.spend(5)
-        with pytest.raises(automaton.Undecided), automaton.limited(100):
-            automaton.spend(1)
+    with budget.limited(10):
+        with budget.limited(4):
+            budget.spend(4)
+            with pytest.raises(budget.Undecided):
+                budget.spend(1)
+        budget.spend(5)
+        with pytest.raises(budget.Undecided), budget.limited(100):
+            budget.spend(1)

@@ -12,10 +12,11 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import product
 
-from fleetgate.iot_policy import actions, automaton, pattern, topics, variables
+from fleetgate.iot_policy import actions, budget, pattern, topics, variables
 from fleetgate.iot_policy.actions import Action
 from fleetgate.iot_policy.assumptions import DEFAULT, Assumptions, Turn, turns
-from fleetgate.iot_policy.automaton import Grant, Requirement, Side, Undecided, find
+from fleetgate.iot_policy.automaton import Grant, Requirement, Side, find
+from fleetgate.iot_policy.budget import Undecided
 from fleetgate.iot_policy.evaluator import Request, authorize, covers_action
 from fleetgate.iot_policy.grants import ANY_KIND, SOME_CLIENT_ID, Holder, Scope
 from fleetgate.iot_policy.isolation import CONNECT, UNREADABLE, Fleet, Member
@@ -88,7 +89,7 @@ def compare(
         if not all(policy.is_whole for policy in (*first.policies, *second.policies)):
             changes.append(Change(name, True, "iot:*", "", "", decided=False, why=UNREADABLE))
             continue
-        with automaton.limited():
+        with budget.limited():
             changes += _Comparison(first, before_scope, second, after_scope, assumptions).changes()
     return Changes(
         tuple(changes),
@@ -115,7 +116,7 @@ def with_turns(
         first = next((change for change in grown if change.decided), next(iter(grown), None))
         return f"{first.member} {'gains' if first.decided else 'may gain'} {first.action} {first.text}".rstrip() if first else ""
 
-    with automaton.limited():
+    with budget.limited():
         return replace(changes, hangs_on=turns(assumptions, answer))
 
 

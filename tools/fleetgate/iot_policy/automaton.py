@@ -14,21 +14,17 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import cached_property, lru_cache
 from heapq import heappop, heappush
 
+from fleetgate.iot_policy.budget import Undecided, current
 from fleetgate.iot_policy.pattern import Token, Wildcard
 from fleetgate.iot_policy.topics import SHARE
 
 #: States that one search may look at. Patterns like `*a??????????????????` have millions.
 MAXIMUM_STATES = 20_000
-#: Steps from state to state that all searches for one answer may take together, some seconds, and those for two types of it.
-MAXIMUM_TOTAL = 1_500_000
-MAXIMUM_PAIR = 400_000
 #: Stands for any character that no pattern names; a witness gets a readable one in its place. Half a character (a lone
 #: surrogate), which no text in UTF-8 can hold: `model.read` finds it in a document, and no automaton takes it.
 OTHER = "\ud800"
@@ -37,57 +33,6 @@ _WIDE = 2_048
 _READABLE = "xyzwvutsrqponmlkjihgfedcba0123456789XYZ-_"
 
 Tokens = tuple[Token, ...]
-
-
-class Undecided(Exception):
-    """The search was given up: neither yes nor no."""
-
-
-_SPENT = "more steps than all searches together may take"
-
-
-class _Budget:
-    """What all searches of one answer may still do."""
-
-    def __init__(self, steps: int) -> None:
-        self.left = steps
-
-    def spend(self, steps: int, seen: int, cap: int) -> None:
-        """Steps of a search that has seen so many states and may see `cap`. Raises Undecided."""
-        self.left -= steps
-        if seen > cap:
-            raise Undecided(f"more than {cap} states")
-        if self.left < 0:
-            raise Undecided(_SPENT)
-
-
-_budget: ContextVar[_Budget] = ContextVar("_budget")
-
-
-@contextmanager
-def limited(steps: int | None = None) -> Iterator[None]:
-    """Within it all searches together take no more than so many steps, MAXIMUM_TOTAL if it is not said; those that would are
-    undecided. A limit within another takes from that one."""
-    outer = _budget.get(None)
-    allowed = MAXIMUM_TOTAL if steps is None else min(steps, MAXIMUM_TOTAL)
-    budget = _Budget(allowed if outer is None else min(allowed, outer.left))
-    given = budget.left
-    token = _budget.set(budget)
-    try:
-        yield
-    finally:
-        _budget.reset(token)
-        if outer is not None:
-            outer.left -= given - budget.left
-
-
-def spend(steps: int) -> None:
-    """Charges work outside of a search to what is left for the answer, if there is a limit. Raises Undecided."""
-    budget = _budget.get(None)
-    if budget is not None:
-        budget.left -= steps
-        if budget.left < 0:
-            raise Undecided(_SPENT)
 
 
 class Nfa:
@@ -339,7 +284,7 @@ def find(requirements: Sequence[Requirement], *, never: str = "", never_first: s
     trail: list[tuple[int, str]] = [(-1, forced)]  # of every state met: where it was reached from, and by which text
     done: set[tuple[int, ...]] = set()
     queue = [(len(forced), 0, start)]  # by length, so that the first answer is a shortest one
-    budget = _budget.get(None) or _Budget(MAXIMUM_TOTAL)
+    budget = current()
     while queue:
         length, number, states = heappop(queue)
         if states in done and length:
@@ -435,7 +380,7 @@ def _deliver(filters: _Product, topics: _Product, group: tuple[int, ...] | None,
     start = (_Mode.FIRST, filters.initial, topics.initial) if group is None else (_Mode.GROUP_BEGINS, group, topics.initial)
     seen = {start}
     cost = filters.cost + topics.cost
-    budget = _budget.get(None) or _Budget(MAXIMUM_TOTAL)
+    budget = current()
     queue = deque([(0, start)])
     while queue:
         number, (mode, states, topic) = queue.popleft()

@@ -14,7 +14,8 @@ from itertools import chain, product, starmap
 
 from fleetgate.iot_policy import actions, conditions, evaluator, pattern, variables
 from fleetgate.iot_policy.assumptions import DEFAULT, Assumptions
-from fleetgate.iot_policy.automaton import Grant, Requirement, Side, Tokens, Undecided, find, residues
+from fleetgate.iot_policy.automaton import Grant, Requirement, Side, Tokens, find, residues
+from fleetgate.iot_policy.budget import Undecided
 from fleetgate.iot_policy.evaluator import Context, Identity, Request
 from fleetgate.iot_policy.model import Condition, Policy, Resource, Statement, Text, split_arn
 from fleetgate.iot_policy.pattern import Pattern, Token, Variable, Wildcard

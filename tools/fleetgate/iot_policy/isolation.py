@@ -13,9 +13,10 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cached_property
 
-from fleetgate.iot_policy import actions, automaton, topics
+from fleetgate.iot_policy import actions, budget, topics
 from fleetgate.iot_policy.assumptions import DEFAULT, Assumptions, SharedSubscription, Turn, turns
-from fleetgate.iot_policy.automaton import Grant, Requirement, Side, Tokens, Undecided, find, find_delivery
+from fleetgate.iot_policy.automaton import Grant, Requirement, Side, Tokens, find, find_delivery
+from fleetgate.iot_policy.budget import Undecided
 from fleetgate.iot_policy.evaluator import Identity, Request
 from fleetgate.iot_policy.grants import SOME_CLIENT_ID, Holder, Scope, asks_for_name
 from fleetgate.iot_policy.model import Policy
@@ -256,7 +257,7 @@ class _Checker:
                     reaches += (self._reach(attacker, victim, way, Verdict.UNDECIDED, UNREADABLE) for way in Way)
                 elif (special := self._is_special(number, other)) or (number, other) in ordinary:
                     names = Names(generic(attacker.names, victim.names), True)
-                    with automaton.limited(automaton.MAXIMUM_PAIR):
+                    with budget.limited(budget.MAXIMUM_PAIR):
                         reaches += self._special(attacker, victim) if special else self._search(attacker, victim, names)
         # What is meant to work cannot be told either, and the answer is undecided already.
         asked = [] if unread else self.victims
@@ -409,7 +410,7 @@ class _Checker:
             if not possible:
                 continue
             try:
-                automaton.spend(_PAIR)
+                budget.spend(_PAIR)
             except Undecided as error:
                 for way in left - {Way.SUBSCRIBE, *found}:
                     found[way] = self._reach(attacker, victim, way, Verdict.UNDECIDED, str(error))
@@ -523,7 +524,7 @@ class _Checker:
 
 def check_all(members: Sequence[Member], scopes: Sequence[Scope], assumptions: Assumptions = DEFAULT) -> Report:
     """In every account and Region that the policies name: a pair is as isolated as in the worst of them."""
-    with automaton.limited():
+    with budget.limited():
         reports = [check(Fleet(members, scope, assumptions)) for scope in scopes]
     if len(reports) == 1:
         return reports[0]
@@ -554,7 +555,7 @@ def with_turns(report: Report, members: Sequence[Member], scopes: Sequence[Scope
         sure = "reaches" if first.verdict is Verdict.REACHED else "may reach"
         return f"{first.attacker} {sure} {first.victim} ({first.way})"
 
-    with automaton.limited():
+    with budget.limited():
         return replace(report, hangs_on=turns(report.assumptions, answer))
 
 

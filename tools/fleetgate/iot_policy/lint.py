@@ -12,7 +12,7 @@ from functools import partial
 from itertools import islice, product
 from typing import TYPE_CHECKING, Any
 
-from fleetgate.iot_policy import documents, model, rules, source
+from fleetgate.iot_policy import budget, documents, model, rules, source
 from fleetgate.iot_policy.rule import Bundle, Hit, Rule, Severity, Subject
 from fleetgate.iot_policy.source import Pointer, Source, SourceError
 
@@ -136,7 +136,8 @@ def lint_policy(document: Document, findings: list[Finding]) -> model.Policy | N
         findings.append(_finding(rules.by_id()[mistaken[0]], mistaken[1], document.locate, document.value))
         return None
     policy = model.read(document.value, document.name, document.text)
-    findings += _run(rules.of(Subject.POLICY), policy, document)
+    with budget.limited(budget.MAXIMUM_LINT):
+        findings += _run(rules.of(Subject.POLICY), policy, document)
     return policy
 
 

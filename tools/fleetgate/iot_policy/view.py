@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from fleetgate.iot_policy import actions, conditions, pattern, topics, variables
+from fleetgate.iot_policy.budget import Undecided
 from fleetgate.iot_policy.conditions import Operator
 from fleetgate.iot_policy.pattern import Pattern, Token, Variable, Wildcard
 
@@ -402,7 +403,7 @@ def first(one: automaton.Grant, other: automaton.Grant, otherwise: Sequence[Toke
 
     try:
         return automaton.find([automaton.Requirement(one), automaton.Requirement(other)], cap=CAP)
-    except automaton.Undecided:
+    except Undecided:
         return one_text(otherwise)
 
 

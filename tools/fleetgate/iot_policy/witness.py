@@ -12,8 +12,9 @@ from dataclasses import dataclass, replace
 from hashlib import sha256
 from itertools import islice
 
-from fleetgate.iot_policy import automaton, conditions, evaluator, pattern, variables
-from fleetgate.iot_policy.automaton import Grant, Requirement, Side, Tokens, Undecided, find
+from fleetgate.iot_policy import budget, conditions, evaluator, pattern, variables
+from fleetgate.iot_policy.automaton import Grant, Requirement, Side, Tokens, find
+from fleetgate.iot_policy.budget import Undecided
 from fleetgate.iot_policy.evaluator import Identity, Outcome, Request, authorize
 from fleetgate.iot_policy.grants import SOME_CLIENT_ID, Holder
 from fleetgate.iot_policy.model import VERSION, Condition
@@ -117,7 +118,7 @@ def _values(tokens: Tokens, text: str) -> dict[str, str] | None:
     starts, ends = _places(tokens[:index], text), _places(_mirrored(tokens[index + 1 :]), text[::-1])
     for start in _bits(starts):
         for end in _bits(_reversed_bits(ends, len(text)) & -(2 << start)):
-            automaton.spend(10 * (1 + len(tokens)))
+            budget.spend(10 * (1 + len(tokens)))
             found = _values(_put(tokens, variable.name, (text[start:end],)), text)
             if found is not None:
                 return {variable.name: text[start:end], **found}

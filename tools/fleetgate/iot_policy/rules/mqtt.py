@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from fleetgate.iot_policy import pattern, topics, view
+from fleetgate.iot_policy.budget import Undecided
 from fleetgate.iot_policy.model import Policy, Resource, Statement
 from fleetgate.iot_policy.pattern import Pattern, Token, Variable, Wildcard
 from fleetgate.iot_policy.rule import Hit, Severity, rule
@@ -268,7 +269,7 @@ def _brought(
     bounds = automaton.Grant(automaton.Side(tuple(map(_named, wanted))), automaton.Side(tuple(one.tokens for one in without)))
     try:
         return automaton.find_delivery(subscribe, [automaton.Requirement(receive), automaton.Requirement(bounds)], cap=view.CAP)
-    except automaton.Undecided:
+    except Undecided:
         return view.one_text(next(iter(subscribe.allow.globs), ())), view.one_text(wanted[0].tokens)
 
 

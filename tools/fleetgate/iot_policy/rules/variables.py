@@ -22,7 +22,6 @@ _THING = "https://docs.aws.amazon.com/iot/latest/developerguide/thing-policy-var
 _PUB_SUB = "https://docs.aws.amazon.com/iot/latest/developerguide/pub-sub-policy.html"
 _CREDENTIALS = "https://docs.aws.amazon.com/iot/latest/developerguide/authorizing-direct-aws.html"
 _PUBLISH = allow("iot:Publish", f"{ARN}:topic/plant/{THING}/state")
-#: In no list of variables, but in AWS' certificate policy examples of today.
 
 
 def _used(document: Policy) -> Iterator[tuple[Statement, str, Pointer]]:
