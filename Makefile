@@ -47,7 +47,7 @@ plan: $(VENV)/runtime ## Build and save a plan, change nothing
 
 bootstrap: $(VENV)/runtime ## Make the bucket of an environment whose state is in S3 (asks; YES=1 does not)
 	$(FLEETGATE) cloud up --if-embedded --env $(ENV)
-	$(FLEETGATE) bootstrap --env $(ENV) $(if $(YES),--yes)
+	$(FLEETGATE) bootstrap --env $(ENV) $(if $(filter 1 y yes true,$(YES)),--yes)
 
 smoke: $(VENV)/runtime ## Prove the running environment by a canary device of every type
 	$(FLEETGATE) smoke --env $(ENV)
@@ -69,11 +69,13 @@ lint: policies $(IAM)/ready ## The policies, then the whole plan (starts the emb
 review: $(VENV)/runtime ## What a change does, for its reviewers: access against BASE, and the plan that make lint has left
 	mkdir -p build/$(ENV) && $(FLEETGATE) access-diff --base $(BASE) --allow-growth --env $(ENV) >build/$(ENV)/access.md
 	rm -f build/$(ENV)/changes.md; test ! -f $(PLAN) || \
-		$(FLEETGATE) drift --plan $(PLAN) --format markdown --env $(ENV) >build/$(ENV)/changes.md || test $$? = 1
+		$(FLEETGATE) drift --plan $(PLAN) --format markdown --env $(ENV) >build/$(ENV)/changes.md || \
+		{ test $$? = 1 && test -s build/$(ENV)/changes.md; }
 
 drift: $(VENV)/runtime ## What differs from the files, by hand or not applied yet; build/ENV/drift.md is empty if nothing does
 	mkdir -p build/$(ENV)
-	$(FLEETGATE) drift --format markdown --env $(ENV) >build/$(ENV)/drift.md || test $$? = 1
+	$(FLEETGATE) drift --format markdown --env $(ENV) >build/$(ENV)/drift.md || \
+		{ test $$? = 1 && test -s build/$(ENV)/drift.md; } # a crash ends with 1, too, and has nothing to say
 
 test: $(VENV)/development $(IAM)/ready ## What CI runs: make check, and the integration and end-to-end tests
 	$(BIN)/python -m pytest $(PARALLEL)

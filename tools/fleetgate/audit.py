@@ -92,30 +92,37 @@ def record(
     *,
     by_subject: Mapping[str, Sequence[str]] | None = None,
 ) -> None:
-    """Keeps what somebody did, in this order: in the file, on stderr, in the table.
+    """Keeps what somebody did, on stderr, in the file and in the table; one that fails is told and stops none of the others.
 
     who: the ARN of the caller, as AWS knows it. done: the steps that were taken, in order. complete: whether that is all of them;
     a run that was interrupted leaves an entry too. by_subject: of a deed about many, the steps of each; the table has an entry
-    for each of them instead. A table that cannot be written is told and no error: the deed is done.
+    for each of them instead. It is no error if an entry cannot be written: the deed is done.
     """
     at_ms = time.time_ns() // 1_000_000
     deed = {"subject": subject, "who": who, "why": why, "done": list(done), "complete": complete}
     line = json.dumps({"event": "audit", "action": action, "at": utc(at_ms // 1000 * 1000), **deed}, sort_keys=True)
+    print(line, file=sys.stderr, flush=True)
     path = file(fleet.environment)
+    try:
+        _append(path, line)
+    except OSError as error:
+        print(f"fleetgate: {path} did not take this entry: {error.strerror}\n    -> keep the line above", file=sys.stderr)
+    key = {"id": f"{at_ms}#{uuid.uuid4()}#{DEED}", "timestamp": at_ms, "eventType": DEED, "operation": action.upper()}
+    for about, steps in ({subject: done} if by_subject is None else by_subject).items():
+        try:
+            _put(fleet.names.audit_table, {**deed, **key, "subject": about, "done": list(steps)})
+        except (BotoCoreError, ClientError) as error:
+            print(f"fleetgate: the table {fleet.names.audit_table} did not take the entry of {about}: {error}", file=sys.stderr)
+            print(f"    -> it stands in {path}; keep that file", file=sys.stderr)
+
+
+def _append(path: Path, line: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     try:
         os.write(handle, f"{line}\n".encode())  # at once and whole, so that several commands may write side by side
     finally:
         os.close(handle)
-    print(line, file=sys.stderr, flush=True)
-    key = {"id": f"{at_ms}#{uuid.uuid4()}#{DEED}", "timestamp": at_ms, "eventType": DEED, "operation": action.upper()}
-    try:
-        for about, steps in ({subject: done} if by_subject is None else by_subject).items():
-            _put(fleet.names.audit_table, {**deed, **key, "subject": about, "done": list(steps)})
-    except (BotoCoreError, ClientError) as error:
-        print(f"fleetgate: the table {fleet.names.audit_table} did not take this entry: {error}", file=sys.stderr)
-        print(f"    -> it stands in {path}; keep that file", file=sys.stderr)
 
 
 @dataclass(frozen=True)

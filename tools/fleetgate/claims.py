@@ -85,9 +85,17 @@ def restore(environment: Environment, name: str, pem: bytes) -> Path:
 def _write_key(key_file: Path, pem: bytes) -> None:
     key_file.parent.mkdir(parents=True, exist_ok=True)
     key_file.parent.chmod(0o700)
-    # Born with its mode: there is no moment at which another user could open it.
-    with os.fdopen(os.open(key_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        file.write(pem)
+    # Whole or not at all: half a key is of no use and in the way. Born with its mode, so that no other user can open it.
+    temporary = key_file.with_name(f".{key_file.name}.new")
+    temporary.unlink(missing_ok=True)
+    try:
+        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(pem)
+            file.flush()
+            os.fsync(file.fileno())
+        os.link(temporary, key_file)  # which, unlike a rename, never takes the place of a key that came meanwhile
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def missing(environment: Environment) -> list[str]:
