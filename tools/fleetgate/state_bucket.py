@@ -239,9 +239,8 @@ class _Bucket:
             return  # the embedded cloud speaks no TLS: under this policy nobody but its root could read the state
         policy = json.loads(has("get_bucket_policy", "Policy") or '{"Version": "2012-10-17", "Statement": []}')
         statement = _tls_only(f"arn:{self._environment.partition}:s3:::{self._state.bucket}")
-        present = (
-            policy["Statement"] if isinstance(policy["Statement"], list) else [policy["Statement"]]
-        )  # IAM takes one alone, too
+        written = policy["Statement"]
+        present = written if isinstance(written, list) else [written]  # IAM takes one alone, too
         if statement not in present:
             others = [s for s in present if s.get("Sid") != TLS_ONLY]
             text = json.dumps({**policy, "Statement": [*others, statement]})
