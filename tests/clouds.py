@@ -33,6 +33,9 @@ LEASE_SECONDS = 10
 TYPE = "temperature-sensor"
 
 
+_TEMPLATE_MADE_TWICE = "ResourceAlreadyExistsException: Template with name"
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -54,8 +57,23 @@ class Cloud:
         self, *arguments: str, status: int | None = 0, env: dict[str, str] | None = None
     ) -> subprocess.CompletedProcess[str]:
         """Runs the command; asserts its exit status unless `status` is None."""
+        done = self._run(arguments, env)
+        if status == 0 and "apply" in arguments and _TEMPLATE_MADE_TWICE in done.stdout + done.stderr:
+            # Seen twice in some sixty applies: the embedded cloud makes the template once, its answer is lost on the way, and the
+            # SDK asks again. Nobody's fault that is tested here, so the template goes and the way is gone once more.
+            name = self.fleet().names.template
+            self.client("iot").delete_provisioning_template(templateName=name)
+            self._run(("plan", "--env", self.name), env)
+            done = self._run(arguments, env)
+        if status is not None:
+            assert done.returncode == status, (
+                f"{arguments} ended with {done.returncode}\n{done.stdout[-6000:]}\n{done.stderr[-6000:]}"
+            )
+        return done
+
+    def _run(self, arguments: tuple[str, ...], env: dict[str, str] | None) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "fleetgate", "--root", str(self.root), *arguments]
-        done = subprocess.run(
+        return subprocess.run(
             command,
             capture_output=True,
             text=True,
@@ -64,11 +82,6 @@ class Cloud:
             env=os.environ | (env or {}),
             stdin=subprocess.DEVNULL,
         )
-        if status is not None:
-            assert done.returncode == status, (
-                f"{arguments} ended with {done.returncode}\n{done.stdout[-6000:]}\n{done.stderr[-6000:]}"
-            )
-        return done
 
     def run(self, *arguments: str, status: int | None = 0) -> subprocess.CompletedProcess[str]:
         """The same in this environment."""

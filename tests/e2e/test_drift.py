@@ -24,6 +24,8 @@ def test_what_is_changed_by_hand_is_told_exactly_apart_from_what_is_not_applied_
         dynamodb.untag_resource(ResourceArn=table, TagKeys=["Owner"])
         cloud.edit("terraform/envs/e2e.yaml", "log_retention_days: 400\n", "")
     assert told.stdout.splitlines() == [
+        "module.audit.aws_cloudwatch_log_group.events differs: retention_in_days (not applied yet)",
+        "module.audit.aws_cloudwatch_log_group.function differs: retention_in_days (not applied yet)",
         "module.device_registry.aws_dynamodb_table.this differs: tags.Owner, tags_all.Owner (changed by hand)",
         "module.monitoring.aws_cloudwatch_log_group.census differs: retention_in_days (not applied yet)",
         "module.onboarding.aws_cloudwatch_log_group.this differs: retention_in_days (not applied yet)",
