@@ -62,8 +62,8 @@ class Cloud:
         """Runs the command; asserts its exit status unless `status` is None."""
         done = self._run(arguments, env)
         if status == 0 and "apply" in arguments and (made := _MADE_TWICE.search(done.stdout + done.stderr)):
-            # Seen in one of ten applies on a busy machine, with several kinds of resources: the embedded cloud makes one, its answer
-            # is lost on the way to Terraform's provider, which asks again. That is not what is tested here.
+            # Seen in one of ten applies on a busy machine: the embedded cloud makes something, its answer is lost on the way to
+            # Terraform's provider, and that asks again. That is not what is tested here.
             self._take_over(made["address"], made["id"])
             self._run(("plan", "--env", self.name), env)
             done = self._run(arguments, env)
