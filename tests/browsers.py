@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import select
@@ -129,11 +130,10 @@ def open_browser(program: str, profile: Path) -> Iterator[Page]:
     to_browser, our_write = os.pipe()
     our_read, from_browser = os.pipe()
 
-    def pipes() -> None:  # Chromium reads from 3 and writes to 4
-        os.dup2(os.dup(to_browser), 30)
-        os.dup2(os.dup(from_browser), 31)
-        os.dup2(30, 3)
-        os.dup2(31, 4)
+    def pipes() -> None:  # Chromium reads from 3 and writes to 4, and both may be anything yet: so first to numbers above all
+        high = [fcntl.fcntl(end, fcntl.F_DUPFD, 1 + max(to_browser, from_browser, 4)) for end in (to_browser, from_browser)]
+        os.dup2(high[0], 3)
+        os.dup2(high[1], 4)
 
     process = subprocess.Popen(
         [program, *_OPTIONS, f"--user-data-dir={profile}"],
