@@ -206,7 +206,7 @@ def row(cloud, serial):
     return {name: next(iter(value.values())) for name, value in item.get("Item", {}).items()}
 
 
-def wait_for(look, wanted, seconds=20.0):
+def wait_for(look, wanted, seconds=120.0):
     deadline = time.monotonic() + seconds
     while (found := look()) != wanted and time.monotonic() < deadline:
         time.sleep(0.1)

@@ -19,12 +19,20 @@ def pytest_sessionstart() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     # `make test` runs two processes: what shares a fleet or a file's fixtures stays in one of them.
     for item in items:
         names = getattr(item, "fixturenames", ())
         if "own_cloud" not in names:
             item.add_marker(pytest.mark.xdist_group("fleet" if "cloud" in names else item.path.name))
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    # Whether it does so is seen nowhere but in the time: each process would make every fleet for itself.
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        lost = [item.nodeid for item in session.items if item.get_closest_marker("xdist_group") and "@" not in item.nodeid]
+        assert not lost, f"xdist does not keep groups together, as in {lost[0]}: another pytest, or the order of hooks"
 
 
 @pytest.fixture(autouse=True)

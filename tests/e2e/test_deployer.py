@@ -123,7 +123,7 @@ def state_of(cloud):
 
 
 def wait_for_lock(cloud, process):
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300
     while (lock := lock_of(cloud)) is None:
         assert process.poll() is None, process.communicate()[0]
         assert time.monotonic() < deadline

@@ -23,7 +23,7 @@ import pytest
 
 from clouds import ENVIRONMENT, TYPE, row, wait_for, walk
 from fleetgate import identity
-from fleetgate.device import RefusedByGate, Rejected, RetryPolicy
+from fleetgate.device import Rejected, RetryPolicy
 from fleetgate.identity import IdentityFolder
 from proxies import Proxy
 
@@ -84,7 +84,7 @@ def test_a_device_whose_connection_is_cut_anywhere_comes_in_once_and_by_itself(c
             for attempt in range(5):
                 try:
                     found, _ = device.register()
-                except RefusedByGate:  # on a busy machine the hook may run out of its time, which is a denial
+                except Rejected:  # on a busy machine the hook may run out of its time, which is a denial or an error
                     if attempt == 4:
                         raise
                 else:
@@ -113,7 +113,7 @@ def test_a_cloud_that_goes_away_in_the_middle_of_a_hundred_devices_loses_none_an
     words = ["device", "provision", "--type", "pressure-sensor", "--parallel", "8", "--keys", str(tmp_path), "--json"]
     command = [sys.executable, "-m", "fleetgate", "--root", str(cloud.root), *words, "--env", ENVIRONMENT, "--count", "100"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        assert wait_for(lambda: len(list(tmp_path.glob("*/identity.json"))) >= 30, True, 60)
+        assert wait_for(lambda: len(list(tmp_path.glob("*/identity.json"))) >= 30, True, 600)
         cloud.run("cloud", "down")
         said, told = process.communicate(timeout=120)
     assert process.returncode == 1 and "Traceback" not in told
