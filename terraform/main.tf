@@ -148,7 +148,7 @@ module "monitoring" {
   onboarding_function_name = module.onboarding.function_name
   prefix                   = var.prefix
   registry_table           = module.device_registry.table
-  rule_names               = module.onboarding.rule_names
+  rule_names               = concat(module.audit.rule_names, module.onboarding.rule_names)
   stuck_after_seconds      = var.stuck_after_seconds
   template_name            = module.provisioning.template_name
 }

@@ -30,6 +30,23 @@ def test_the_runbook_speaks_of_every_reason_of_the_hook():
     assert [reason for reason in decisions.DENIALS if f"`{reason}`" not in RUNBOOK] == []
 
 
+def test_every_module_with_a_topic_rule_has_all_its_rules_watched():
+    modules = ROOT / "terraform/modules"
+    with_rules = {path.parent.name for path in modules.glob("*/*.tf") if '"aws_iot_topic_rule"' in path.read_text("utf-8")}
+    assert with_rules == {"audit", "onboarding"}
+    root = (ROOT / "terraform/main.tf").read_text(encoding="utf-8")
+    [given] = re.findall(r"(?m)^  rule_names\s*= (.+)$", root)
+    assert set(re.findall(r"module\.(\w+)\.rule_names", given)) == with_rules
+    for name in with_rules:
+        outputs = (modules / name / "outputs.tf").read_text(encoding="utf-8")
+        assert "[for rule in aws_iot_topic_rule.this : rule.name]" in outputs
+
+
+def test_the_runbook_tells_a_burst_of_an_attack_from_what_is_more_than_usual():
+    [section] = re.findall(r"(?ms)^## attacks\n(.*?)(?=^## )", RUNBOOK)
+    assert "`burst-" in section and "`denied-" in section and "maximum_suspicious_denials" in section
+
+
 def test_the_alarms_ask_for_metrics_that_the_hook_and_the_census_write():
     asked = set(re.findall(r'namespace\s*=\s*"Fleetgate",?\s*metric(?:_name)?\s*=\s*"(\w+)"', ALARMS.replace("\n", " ")))
     assert asked == {"AuditLinesNotUnderstood", "Decisions", "StuckDevices"}

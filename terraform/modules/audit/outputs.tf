@@ -8,6 +8,11 @@ output "function_name" {
   value       = aws_lambda_function.this.function_name
 }
 
+output "rule_names" {
+  description = "Names of the topic rules, sorted."
+  value       = sort([for rule in aws_iot_topic_rule.this : rule.name])
+}
+
 output "subscription" {
   description = "Name of the filter that delivers the hook's decisions, and of the log group that it is on."
   value = {

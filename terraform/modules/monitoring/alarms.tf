@@ -23,7 +23,7 @@ locals {
   _census     = { FunctionName = aws_lambda_function.census.function_name }
   _template   = { TemplateName = var.template_name }
 
-  # The hook's reasons, of which many at once are a mistake in a factory. Those of an attack have bands instead.
+  # The hook's reasons, of which many at once are a mistake in a factory. Those of an attack have a number of their own, and a band.
   _mistakes = [for reason in var.denial_reasons : reason if !contains(local._attacks, reason)]
   _attacks  = ["already_provisioned", "unknown_serial"]
   attacks   = { for reason in var.denial_reasons : replace(reason, "_", "-") => reason if contains(local._attacks, reason) }
@@ -78,6 +78,11 @@ locals {
       dimensions = { DestinationType = "Lambda", FilterName = var.audit.subscription.name, LogGroupName = var.audit.subscription.log_group_name }
       meaning    = "CloudWatch Logs cannot call the function ${var.audit.function_name}, and skips decisions of the hook for up to 10 minutes at a time."
     }
+    audit-delivery-throttled = {
+      namespace  = "AWS/Logs", metric = "DeliveryThrottling", statistic = "Sum", threshold = 0, period = 300
+      dimensions = { DestinationType = "Lambda", FilterName = var.audit.subscription.name, LogGroupName = var.audit.subscription.log_group_name }
+      meaning    = "CloudWatch Logs calls the function ${var.audit.function_name} more often than it may, tries again for 24 hours, and then drops decisions of the hook."
+    }
     audit-lines = {
       namespace  = "Fleetgate", metric = "AuditLinesNotUnderstood", statistic = "Sum", threshold = 0, period = 300
       dimensions = { TableName = var.audit.table_name }
@@ -103,20 +108,42 @@ locals {
     }
   }
 
-  # The action's type in the metrics' dimensions is not documented letter by letter; "Lambda" is what AWS's examples show.
-  rule_action_type = "Lambda"
+  # The first burst has to fire, and a band knows nothing before such denials come regularly: so a fixed number.
+  _bursts = {
+    for name, reason in local.attacks : "burst-${name}" => {
+      namespace  = "Fleetgate", metric = "Decisions", statistic = "Sum", threshold = var.maximum_suspicious_denials, period = 900
+      dimensions = merge(local._template, { Reason = reason })
+      meaning    = "The hook denied more than ${var.maximum_suspicious_denials} devices in 15 minutes as ${reason}: somebody may be trying serial numbers."
+      heading    = "attacks"
+    }
+  }
+
+  # What an action did is counted by rule and type of action, and AWS documents no spelling of the types: a query sums over them.
+  # RuleNotFound is not among these: it counts messages that name a rule ($aws/rules/...), which no event does.
   _rules = merge([
     for name in var.rule_names : {
       "rule-${name}-failure" = {
-        namespace  = "AWS/IoT", metric = "Failure", statistic = "Sum", threshold = 0, period = 300
-        dimensions = { RuleName = name, ActionType = local.rule_action_type }
-        meaning    = "The rule ${name} cannot call its function; its events go to the dead-letter queue."
-        heading    = "rule-failures"
+        query     = "SELECT SUM(Failure) FROM \"AWS/IoT\" WHERE RuleName = '${name}'"
+        threshold = 0, period = 300
+        meaning   = "An action of the rule ${name} fails; its events go to the dead-letter queue."
+        heading   = "rule-failures"
+      }
+      "rule-${name}-lost" = {
+        query     = "SELECT SUM(ErrorActionFailure) FROM \"AWS/IoT\" WHERE RuleName = '${name}'"
+        threshold = 0, period = 300
+        meaning   = "Events of the rule ${name} are lost: neither its action nor the dead-letter queue could take them."
+        heading   = "rule-failures"
       }
       "rule-${name}-parse-error" = {
         namespace  = "AWS/IoT", metric = "ParseError", statistic = "Sum", threshold = 0, period = 300
         dimensions = { RuleName = name }
         meaning    = "The rule ${name} cannot read events: AWS IoT has changed them, or somebody else publishes there."
+        heading    = "rule-failures"
+      }
+      "rule-${name}-throttled" = {
+        namespace  = "AWS/IoT", metric = "RuleExecutionThrottled", statistic = "Sum", threshold = 0, period = 300
+        dimensions = { RuleName = name }
+        meaning    = "AWS IoT leaves out events of the rule ${name}: the account's rules have too much to do. They are in no queue."
         heading    = "rule-failures"
       }
     }
@@ -125,6 +152,7 @@ locals {
   thresholds = merge(
     local._fixed,
     { for name, alarm in local._audit : name => merge(alarm, { heading = "audit-trail" }) },
+    local._bursts,
     local._claims,
     local._denials,
     local._rules,
@@ -136,18 +164,30 @@ resource "aws_cloudwatch_metric_alarm" "threshold" {
 
   alarm_name          = "${var.prefix}-${each.key}"
   alarm_description   = "${each.value.meaning} What to do: ${var.runbook} ${try(each.value.heading, each.key)}"
-  namespace           = each.value.namespace
-  metric_name         = each.value.metric
-  dimensions          = each.value.dimensions
-  statistic           = startswith(each.value.statistic, "p") ? null : each.value.statistic
-  extended_statistic  = startswith(each.value.statistic, "p") ? each.value.statistic : null
-  period              = each.value.period
+  namespace           = try(each.value.namespace, null)
+  metric_name         = try(each.value.metric, null)
+  dimensions          = try(each.value.dimensions, null)
+  statistic           = startswith(try(each.value.statistic, "p"), "p") ? null : each.value.statistic
+  extended_statistic  = startswith(try(each.value.statistic, "S"), "p") ? each.value.statistic : null
+  period              = can(each.value.query) ? null : each.value.period
   evaluation_periods  = 1
   comparison_operator = "GreaterThanThreshold"
   threshold           = each.value.threshold
   treat_missing_data  = try(each.value.no_data, "notBreaching")
   alarm_actions       = [aws_sns_topic.alarms.arn]
   ok_actions          = [aws_sns_topic.alarms.arn]
+
+  dynamic "metric_query" {
+    for_each = can(each.value.query) ? [each.value.query] : []
+
+    content {
+      id          = "number"
+      expression  = metric_query.value
+      label       = each.key
+      period      = each.value.period
+      return_data = true
+    }
+  }
 }
 
 # A single failure among ten is 10 %, so a rate says nothing before there are some calls.
@@ -187,8 +227,8 @@ resource "aws_cloudwatch_metric_alarm" "rate" {
   }
 }
 
-# Somebody who tries serial numbers, or comes again with one that is taken, is no mistake of a factory's: what counts is
-# that it is more than usual, however much is usual.
+# Below the fixed number of a burst: where some such denials are usual, more of them than usual for ten minutes. Where there are
+# none, CloudWatch has nothing to learn from, and this stays silent.
 resource "aws_cloudwatch_metric_alarm" "attack" {
   for_each = { for name, reason in local.attacks : name => reason if var.manage_alarms }
 

@@ -126,6 +126,18 @@ variable "maximum_failure_percent" {
   }
 }
 
+variable "maximum_suspicious_denials" {
+  description = "Denials of unknown or taken serial numbers in 15 minutes, of each reason, that are still no alarm; from the first burst on."
+  type        = number
+  nullable    = false
+  default     = 10
+
+  validation {
+    condition     = var.maximum_suspicious_denials >= 0
+    error_message = "maximum_suspicious_denials must be 0 or more, for example 10."
+  }
+}
+
 variable "minimum_calls" {
   description = "Calls in 5 minutes below which a rate says nothing."
   type        = number
@@ -160,9 +172,15 @@ variable "registry_table" {
 }
 
 variable "rule_names" {
-  description = "Names of the topic rules whose failures are alarms."
+  description = "Names of the topic rules whose failures are alarms: all of the stack."
   type        = list(string)
   nullable    = false
+
+  # A name ends up in a query, between quotes.
+  validation {
+    condition     = length(var.rule_names) > 0 && alltrue([for name in var.rule_names : can(regex("^[a-zA-Z0-9_]{1,128}$", name))])
+    error_message = "rule_names must be names of topic rules, letters, digits and underscores, for example [\"fleetgate_thing_created\"]."
+  }
 }
 
 variable "runbook" {

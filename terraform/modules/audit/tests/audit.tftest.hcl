@@ -82,6 +82,13 @@ run "there_is_a_rule_for_everything_that_a_device_has_in_the_registry" {
   }
 }
 
+run "the_names_of_all_rules_are_put_out_to_be_watched" {
+  assert {
+    condition     = toset(output.rule_names) == toset([for rule in local.rules : rule.name]) && length(output.rule_names) == 9
+    error_message = "A rule that nobody watches loses entries of the trail without a word."
+  }
+}
+
 # --- the table ---
 
 run "the_table_is_append_only_and_can_be_restored" {

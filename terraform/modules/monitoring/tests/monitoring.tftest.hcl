@@ -31,7 +31,7 @@ variables {
     arn  = "arn:aws:dynamodb:eu-west-1:123456789012:table/fleet-gate-device-registry"
     name = "fleet-gate-device-registry"
   }
-  rule_names    = ["fleet_gate_thing_created"]
+  rule_names    = ["fleet_gate_audit_thing", "fleet_gate_thing_created"]
   template_name = "fleet-gate-fleet"
 }
 
@@ -56,8 +56,11 @@ run "an_alarm_stands_for_each_thing_that_can_go_wrong" {
       "already-provisioned",
       "audit-dead-letters",
       "audit-delivery",
+      "audit-delivery-throttled",
       "audit-errors",
       "audit-lines",
+      "burst-already-provisioned",
+      "burst-unknown-serial",
       "census-errors",
       "claim-factory-1-use",
       "create-certificate-from-csr-failed",
@@ -69,8 +72,14 @@ run "an_alarm_stands_for_each_thing_that_can_go_wrong" {
       "hook-throttles",
       "onboarding-errors",
       "register-thing-failed",
+      "rule-fleet_gate_audit_thing-failure",
+      "rule-fleet_gate_audit_thing-lost",
+      "rule-fleet_gate_audit_thing-parse-error",
+      "rule-fleet_gate_audit_thing-throttled",
       "rule-fleet_gate_thing_created-failure",
+      "rule-fleet_gate_thing_created-lost",
       "rule-fleet_gate_thing_created-parse-error",
+      "rule-fleet_gate_thing_created-throttled",
       "stuck-devices",
       "unknown-serial",
     ])
@@ -92,13 +101,53 @@ run "what_fails_is_counted_against_what_was_tried" {
   }
 }
 
-run "an_attack_is_what_is_more_than_usual" {
+run "the_first_burst_of_an_attack_fires_without_anything_learned_before" {
+  assert {
+    condition = {
+      for name, alarm in aws_cloudwatch_metric_alarm.threshold :
+      name => [alarm.namespace, alarm.metric_name, alarm.dimensions["Reason"], alarm.statistic, tostring(alarm.threshold), tostring(alarm.evaluation_periods), alarm.comparison_operator]
+      if startswith(name, "burst-")
+      } == {
+      burst-already-provisioned = ["Fleetgate", "Decisions", "already_provisioned", "Sum", "10", "1", "GreaterThanThreshold"]
+      burst-unknown-serial      = ["Fleetgate", "Decisions", "unknown_serial", "Sum", "10", "1", "GreaterThanThreshold"]
+    }
+    error_message = "Before such denials come regularly there is no band, so a number has to fire in the first quarter of an hour."
+  }
+}
+
+run "below_a_burst_an_attack_is_what_is_more_than_usual" {
   assert {
     condition = alltrue([
       for alarm in aws_cloudwatch_metric_alarm.attack :
       alarm.threshold_metric_id == "band" && alarm.comparison_operator == "GreaterThanUpperThreshold"
     ]) && keys(aws_cloudwatch_metric_alarm.attack) == ["already-provisioned", "unknown-serial"]
-    error_message = "Unknown and taken serial numbers are told by an anomaly, all other reasons by a number."
+    error_message = "Unknown and taken serial numbers are told by an anomaly as well."
+  }
+}
+
+run "what_an_action_of_a_rule_did_is_counted_whatever_its_type_is_called" {
+  assert {
+    condition = {
+      for name, alarm in aws_cloudwatch_metric_alarm.threshold : name => [one(alarm.metric_query).expression, one(alarm.metric_query).period, alarm.metric_name]
+      if length(alarm.metric_query) > 0
+      } == {
+      rule-fleet_gate_audit_thing-failure   = ["SELECT SUM(Failure) FROM \"AWS/IoT\" WHERE RuleName = 'fleet_gate_audit_thing'", 300, null]
+      rule-fleet_gate_audit_thing-lost      = ["SELECT SUM(ErrorActionFailure) FROM \"AWS/IoT\" WHERE RuleName = 'fleet_gate_audit_thing'", 300, null]
+      rule-fleet_gate_thing_created-failure = ["SELECT SUM(Failure) FROM \"AWS/IoT\" WHERE RuleName = 'fleet_gate_thing_created'", 300, null]
+      rule-fleet_gate_thing_created-lost    = ["SELECT SUM(ErrorActionFailure) FROM \"AWS/IoT\" WHERE RuleName = 'fleet_gate_thing_created'", 300, null]
+    }
+    error_message = "AWS documents the dimension ActionType and none of its values."
+  }
+
+  assert {
+    condition = {
+      for name, alarm in aws_cloudwatch_metric_alarm.threshold : alarm.metric_name => alarm.dimensions
+      if startswith(name, "rule-fleet_gate_audit_thing-") && length(alarm.metric_query) == 0
+      } == {
+      ParseError             = tomap({ RuleName = "fleet_gate_audit_thing" })
+      RuleExecutionThrottled = tomap({ RuleName = "fleet_gate_audit_thing" })
+    }
+    error_message = "What a rule could not read or had no time for is counted by its name alone."
   }
 }
 
@@ -283,6 +332,36 @@ run "a_prefix_that_is_no_name_is_refused" {
   }
 
   expect_failures = [var.prefix]
+}
+
+run "a_number_of_suspicious_denials_below_zero_is_refused" {
+  command = plan
+
+  variables {
+    maximum_suspicious_denials = -1
+  }
+
+  expect_failures = [var.maximum_suspicious_denials]
+}
+
+run "a_stack_without_a_rule_to_watch_is_refused" {
+  command = plan
+
+  variables {
+    rule_names = []
+  }
+
+  expect_failures = [var.rule_names]
+}
+
+run "a_rule_whose_name_would_end_the_query_s_text_is_refused" {
+  command = plan
+
+  variables {
+    rule_names = ["fleet' OR RuleName = 'x"]
+  }
+
+  expect_failures = [var.rule_names]
 }
 
 run "a_time_too_short_to_be_stuck_is_refused" {
