@@ -34,6 +34,7 @@ CATALOGUE = {
             "groupName": "temperature-sensor-devices",
             "policyName": "fleetgate-temperature-sensor",
             "enrolment": "allow_list",
+            "canarySerial": "TEMP-000000",
             "serialPattern": "TEMP-[0-9]{6}",
             "manufacturers": ["AcmeSensors"],
             "firmwarePattern": "[0-9]+\\.[0-9]+\\.[0-9]+",

@@ -147,6 +147,7 @@ module "monitoring" {
   manage_alarms            = var.manage_alarms
   onboarding_function_name = module.onboarding.function_name
   prefix                   = var.prefix
+  quotas_per_second        = var.quotas_per_second
   registry_table           = module.device_registry.table
   rule_names               = concat(module.audit.rule_names, module.onboarding.rule_names)
   stuck_after_seconds      = var.stuck_after_seconds

@@ -190,6 +190,16 @@ variable "prefix" {
   }
 }
 
+variable "quotas_per_second" {
+  description = "What AWS IoT lets devices do in a second, as the account's quotas are; lines of the dashboard."
+  type = object({
+    create_certificate_from_csr = number
+    create_keys                 = number
+    register_thing              = number
+  })
+  nullable = false
+}
+
 variable "region" {
   description = "AWS Region of the stack."
   type        = string

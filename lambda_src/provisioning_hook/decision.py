@@ -61,7 +61,8 @@ class Reason(StrEnum):
 class DeviceType:
     """What the catalogue says of a type. `minimum_firmware` is a parsed version.
 
-    `extra_parameters` are template parameters with their values: all those of the catalogue, whatever the type.
+    `extra_parameters` are template parameters with their values: all those of the catalogue, whatever the type. No device has
+    `canary_serial` but that of the smoke checks; a decision about it is like any other.
     """
 
     thing_name_prefix: str
@@ -69,6 +70,7 @@ class DeviceType:
     group_name: str
     policy_name: str
     open_enrolment: bool
+    canary_serial: str
     serial: re.Pattern[str]
     manufacturers: frozenset[str]
     firmware: re.Pattern[str]

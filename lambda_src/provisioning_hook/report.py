@@ -20,7 +20,13 @@ def line(event: object, decision: Decision, rules: Rules, now_ms: int, request_i
     parameters = seen.get("parameters")
     sent = parameters if isinstance(parameters, dict) else {}
     kind = sent.get("DeviceType")
+    known = rules.device_types.get(kind) if isinstance(kind, str) else None
     reason = "allowed" if decision.refusal is None else decision.refusal.value
+    # Each run of the smoke checks is refused on purpose: that must not look like a factory's mistake, or an attack.
+    if known is not None and sent.get("SerialNumber") == known.canary_serial:
+        metric, dimensions = "CanaryDecisions", [["TemplateName", "Reason"]]
+    else:
+        metric, dimensions = "Decisions", [["TemplateName", "DeviceType", "Reason"], ["TemplateName", "Reason"]]
     record = {
         "event": "provisioning_decision",
         "allowed": decision.refusal is None,
@@ -32,16 +38,16 @@ def line(event: object, decision: Decision, rules: Rules, now_ms: int, request_i
         "clientId": _text(seen.get("clientId")),
         "requestId": request_id,
         "TemplateName": rules.template_arn.rpartition("/")[2],
-        "DeviceType": kind if isinstance(kind, str) and kind in rules.device_types else UNKNOWN,
+        "DeviceType": UNKNOWN if known is None else kind,
         "Reason": reason,
-        "Decisions": 1,
+        metric: 1,
         "_aws": {
             "Timestamp": now_ms,
             "CloudWatchMetrics": [
                 {
                     "Namespace": "Fleetgate",
-                    "Dimensions": [["TemplateName", "DeviceType", "Reason"], ["TemplateName", "Reason"]],
-                    "Metrics": [{"Name": "Decisions", "Unit": "Count"}],
+                    "Dimensions": dimensions,
+                    "Metrics": [{"Name": metric, "Unit": "Count"}],
                 }
             ],
         },

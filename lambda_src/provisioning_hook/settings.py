@@ -83,6 +83,7 @@ def _device_type(name: str, entry: dict[str, Any]) -> DeviceType:
         group_name=entry["groupName"],
         policy_name=entry["policyName"],
         open_enrolment=entry["enrolment"] == "open",
+        canary_serial=entry["canarySerial"],
         serial=re.compile(entry["serialPattern"], re.ASCII),
         manufacturers=frozenset(entry["manufacturers"]),
         firmware=re.compile(entry["firmwarePattern"], re.ASCII),

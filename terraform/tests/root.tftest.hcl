@@ -66,6 +66,7 @@ variables {
   manage_event_configurations = true
   parent_group_name           = "provisioned-devices"
   prefix                      = "fleetgate"
+  quotas_per_second           = { create_certificate_from_csr = 20, create_keys = 10, register_thing = 10 }
   region                      = "eu-west-1"
   stuck_after_seconds         = { provisioning = 3600, provisioned = 86400 }
   tags                        = { Project = "IoTProvisioning" }

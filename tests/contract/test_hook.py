@@ -11,10 +11,10 @@ import pytest
 
 import hook_events
 import lambdas
-from fleetgate import catalogue, package, template
+from fleetgate import catalogue, decisions, package, template
 from fleetgate.catalogue import Catalogue
 
-hook = lambdas.modules("provisioning_hook", "decision", "settings")
+hook = lambdas.modules("provisioning_hook", "decision", "report", "settings")
 
 
 def rules(fleet, types, folder):
@@ -57,6 +57,19 @@ def test_the_hook_gives_every_parameter_that_the_template_declares_and_no_other(
         extras = {attribute: kind.attributes.get(attribute, "unknown") for attribute in types.extra_attributes}
         assert set(things) == {*catalogue.THING_ATTRIBUTES, *extras}
         assert extras.items() <= things.items()
+
+
+def test_the_hook_counts_the_canaries_of_the_catalogue_apart_and_nobody_else(fleet, tmp_path):
+    """Each run of the smoke checks is refused on purpose; as a device's, that would count towards an alarm."""
+    known = rules(fleet, fleet.catalogue, tmp_path)
+    refused = hook.decision.Decision(hook.decision.Reason.MALFORMED_FIRMWARE, None, {})
+    for name, kind in fleet.catalogue.device_types.items():
+        event = canary(name, kind)
+        event["parameters"]["FirmwareVersion"] = "no version"  # as the check hook.denies sends it
+        assert hook.decision.check(event, known) in (hook.decision.Reason.MALFORMED_FIRMWARE, hook.decision.Reason.WRONG_TEMPLATE)
+        assert decisions.is_canary(json.loads(hook.report.line(event, refused, known, 0, None)))
+        event["parameters"]["SerialNumber"] = kind.canary_serial[:-1] + "9"
+        assert not decisions.is_canary(json.loads(hook.report.line(event, refused, known, 0, None)))
 
 
 def test_a_device_may_send_what_the_template_says_that_it_sends_and_nothing_else():

@@ -77,19 +77,19 @@ def test_without_a_log_the_next_step_is_said(fleetgate, registry):
 def test_every_decision_falls_into_one_bucket_and_the_busiest_minute_is_found():
     records = [{"reason": "allowed", "_aws": {"Timestamp": at}} for at in (0, 1, HOUR - 1)]
     records += [{"reason": "raced", "_aws": {"Timestamp": at}} for at in (60_000, 60_001, 119_999)]
-    made = dashboard.made("e", {}, records, Latency(), 0, HOUR)
+    made = dashboard.made("e", {}, records, Latency(), 0, HOUR, 10)
     assert {reason: sum(numbers) for reason, numbers in made.decided.items()} == {"allowed": 3, "raced": 3}
     assert made.decided["allowed"][0] == 2 and made.decided["allowed"][-1] == 1 and made.busiest_minute == 3
 
 
 def test_a_fleet_without_anything_is_drawn_too(tmp_path):
-    dashboard_plot.write(dashboard.made("e", {}, [], Latency(), 0, HOUR), tmp_path / "a.png")
+    dashboard_plot.write(dashboard.made("e", {}, [], Latency(), 0, HOUR, 10), tmp_path / "a.png")
     assert (tmp_path / "a.png").stat().st_size > 10_000
 
 
 def test_the_newest_denials_have_a_width_in_the_picture():
     record = {"reason": "raced", "_aws": {"Timestamp": HOUR - 1}}
-    made = dashboard.made("e", {}, [record], Latency(), 0, HOUR)
+    made = dashboard.made("e", {}, [record], Latency(), 0, HOUR, 10)
     times, [heights] = dashboard_plot.steps(made, [made.decided["raced"]])
     assert len(times) == len(heights) and heights[-2:] == (1, 1)
     assert times[-1].timestamp() * 1000 == HOUR and times[-2] < times[-1]
@@ -97,7 +97,7 @@ def test_the_newest_denials_have_a_width_in_the_picture():
 
 def test_what_is_over_its_limit_is_marked_and_within_the_picture(tmp_path):
     latency = Latency((1_000, 60_000), (100.0, 200.0), (4_000.0, 6_070.4))
-    made = dashboard.made("e", {}, [], latency, 0, HOUR)
+    made = dashboard.made("e", {}, [], latency, 0, HOUR, 10)
     assert [usage.cells() for usage in dashboard.usages(made)] == [
         ("registrations in a minute", "0", "600"),
         ("the hook's p50 in ms", "200", "5,000"),
@@ -107,3 +107,23 @@ def test_what_is_over_its_limit_is_marked_and_within_the_picture(tmp_path):
     page = (tmp_path / "a.html").read_text()
     assert "<tr class=over><th>the hook&#x27;s p99 in ms</th><td>6,070 (over the limit)</td><td>5,000</td></tr>" in page
     assert page.count("class=over") == 1
+
+
+def test_what_a_canary_of_the_smoke_checks_was_told_is_no_denial_of_the_fleet_s(fleetgate, hook, registry, tmp_path):  # noqa: F811
+    hook(hook_events.request("stranger"))
+    hook(hook_events.request("stranger", SerialNumber="TEMP-000000"))
+    told = json.loads(fleetgate("dashboard", "--json")[1])
+    assert told["decisions"] == {"unknown_serial": 1} and told["canaryDecisions"] == 1
+    assert told["quotas"]["RegisterThing"]["busiestMinute"] == 2  # it uses the quota as any other
+    assert re.search(r"canaries of the smoke checks\W+1", fleetgate("dashboard")[1])
+    assert fleetgate("dashboard", "--render", str(tmp_path / "a.html"))[0] == 0
+    assert "<th>canaries of the smoke checks</th><td>1</td>" in (tmp_path / "a.html").read_text()
+
+
+def test_a_quota_that_was_raised_is_the_limit_of_table_and_picture(tmp_path):
+    records = [{"reason": "allowed", "_aws": {"Timestamp": at}} for at in range(700)]
+    made = dashboard.made("e", {}, records, Latency(), 0, HOUR, 50)
+    assert made.to_json()["quotas"]["RegisterThing"] == {"busiestMinute": 700, "limit": 3000}
+    assert dashboard.usages(made)[0].cells() == ("registrations in a minute", "700", "3,000")
+    dashboard_plot.write(made, tmp_path / "a.html")
+    assert "<td>700</td><td>3,000</td>" in (tmp_path / "a.html").read_text()

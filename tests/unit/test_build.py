@@ -28,6 +28,21 @@ def test_rendering_twice_changes_nothing(fleet):
     assert snapshot(fleet.environment.build) == before
 
 
+def test_a_quota_that_was_raised_reaches_the_dashboard_and_the_others_stay_aws_s(fleet):
+    text = (fleet.environment.root / fleet.environment.file).read_text() + "quotas_per_second: {register_thing: 50}\n"
+    fleet.environment.settings = environment.parse(text, fleet.environment.file)
+    compiled = build.tfvars(fleet, dict.fromkeys(package.FUNCTIONS, b""))["quotas_per_second"]
+    assert compiled == {"create_certificate_from_csr": 20, "create_keys": 10, "register_thing": 50}
+
+
+@pytest.mark.parametrize("wrong", ["register_thing: 0", "register_things: 50", "register_thing: many"])
+def test_a_quota_that_is_none_is_refused_with_its_place(fleet, wrong):
+    text = (fleet.environment.root / fleet.environment.file).read_text() + f"quotas_per_second: {{{wrong}}}\n"
+    with pytest.raises(FleetgateError) as refused:
+        environment.parse(text, fleet.environment.file)
+    assert "quotas_per_second.register_thing" in str(refused.value)
+
+
 def test_a_removed_type_takes_its_policy_file_with_it(fleet):
     build.write(fleet)
     stray = fleet.environment.build / "policies" / "forgotten.json"

@@ -57,6 +57,32 @@ def test_an_allowance_is_counted_as_one(rules):
     assert (record["allowed"], record["reason"], record["Reason"]) == (True, "allowed", "allowed")
 
 
+@pytest.mark.parametrize("decision", [DENIED, ALLOWED], ids=["denied", "allowed"])
+def test_a_canary_of_the_smoke_checks_is_counted_apart_so_that_it_fires_no_alarm(decision, rules):
+    record = json.loads(line(hook_events.request(SerialNumber="TEMP-000000"), rules, decision))
+    [directive] = record["_aws"]["CloudWatchMetrics"]
+    assert (record["CanaryDecisions"], "Decisions" in record) == (1, False)
+    assert directive["Metrics"] == [{"Name": "CanaryDecisions", "Unit": "Count"}]
+    assert directive["Dimensions"] == [["TemplateName", "Reason"]]
+    assert (record["event"], record["serialNumber"]) == ("provisioning_decision", "TEMP-000000")
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        {"SerialNumber": "TEMP-000000", "DeviceType": "gateway"},
+        {"SerialNumber": "TEMP-000000", "DeviceType": "toaster"},
+        {"SerialNumber": "TEMP-000000 "},
+        {"SerialNumber": ["TEMP-000000"]},
+        {"SerialNumber": None},
+    ],
+    ids=["another type's", "a type that there is not", "almost one", "a list", "nothing"],
+)
+def test_what_is_no_canary_counts_as_a_device(sent, rules):
+    record = json.loads(line(hook_events.request(**sent), rules))
+    assert (record["Decisions"], "CanaryDecisions" in record) == (1, False)
+
+
 @pytest.mark.parametrize("kind", ["toaster", "", "gateway\n", ["gateway"], {"a": 1}, None, 7, True])
 def test_a_type_outside_the_catalogue_makes_no_metric_of_its_own(kind, rules):
     event = hook_events.request()

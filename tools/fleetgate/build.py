@@ -100,6 +100,7 @@ def tfvars(fleet: Fleet, packages: dict[str, bytes]) -> dict[str, Any]:
         "manage_event_configurations": settings.manage_event_configurations,
         "parent_group_name": fleet_names.parent_group,
         "prefix": settings.prefix,
+        "quotas_per_second": settings.quotas_per_second.model_dump(),
         "region": settings.region,
         "stuck_after_seconds": settings.stuck_after_seconds.model_dump(),
         "tags": {"Project": "IoTProvisioning", **settings.tags},

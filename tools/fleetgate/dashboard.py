@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from fleetgate.build import Fleet
     from fleetgate.registry import Registry
 
-#: RegisterThing in a second, by default [AWS IoT quotas: Fleet provisioning].
-REGISTRATIONS_A_SECOND = 10
 #: What AWS IoT gives the hook [pre-provisioning hooks].
 HOOK_BUDGET_MS = 5_000
 #: Points of time on a picture; more would be finer than it can show.
@@ -39,7 +37,8 @@ class Latency:
 class Dashboard:
     """funnel: devices by type and status. starts_ms: when each bucket of `decided` begins; decided: by reason, a number a bucket.
 
-    busiest_minute: most decisions in one minute, each of which is one RegisterThing.
+    canaries: decisions about the smoke checks' own devices, which are not among `decided`. busiest_minute: most decisions in one
+    minute, each of which is one RegisterThing, a canary's too; registrations_a_minute: the account's quota for them.
     """
 
     name: str
@@ -48,7 +47,9 @@ class Dashboard:
     funnel: dict[str, dict[str, int]]
     starts_ms: tuple[int, ...]
     decided: dict[str, tuple[int, ...]]
+    canaries: int
     busiest_minute: int
+    registrations_a_minute: int
     latency: Latency
 
     def to_json(self) -> dict[str, Any]:
@@ -57,7 +58,8 @@ class Dashboard:
             "until": _iso(self.until_ms),
             "funnel": self.funnel,
             "decisions": {reason: sum(numbers) for reason, numbers in self.decided.items()},
-            "quotas": {"RegisterThing": {"busiestMinute": self.busiest_minute, "limit": REGISTRATIONS_A_SECOND * 60}},
+            "canaryDecisions": self.canaries,
+            "quotas": {"RegisterThing": {"busiestMinute": self.busiest_minute, "limit": self.registrations_a_minute}},
             "hookMilliseconds": {
                 "budget": HOOK_BUDGET_MS,
                 "p50": max(self.latency.p50, default=None),
@@ -86,7 +88,7 @@ class Usage:
 def usages(shown: Dashboard) -> tuple[Usage, ...]:
     """What the fleet used of each limit."""
     return (
-        Usage("registrations in a minute", shown.busiest_minute, REGISTRATIONS_A_SECOND * 60),
+        Usage("registrations in a minute", shown.busiest_minute, shown.registrations_a_minute),
         Usage("the hook's p50 in ms", max(shown.latency.p50, default=None), HOOK_BUDGET_MS),
         Usage("the hook's p99 in ms", max(shown.latency.p99, default=None), HOOK_BUDGET_MS),
     )
@@ -95,23 +97,36 @@ def usages(shown: Dashboard) -> tuple[Usage, ...]:
 def look(fleet: Fleet, table: Registry, hook: str, since_ms: int, until_ms: int) -> Dashboard:
     """Reads the registry, the hook's log and its metrics. Raises FleetgateError if the registry or the log is not there."""
     records = [one for one in decisions.Log(hook).all(since_ms) if since_ms <= decisions.timestamp(one) < until_ms]
-    return made(fleet.environment.name, _funnel(fleet, table), records, _latency(hook, since_ms, until_ms), since_ms, until_ms)
+    latency = _latency(hook, since_ms, until_ms)
+    quota = fleet.environment.settings.quotas_per_second.register_thing
+    return made(fleet.environment.name, _funnel(fleet, table), records, latency, since_ms, until_ms, quota)
 
 
 def made(
-    name: str, funnel: dict[str, dict[str, int]], records: list[decisions.Record], latency: Latency, since_ms: int, until_ms: int
+    name: str,
+    funnel: dict[str, dict[str, int]],
+    records: list[decisions.Record],
+    latency: Latency,
+    since_ms: int,
+    until_ms: int,
+    registrations_a_second: int,
 ) -> Dashboard:
-    """records: decisions between the two times."""
+    """records: decisions between the two times. registrations_a_second: the account's quota."""
     width = max((until_ms - since_ms) // _BUCKETS, 1)
     starts = tuple(range(since_ms, until_ms, width))
     counted: dict[str, Counter[int]] = {}
     minutes: Counter[int] = Counter()
+    canaries = 0
     for record in records:
         at = decisions.timestamp(record)
-        counted.setdefault(record["reason"], Counter())[(at - since_ms) // width] += 1
         minutes[at // 60_000] += 1
+        if decisions.is_canary(record):
+            canaries += 1
+        else:
+            counted.setdefault(record["reason"], Counter())[(at - since_ms) // width] += 1
     decided = {reason: tuple(counted[reason][index] for index in range(len(starts))) for reason in sorted(counted)}
-    return Dashboard(name, since_ms, until_ms, funnel, starts, decided, max(minutes.values(), default=0), latency)
+    busiest, limit = max(minutes.values(), default=0), registrations_a_second * 60
+    return Dashboard(name, since_ms, until_ms, funnel, starts, decided, canaries, busiest, limit, latency)
 
 
 def _funnel(fleet: Fleet, table: Registry) -> dict[str, dict[str, int]]:

@@ -9,7 +9,7 @@ import io
 from pathlib import Path
 from typing import Any
 
-from fleetgate.dashboard import HOOK_BUDGET_MS, REGISTRATIONS_A_SECOND, Dashboard, usages
+from fleetgate.dashboard import HOOK_BUDGET_MS, Dashboard, usages
 from fleetgate.errors import fail
 
 SUFFIXES = (".png", ".html")
@@ -120,7 +120,7 @@ def _latency(axes: Any, shown: Dashboard) -> None:
 
 
 def _quotas(axes: Any, shown: Dashboard) -> None:
-    limit = REGISTRATIONS_A_SECOND * 60
+    limit = shown.registrations_a_minute
     axes.set_title("Quota used: registrations in the busiest minute", loc="left", fontsize=11)
     axes.barh(["RegisterThing"], [limit], color="#dddddd")
     axes.barh(["RegisterThing"], [shown.busiest_minute], color=_COLOURS[3] if shown.busiest_minute < limit * 0.8 else _COLOURS[4])
@@ -160,7 +160,10 @@ def _page(shown: Dashboard, png: bytes) -> str:
         f"<tr><th>{html.escape(name)}</th>" + "".join(f"<td>{states.get(status, 0):,}</td>" for status in statuses) + "</tr>"
         for name, states in sorted(shown.funnel.items())
     )
-    denials = "".join(f"<tr><th>{html.escape(one)}</th><td>{sum(n):,}</td></tr>" for one, n in shown.decided.items())
+    numbers = {one: sum(n) for one, n in shown.decided.items()} | (
+        {"canaries of the smoke checks": shown.canaries} if shown.canaries else {}
+    )
+    denials = "".join(f"<tr><th>{html.escape(one)}</th><td>{number:,}</td></tr>" for one, number in numbers.items())
     limits = "".join(
         f"<tr{' class=over' if usage.is_over else ''}><th>{html.escape(what)}</th><td>{most}</td><td>{limit}</td></tr>"
         for usage in usages(shown)

@@ -165,6 +165,11 @@ def explain(record: Record, env: str) -> dict[str, Any]:
     }
 
 
+def is_canary(record: Record) -> bool:
+    """Whether it is about a device of the smoke checks, which the hook counts apart: each run is refused on purpose."""
+    return "CanaryDecisions" in record
+
+
 def timestamp(record: Record) -> int:
     """When the hook decided, in milliseconds of Unix time."""
     return int(record["_aws"]["Timestamp"])

@@ -88,6 +88,14 @@ class StuckAfter(Strict):
     provisioning: Annotated[int, Field(ge=60)] = Field(default=3_600, description="A certificate was made, and no thing.")
 
 
+class Quotas(Strict):
+    """What AWS IoT lets devices do in a second, in this account and Region, by default [AWS IoT quotas: Fleet provisioning]."""
+
+    create_certificate_from_csr: Annotated[int, Field(ge=1)] = Field(default=20)
+    create_keys: Annotated[int, Field(ge=1)] = Field(default=10, description="CreateKeysAndCertificate.")
+    register_thing: Annotated[int, Field(ge=1)] = Field(default=10)
+
+
 def _object_key(value: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.=/-]{0,511}", value) or "//" in value or value.endswith(("/", ".tflock")):
         raise ValueError(f"{value!r} is not allowed | the key of an object, such as fleetgate/production.tfstate")
@@ -150,6 +158,9 @@ class Settings(Strict):
         default="INFO", description="AWS IoT's log is one for account and Region: empty where another stack owns it."
     )
     stuck_after_seconds: StuckAfter = Field(default_factory=StuckAfter)
+    quotas_per_second: Quotas = Field(
+        default_factory=Quotas, description="What the dashboards draw as limits; AWS IoT's defaults. Write what was raised."
+    )
     claims: dict[ClaimName, Claim] = Field(min_length=1)
     state: RemoteState | None = Field(default=None, description="Terraform's state in S3. Default: a file under build/.")
     embedded_cloud: EmbeddedCloud | None = None

@@ -83,6 +83,7 @@ def catalogue_slice(function: str, catalogue: Catalogue, names: Names) -> dict[s
                 "groupName": names.types[name].group,
                 "policyName": names.types[name].policy,
                 "enrolment": kind.enrolment,
+                "canarySerial": kind.canary_serial,
                 "serialPattern": kind.serial_pattern,
                 "manufacturers": list(kind.manufacturers),
                 "firmwarePattern": kind.firmware.pattern,

@@ -24,9 +24,19 @@ locals {
     ["AWS/IoT", "CreateCertificateFromCsrFailed", { stat = "SampleCount", label = "CreateCertificateFromCsr" }],
   ]
 
+  # By what one line is drawn for: calls that may be made as often share one.
+  _quotas = {
+    for call, quota in {
+      CreateCertificateFromCsr = var.quotas_per_second.create_certificate_from_csr
+      CreateKeysAndCertificate = var.quotas_per_second.create_keys
+      RegisterThing            = var.quotas_per_second.register_thing
+    } : tostring(quota) => call...
+  }
+
   _widgets = [
     {
-      title   = "Denials by reason", view = "timeSeries", stacked = true, stat = "Sum", period = 300
+      # The canaries of the smoke checks are another metric, CanaryDecisions.
+      title   = "Denials by reason, without the smoke checks' own", view = "timeSeries", stacked = true, stat = "Sum", period = 300
       metrics = [for reason in sort(var.denial_reasons) : ["Fleetgate", "Decisions", "TemplateName", var.template_name, "Reason", reason, { label = reason }]]
     },
     {
@@ -35,10 +45,10 @@ locals {
       annotations = { horizontal = [{ label = "AWS IoT gives up", value = 5000 }] }
     },
     {
-      # Calls in a minute against what the account may do in one: 10, 10 and 20 in a second by default [AWS IoT quotas].
+      # Calls in a minute against what the account may do in one. Nobody asks AWS for the quotas: they are what the caller says.
       title       = "Calls a minute, against the quotas", view = "timeSeries", stat = "SampleCount", period = 60
       metrics     = local._provisioning
-      annotations = { horizontal = [{ label = "10 a second", value = 600 }, { label = "20 a second (CreateCertificateFromCsr)", value = 1200 }] }
+      annotations = { horizontal = [for quota, calls in local._quotas : { label = "${join(", ", calls)}: ${quota} a second", value = 60 * tonumber(quota) }] }
     },
     {
       title   = "Stuck devices", view = "timeSeries", stat = "Maximum", period = 900

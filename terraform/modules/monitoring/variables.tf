@@ -162,6 +162,22 @@ variable "prefix" {
   }
 }
 
+variable "quotas_per_second" {
+  description = "What AWS IoT lets devices do in a second, as the account's quotas are; lines of the dashboard, by default AWS's."
+  type = object({
+    create_certificate_from_csr = optional(number, 20)
+    create_keys                 = optional(number, 10)
+    register_thing              = optional(number, 10)
+  })
+  nullable = false
+  default  = {}
+
+  validation {
+    condition     = alltrue([for quota in values(var.quotas_per_second) : quota > 0])
+    error_message = "quotas_per_second must be above 0 each, for example {register_thing = 50}."
+  }
+}
+
 variable "registry_table" {
   description = "ARN and name of the device registry, as the device_registry module puts them out."
   type = object({

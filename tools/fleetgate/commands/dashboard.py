@@ -13,7 +13,9 @@ examples:
   fleetgate dashboard --render fleet.png --hours 8
   fleetgate dashboard --render fleet.html --env production
 
-From live data: the registry, the hook's log and its metrics. The CloudWatch dashboard of the stack shows the same over time."""
+From live data: the registry, the hook's log and its metrics. The CloudWatch dashboard of the stack shows the same over time.
+What the smoke checks' canaries were told is counted apart. The quotas are those of the environment's file, quotas_per_second,
+by default AWS IoT's: nobody asks AWS for them."""
 
 
 def add(subparsers: common.Subparsers) -> None:
@@ -63,5 +65,6 @@ def _print(shown: object) -> None:
     rows = [(name, *(f"{states.get(status, 0):,}" for status in statuses)) for name, states in sorted(shown.funnel.items())]
     progress.table("devices", ("type", *statuses), rows)
     decided = [(reason, f"{sum(numbers):,}") for reason, numbers in shown.decided.items()]
+    decided += [("canaries of the smoke checks", f"{shown.canaries:,}")] * bool(shown.canaries)
     progress.table("decisions of the hook", ("reason", "number"), decided)
     progress.table("against the limits", ("what", "most", "limit"), [usage.cells() for usage in usages(shown)])

@@ -269,6 +269,33 @@ run "the_dashboard_shows_a_funnel_for_each_type_and_no_two_widgets_in_one_place"
   }
 }
 
+run "each_call_is_drawn_against_the_account_s_quota_for_it" {
+  assert {
+    condition = [
+      for widget in jsondecode(aws_cloudwatch_dashboard.this.dashboard_body).widgets : widget.properties.annotations.horizontal
+      if widget.properties.title == "Calls a minute, against the quotas"
+      ] == [[
+        { label = "CreateKeysAndCertificate, RegisterThing: 10 a second", value = 600 },
+        { label = "CreateCertificateFromCsr: 20 a second", value = 1200 },
+    ]]
+    error_message = "By default these are AWS's."
+  }
+}
+
+run "a_quota_that_was_raised_moves_its_line" {
+  variables {
+    quotas_per_second = { register_thing = 50 }
+  }
+
+  assert {
+    condition = toset(flatten([
+      for widget in jsondecode(aws_cloudwatch_dashboard.this.dashboard_body).widgets : [for line in widget.properties.annotations.horizontal : line.label]
+      if widget.properties.title == "Calls a minute, against the quotas"
+    ])) == toset(["CreateKeysAndCertificate: 10 a second", "CreateCertificateFromCsr: 20 a second", "RegisterThing: 50 a second"])
+    error_message = "A line at the default would look like a quota that is exceeded."
+  }
+}
+
 # --- what is refused ---
 
 run "a_log_level_that_aws_iot_does_not_know_is_refused" {
@@ -312,6 +339,16 @@ run "a_retention_that_cloudwatch_logs_does_not_know_is_refused" {
   }
 
   expect_failures = [var.log_retention_days]
+}
+
+run "a_quota_of_nothing_is_refused" {
+  command = plan
+
+  variables {
+    quotas_per_second = { register_thing = 0 }
+  }
+
+  expect_failures = [var.quotas_per_second]
 }
 
 run "a_rate_that_can_never_be_passed_is_refused" {
