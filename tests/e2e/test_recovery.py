@@ -52,7 +52,9 @@ def test_a_revoked_device_is_cut_off_and_after_its_reinstatement_it_goes_the_who
     iot, thing, first = cloud.client("iot"), f"{TYPE}-{serial}", row(cloud, serial)["certificateId"]
     fresh_names = {"serialNumber", "deviceType", "status", "registeredAt"}
 
-    assert "TEMP" in cloud.run("revoke", serial, "--dry-run").stdout and row(cloud, serial)["status"] == "active"
+    told = cloud.run("revoke", serial, "--dry-run").stdout
+    assert f"connection of {thing}: not dropped, this cloud has no DeleteConnection" in told
+    assert row(cloud, serial)["status"] == "active"
     with walk(cloud, serial, tmp_path / serial).connect(IdentityFolder(tmp_path / serial).load()):
         done = cloud.run("revoke", serial, "--yes", "--reason", "lost in the field")
     assert f"{serial} is revoked" in done.stdout and "this cloud has no DeleteConnection" in done.stdout
@@ -154,3 +156,35 @@ def test_orphans_are_found_and_mended_and_their_devices_come_in_again(cloud, tmp
         provision(cloud, serial, tmp_path)
         assert wait_for(lambda serial=serial: row(cloud, serial)["status"], "active") == "active"
         assert wait_for(lambda serial=serial: "provisionedAt" in row(cloud, serial), True)  # the created event has fired
+
+
+def forgotten(cloud, *addresses):
+    """Terraform's state as an apply leaves it that was ended at once: AWS has made these, and the state does not have them."""
+    found = cloud.environment()
+    path = found.build / "terraform.tfstate"
+    state = json.loads(path.read_text(encoding="utf-8"))
+    kept = [one for one in state["resources"] if f"{one['module']}.{one['type']}.{one['name']}" not in addresses]
+    assert len(kept) == len(state["resources"]) - len(addresses)
+    path.write_text(json.dumps(state | {"resources": kept, "serial": state["serial"] + 1}), encoding="utf-8")
+
+
+def test_what_an_interrupted_apply_has_made_is_told_with_the_command_that_takes_it_over(cloud):
+    kind, role = 'module.device_type["gateway"].aws_iot_thing_type.this', "module.audit.aws_iam_role.function"
+    log = cloud.environment().build / "terraform.log"
+    forgotten(cloud, kind, role)
+    log.write_text("", encoding="utf-8")
+    refused = cloud.run("plan", status=1).stderr
+    assert "thing type gateway" in refused and "made by an apply that was interrupted" in refused
+    log.write_text(f"{kind}: Creating...\n", encoding="utf-8")
+    refused = cloud.run("plan", status=1).stderr
+    assert "was interrupted before it was noted" in refused and f"state import --env {cloud.name} '{kind}' gateway" in refused
+    assert "nothing was changed" in cloud.run("state", "import", kind, "gateway", "--dry-run").stderr
+    assert "Nobody is there to answer" in cloud.run("state", "import", kind, "gateway", status=1).stderr
+    assert "is in the state" in cloud.run("state", "import", kind, "gateway", "--yes").stdout
+    # A role's creation is refused by AWS, so that only the apply meets it.
+    cloud.run("plan")
+    refused = cloud.run("apply", "--no-smoke", status=1).stderr
+    assert f"state import --env {cloud.name} '{role}' fleetgate-audit" in refused, refused
+    cloud.run("state", "import", role, "fleetgate-audit", "--yes")
+    cloud.apply()
+    assert "no changes" in cloud.run("plan").stdout

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fleetgate import build, claims, cloud, drain, state_bucket
+from fleetgate import build, claims, cloud, drain, left_behind, state_bucket
 from fleetgate.build import Fleet
 from fleetgate.drain import DeployedType
 from fleetgate.environment import Environment
@@ -53,7 +53,7 @@ def plan(
     runner, state = _terraform(environment, say, verbose=verbose, lock_timeout=lock_timeout)
     _record_file(environment).unlink(missing_ok=True)
     say("  comparing with what is there")
-    _refuse_to_adopt(fleet, state)
+    left_behind.require_nothing(fleet, state)
     _refuse_to_strand_devices(fleet, state)
     changes = runner.plan(environment.build / build.TFVARS)
     if json_file is not None:
@@ -203,46 +203,16 @@ def _refuse_to_strand_devices(fleet: Fleet, state: State) -> None:
         raise FleetgateError(problems)
 
 
-def _refuse_to_adopt(fleet: Fleet, state: State) -> None:
-    """AWS answers the creation of a type or group that is there with success; a destroy would take it from its owner."""
+def take_over(fleet: Fleet, address: str, identifier: str, say: Say) -> None:
+    """Notes in Terraform's state what is there already. Raises FleetgateError if Terraform cannot find it, or has it."""
     from fleetgate import aws
 
-    ours = {resource.values["name"] for resource in state.of("aws_iot_thing_type") + state.of("aws_iot_thing_group")}
-    wanted = [(f"thing group {fleet.names.parent_group}", "describe_thing_group", "thingGroupName", fleet.names.parent_group)]
-    for names in fleet.names.types.values():
-        wanted.append((f"thing type {names.thing_type}", "describe_thing_type", "thingTypeName", names.thing_type))
-        wanted.append((f"thing group {names.group}", "describe_thing_group", "thingGroupName", names.group))
-    problems = []
-    for label, operation, parameter, name in wanted:
-        if name in ours:
-            continue
-        iot = aws.client("iot")
-        try:
-            getattr(iot, operation)(**{parameter: name})
-        except iot.exceptions.ResourceNotFoundException:
-            continue
-        remedy = f"set namespace in {fleet.environment.file}, so that the names differ"
-        problems.append(Problem(label, "is there already, and belongs to another stack", remedy))
-    if problem := _role_of_another_stack(fleet, state):
-        problems.append(problem)
-    if problems:
-        raise FleetgateError(problems)
-
-
-def _role_of_another_stack(fleet: Fleet, state: State) -> Problem | None:
-    """An account has one set of roles for all Regions: a second stack with this prefix would fail in the middle of its apply."""
-    from fleetgate import aws
-
-    name = fleet.names.hook
-    if name in {role.values["name"] for role in state.of("aws_iam_role")}:
-        return None
-    iam = aws.client("iam")
-    try:
-        iam.get_role(RoleName=name)
-    except iam.exceptions.NoSuchEntityException:
-        return None
-    remedy = f"set another prefix in {fleet.environment.file}; the same stands in no two environments of an account"
-    return Problem(f"role {name}", "is there already, and belongs to another stack, perhaps in another Region", remedy)
+    environment = fleet.environment
+    cloud.require(environment)
+    aws.client("iot")
+    build.write(fleet)
+    runner, _ = _terraform(environment, say)
+    runner.take_over(address, identifier, environment.build / build.TFVARS)
 
 
 def _make_missing_claims(environment: Environment, say: Say) -> None:

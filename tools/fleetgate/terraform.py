@@ -30,7 +30,7 @@ _NO_CHANGES, _CHANGES = 0, 2  # of `plan -detailed-exitcode`
 #: How long a command waits for a state that somebody else works on.
 LOCK_TIMEOUT = "60s"
 #: Takes and keeps the lock of the state.
-_LOCKING = ("plan", "apply", "destroy")
+_LOCKING = ("plan", "apply", "destroy", "import")
 
 
 @dataclass(frozen=True)
@@ -158,6 +158,10 @@ class Runner:
         show = terraform_output.done if self._show is terraform_output.short else self._show
         self._run("destroy", show=show, auto_approve=IsFlagged, var_file=str(var_file))
 
+    def take_over(self, address: str, identifier: str, var_file: Path) -> None:
+        """`terraform import`: notes in the state what is there already. identifier: what the provider imports it by."""
+        self._run("import", address, identifier, show=terraform_output.nothing, var_file=str(var_file))
+
     def state(self) -> State:
         """What Terraform owns now."""
         # Not `show -json`: that starts the provider for its schemas, which takes longer than all of ours.
@@ -170,7 +174,7 @@ class Runner:
         """The state as it is stored, "" if there is none."""
         code, out, err = self._terraform.cmd("state pull")
         if code != 0:
-            raise fail("terraform state pull", str(err).strip(), "run: fleetgate plan, then fleetgate apply")
+            raise fail("terraform state pull", str(err).strip(), "mend what it says, then run the same command again")
         return str(out)
 
     def unlock(self, lock_id: str) -> None:
@@ -206,6 +210,10 @@ class Runner:
         if problem is not None:
             raise problem
         if code not in accept:
+            from fleetgate import left_behind  # which asks AWS, and is needed here only
+
+            if there := left_behind.conflicts("\n".join(errors), self._environment):
+                raise FleetgateError(there)
             remedy = f"mend what Terraform's message above names, then run fleetgate plan again; all it said: {self.log_file}"
             raise fail(f"terraform {command}", f"ended with exit status {code}", remedy)
         return int(code), lines
@@ -216,7 +224,11 @@ class Runner:
             return remote_state.locked(self._environment, lock)
         if "Saved plan is stale" in said:
             again = f"run: fleetgate plan --env {self._environment.name}, look at it, then this again"
-            return fail(str(self.plan_file), "is stale: somebody has applied to this environment since it was made", again)
+            return fail(
+                str(self.plan_file),
+                "is stale: somebody has applied to this environment since it was made, or was interrupted",
+                again,
+            )
         return None
 
     def _init_stamp(self, config: Path) -> str:

@@ -9,7 +9,7 @@ from fleetgate.commands import common
 
 
 def add(subparsers: common.Subparsers) -> None:
-    group = common.add_group(subparsers, "state", "show, move and unlock Terraform's state")
+    group = common.add_group(subparsers, "state", "show, move, mend and unlock Terraform's state")
     show = common.add_parser(group, "show", "show where the state is, what is in it, and who holds it", _show)
     show.add_argument("--json", action="store_true", help="for programs")
     migrate = common.add_parser(
@@ -17,6 +17,18 @@ def add(subparsers: common.Subparsers) -> None:
     )
     migrate.add_argument("--dry-run", action="store_true", help="show what it would do, and change nothing")
     migrate.add_argument("--yes", action="store_true", help="do not ask")
+    imported = common.add_parser(
+        group, "import", "note in the state what an interrupted apply has made, and Terraform does not know of", _import
+    )
+    imported.description = (
+        "An apply that was ended at once may leave something that AWS has made and Terraform's state does not have. Plan and"
+        " apply then name it, with this command, which changes nothing of what is there. What belongs to another stack must not"
+        " be taken over: the next destroy would take it away."
+    )
+    imported.add_argument("address", metavar="ADDRESS", help="Terraform's address, as plan or apply names it; quote it")
+    imported.add_argument("id", metavar="ID", help="what the provider imports it by: mostly the name")
+    imported.add_argument("--dry-run", action="store_true", help="only show what it would do")
+    imported.add_argument("--yes", action="store_true", help="do not ask")
     unlock = common.add_parser(group, "unlock", "take away the lock of a process that is surely gone", _unlock)
     unlock.add_argument("lock", metavar="LOCK", help="the lock's id, as the refused command and `state show` name it")
     unlock.add_argument("--yes", action="store_true", help="do not ask")
@@ -61,6 +73,19 @@ def _migrate(args: argparse.Namespace) -> int:
     common.confirm(f"This moves the state of environment {environment.name}.", yes=args.yes)
     state_migration.run(environment, migration, common.say)
     print(f"the state of environment {environment.name} is {migration.end.name}")
+    return 0
+
+
+def _import(args: argparse.Namespace) -> int:
+    from fleetgate import deploy
+
+    fleet = common.fleet(args)
+    env = fleet.environment.name
+    if common.only_shown(args, f"note in the state of environment {env}:", [f"{args.address} is {args.id}"]):
+        return 0
+    common.confirm(f"From then on {args.id} is environment {env}'s, and goes with it when that is destroyed.", yes=args.yes)
+    deploy.take_over(fleet, args.address, args.id, common.say)
+    print(f"{args.address} is in the state; next: fleetgate plan --env {env}")
     return 0
 
 

@@ -1,0 +1,151 @@
+"""What is there under a name of this environment's, and not in its Terraform state: whose it may be, and the way on.
+
+Two things look alike. Another stack has the name; then nothing of it may be touched. Or an apply of this environment was
+interrupted after AWS had made something and before Terraform heard of it; then that belongs into the state.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from fleetgate import aws
+from fleetgate.build import Fleet, default_tags
+from fleetgate.environment import Environment
+from fleetgate.errors import FleetgateError, Problem
+from fleetgate.terraform import State
+
+#: Terraform's message of something that it could not make because it is there [seen, provider 5.100.0].
+_FRAME = re.compile(r"^╷?\s*│?\s*(?=Error: )", re.MULTILINE)
+_MAKING = re.compile(r"Error: creating [^(\n]*\((?P<id>[^)\n]+)\)")
+_ADDRESS = re.compile(r"^[│ ]*with (?P<address>\S+),\s*$", re.MULTILINE)
+_THERE = re.compile(r"already ?exists|Conflict:|ResourceInUse|ResourceConflict", re.IGNORECASE)
+
+Tags = Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Found:
+    """Something that AWS has. tags: None if these credentials may not see them."""
+
+    tags: Tags | None
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Something that a plan would make. kind, address: Terraform's; other_name: what to do if somebody else has the name."""
+
+    label: str
+    kind: str
+    address: str
+    name: str
+    other_name: str
+    look: Callable[[str], Found | None]
+
+
+def require_nothing(fleet: Fleet, state: State) -> None:
+    """Raises FleetgateError for each thing type, group and role that a plan would make and that is there.
+
+    AWS answers the creation of a type or group that is there with success, so a destroy would take it from its owner. And an
+    account has one set of roles for all Regions: a second stack with this prefix would fail in the middle of its apply.
+    """
+    environment = fleet.environment
+    problems = []
+    for wanted in _wanted(fleet):
+        ours = {resource.values["name"] for resource in state.of(wanted.kind)}
+        if wanted.name in ours or (found := wanted.look(wanted.name)) is None:
+            continue
+        began = began_to_make(environment, wanted.address)
+        problems.append(explain(environment.name, wanted, found, default_tags(environment.settings), began=began))
+    if problems:
+        raise FleetgateError(problems)
+
+
+def explain(env: str, wanted: Wanted, found: Found, tags: Tags, *, began: bool) -> Problem:
+    """Whose it may be. tags: this environment's; began: this machine's last apply of it began to make just this."""
+    take_over = f"fleetgate state import --env {env} '{wanted.address}' {wanted.name}"
+    if began:
+        what = f"is there already: the last apply made it and was interrupted before it was noted (build/{env}/terraform.log)"
+        return Problem(wanted.label, what, f"run: {take_over}; then fleetgate plan again")
+    if found.tags is not None and not tags.items() <= found.tags.items():
+        return Problem(wanted.label, "is there already, and is another's: it has not this environment's tags", wanted.other_name)
+    what = "is there already, and not in this environment's state: another stack's, or made by an apply that was interrupted"
+    remedy = f"if no other environment, checkout or Region has it, run: {take_over}; then fleetgate plan again. Otherwise "
+    return Problem(wanted.label, what, remedy + wanted.other_name)
+
+
+def began_to_make(environment: Environment, address: str) -> bool:
+    """Whether the last run of Terraform on this machine began to make it; what it did not end is not in the state."""
+    try:
+        said = (environment.build / "terraform.log").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return False
+    return f"{address}: Creating..." in said
+
+
+def conflicts(said: str, environment: Environment) -> list[Problem]:
+    """Of Terraform's errors those that say that something is there already, each with the way on."""
+    found = []
+    for frame in _FRAME.split(said):
+        making, address = _MAKING.search(frame), _ADDRESS.search(frame)
+        if making is None or address is None or not _THERE.search(frame):
+            continue
+        take_over = f"fleetgate state import --env {environment.name} '{address['address']}' {making['id']}"
+        remedy = (
+            f"if an interrupted apply of this environment made it, run: {take_over}; then fleetgate plan again."
+            f" Otherwise it is another's: set another prefix in {environment.file}"
+        )
+        found.append(Problem(address["address"], f"{making['id']} is there already, and not in this environment's state", remedy))
+    return found
+
+
+def _wanted(fleet: Fleet) -> list[Wanted]:
+    file = fleet.environment.file
+    space = f"set namespace in {file}, so that the names differ"
+    prefix = f"set another prefix in {file}; the same stands in no two environments of an account"
+    parent, hook = fleet.names.parent_group, fleet.names.hook
+    groups = [("module.parent_group", parent)]
+    groups += [(f'module.device_type["{name}"]', names.group) for name, names in fleet.names.types.items()]
+    found = [
+        Wanted(f"thing group {name}", "aws_iot_thing_group", f"{module}.aws_iot_thing_group.this", name, space, _thing_group)
+        for module, name in groups
+    ]
+    for key, names in fleet.names.types.items():
+        kind, address = names.thing_type, f'module.device_type["{key}"].aws_iot_thing_type.this'
+        found.append(Wanted(f"thing type {kind}", "aws_iot_thing_type", address, kind, space, _thing_type))
+    return [*found, Wanted(f"role {hook}", "aws_iam_role", "module.provisioning.aws_iam_role.hook", hook, prefix, _role)]
+
+
+def _thing_group(name: str) -> Found | None:
+    iot = aws.client("iot")
+    return _described(iot, lambda: iot.describe_thing_group(thingGroupName=name)["thingGroupArn"])
+
+
+def _thing_type(name: str) -> Found | None:
+    iot = aws.client("iot")
+    return _described(iot, lambda: iot.describe_thing_type(thingTypeName=name)["thingTypeArn"])
+
+
+def _described(iot: Any, arn: Callable[[], str]) -> Found | None:
+    try:
+        found = arn()
+    except iot.exceptions.ResourceNotFoundException:
+        return None
+    try:
+        tags = iot.list_tags_for_resource(resourceArn=found)["tags"]
+    except ClientError:
+        return Found(None)
+    return Found({tag["Key"]: tag.get("Value", "") for tag in tags})
+
+
+def _role(name: str) -> Found | None:
+    iam = aws.client("iam")
+    try:
+        role = iam.get_role(RoleName=name)["Role"]
+    except iam.exceptions.NoSuchEntityException:
+        return None
+    return Found({tag["Key"]: tag["Value"] for tag in role["Tags"]} if role.get("Tags") else None)
