@@ -109,15 +109,20 @@ module "onboarding" {
   thing_name_prefixes    = var.thing_name_prefixes
 }
 
+# The names as they are compiled and not as the modules put them out: the rules must not wait for the types, or the trail would
+# begin after them.
 module "audit" {
   source = "./modules/audit"
 
   deletion_protection = var.deletion_protection
   function            = local.functions["audit"]
+  group_names         = concat([var.parent_group_name], [for type in var.device_types : type.group_name])
   hook_log_group      = module.provisioning.hook_log_group
   kms_key_arn         = module.encryption.key_arn
   log_retention_days  = var.log_retention_days
   prefix              = var.prefix
+  thing_name_prefixes = var.thing_name_prefixes
+  thing_type_names    = [for type in var.device_types : type.thing_type_name]
 }
 
 module "monitoring" {

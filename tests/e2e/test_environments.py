@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 from clouds import LEASE_SECONDS, TYPE, Cloud, entered, row, wait_for
-from fleetgate import decommission, deploy, provisioning
+from fleetgate import decommission, left_behind, provisioning
 from fleetgate.device import Device, DeviceProvisioner, RefusedByGate
 from fleetgate.errors import FleetgateError
 from fleetgate.identity import IdentityFolder
@@ -134,6 +134,22 @@ def test_an_event_of_another_environments_device_is_no_dead_letter(environments,
         assert answer["Attributes"]["ApproximateNumberOfMessages"] == "0"
 
 
+def test_no_trail_has_what_another_environment_names(environments, devices):
+    """Registry events are the whole Region's. Both ways: its own are there, so that the rules match anything at all."""
+    kinds = {"THING_EVENT", "THING_GROUP_EVENT", "THING_GROUP_MEMBERSHIP_EVENT", "THING_TYPE_ASSOCIATION_EVENT"}
+
+    def subjects(cloud):
+        pages = cloud.client("dynamodb").get_paginator("scan").paginate(TableName=cloud.fleet().names.audit_table)
+        return {(e["eventType"]["S"], e["subject"]["S"]) for page in pages for e in page["Items"] if e["eventType"]["S"] in kinds}
+
+    for mine, other in PAIRS[:2]:
+        wanted = {(kind, devices[mine].thing) for kind in kinds if kind != "THING_GROUP_EVENT"}
+        assert wait_for(lambda mine=mine, wanted=wanted: subjects(environments[mine]) >= wanted, True)
+        names = environments[other].fleet().names
+        foreign = {devices[other].thing, names.parent_group, *(kind.group for kind in names.types.values())}
+        assert not {subject for _, subject in subjects(environments[mine])} & foreign
+
+
 @pytest.mark.parametrize("mine, other", PAIRS)
 def test_a_claim_of_one_environment_brings_nobody_into_another(environments, devices, tmp_path, mine, other):
     """Under the client id that its policy allows, and with every word of the exchange as the other environment wants it."""
@@ -195,7 +211,7 @@ def test_a_prefix_that_another_environment_of_the_account_has_is_refused_before_
     try:
         double = Cloud(cloud.root, "double")
         with entered(double), pytest.raises(FleetgateError) as refused:
-            deploy._refuse_to_adopt(double.fleet(), State({}, ()))
+            left_behind.require_nothing(double.fleet(), State({}, ()))
     finally:
         path.unlink()
     assert str(refused.value).startswith("role blue-provisioning-hook: is there already") and "another prefix" in str(

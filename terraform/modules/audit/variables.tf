@@ -19,6 +19,18 @@ variable "function" {
   }
 }
 
+variable "group_names" {
+  description = "Names of the stack's thing groups, whose events go into the trail."
+  type        = list(string)
+  nullable    = false
+
+  # They end up in a regular expression in a text of SQL.
+  validation {
+    condition     = length(var.group_names) > 0 && alltrue([for name in var.group_names : can(regex("^[a-zA-Z0-9_-]{1,128}$", name))])
+    error_message = "group_names must be names of thing groups, of letters, digits, underscores and hyphens, for example [\"gateway-devices\"]."
+  }
+}
+
 variable "hook_log_group" {
   description = "ARN and name of the hook's log group, as the provisioning module puts them out."
   type = object({
@@ -64,5 +76,27 @@ variable "prefix" {
   validation {
     condition     = can(regex("^[a-z][a-z0-9-]{0,29}$", var.prefix))
     error_message = "prefix must be 1 to 30 lower case letters, digits or hyphens and begin with a letter, for example fleetgate."
+  }
+}
+
+variable "thing_name_prefixes" {
+  description = "What the names of the fleet's things begin with, one for each device type; events of other things are not the stack's."
+  type        = list(string)
+  nullable    = false
+
+  validation {
+    condition     = length(var.thing_name_prefixes) > 0 && alltrue([for prefix in var.thing_name_prefixes : can(regex("^[a-zA-Z0-9_-]{1,64}$", prefix))])
+    error_message = "thing_name_prefixes must be beginnings of thing names, of letters, digits, underscores and hyphens, for example [\"gateway-\"]."
+  }
+}
+
+variable "thing_type_names" {
+  description = "Names of the stack's thing types, whose events go into the trail."
+  type        = list(string)
+  nullable    = false
+
+  validation {
+    condition     = length(var.thing_type_names) > 0 && alltrue([for name in var.thing_type_names : can(regex("^[a-zA-Z0-9_-]{1,128}$", name))])
+    error_message = "thing_type_names must be names of thing types, of letters, digits, underscores and hyphens, for example [\"gateway\"]."
   }
 }

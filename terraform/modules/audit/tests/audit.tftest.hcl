@@ -11,8 +11,11 @@ variables {
     arn  = "arn:aws:logs:eu-west-1:123456789012:log-group:/aws/lambda/fleet-gate-provisioning-hook"
     name = "/aws/lambda/fleet-gate-provisioning-hook"
   }
-  log_retention_days = 30
-  prefix             = "fleet-gate"
+  group_names         = ["provisioned-devices", "gateway-devices"]
+  log_retention_days  = 30
+  prefix              = "fleet-gate"
+  thing_name_prefixes = ["valve-", "gateway-"]
+  thing_type_names    = ["gateway"]
 }
 
 # --- registry events ---
@@ -35,7 +38,7 @@ run "every_rule_writes_to_the_table_and_to_the_log_and_loses_nothing" {
   }
 
   assert {
-    condition     = alltrue([for rule in aws_iot_topic_rule.this : can(regex("AS subject,.* AS id.* FROM '[$]aws/events/[^']+'$", rule.sql))])
+    condition     = alltrue([for rule in aws_iot_topic_rule.this : can(regex("AS subject,.* AS id.* FROM '[$]aws/events/[^']+'( WHERE |$)", rule.sql))])
     error_message = "Each entry needs both parts of the table's key, and the topic stands in single quotes."
   }
 }
@@ -79,6 +82,33 @@ run "there_is_a_rule_for_everything_that_a_device_has_in_the_registry" {
   assert {
     condition     = aws_cloudwatch_log_group.events.retention_in_days == 30
     error_message = "The log must have a retention."
+  }
+}
+
+run "what_another_stack_or_team_names_stays_out" {
+  assert {
+    condition = { for name, rule in local.rules : name => try(regex(" WHERE (.*)$", rule.sql)[0], null) } == {
+      certificate            = null
+      certificate_assumed    = null
+      policy_assumed         = "regexp_matches(topic(4), '^fleet-gate-')"
+      thing                  = "regexp_matches(topic(4), '^(gateway-|valve-)')"
+      thing_group            = "regexp_matches(topic(4), '^(gateway-devices|provisioned-devices)$')"
+      thing_group_hierarchy  = "regexp_matches(topic(5), '^(gateway-devices|provisioned-devices)$') OR regexp_matches(topic(7), '^(gateway-devices|provisioned-devices)$')"
+      thing_group_membership = "regexp_matches(topic(5), '^(gateway-devices|provisioned-devices)$') OR regexp_matches(topic(7), '^(gateway-|valve-)')"
+      thing_type             = "regexp_matches(topic(4), '^(gateway)$')"
+      thing_type_association = "regexp_matches(topic(5), '^(gateway-|valve-)') OR regexp_matches(topic(7), '^(gateway)$')"
+    }
+    error_message = "Registry events are the whole account's; only a certificate's id does not say whose it is."
+  }
+
+  # Each place that is compared is one that the topic leaves open: a fixed word would match nothing, or everything.
+  assert {
+    condition = alltrue(flatten([
+      for rule in local.rules : [
+        for place in regexall("regexp_matches\\(topic\\((\\d)\\)", rule.sql) : element(split("/", regex("FROM '([^']+)'", rule.sql)[0]), tonumber(place[0]) - 1) == "+"
+      ]
+    ]))
+    error_message = "topic(n) counts from 1 and must fall on a wildcard."
   }
 }
 
@@ -210,6 +240,36 @@ run "the_functions_own_log_is_refused_as_the_hooks" {
   }
 
   expect_failures = [var.hook_log_group]
+}
+
+run "a_group_whose_name_is_a_pattern_is_refused" {
+  command = plan
+
+  variables {
+    group_names = [".*"]
+  }
+
+  expect_failures = [var.group_names]
+}
+
+run "a_beginning_of_nothing_is_refused" {
+  command = plan
+
+  variables {
+    thing_name_prefixes = [""]
+  }
+
+  expect_failures = [var.thing_name_prefixes]
+}
+
+run "a_trail_of_no_type_is_refused" {
+  command = plan
+
+  variables {
+    thing_type_names = []
+  }
+
+  expect_failures = [var.thing_type_names]
 }
 
 run "a_package_that_is_no_zip_is_refused" {
