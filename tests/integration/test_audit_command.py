@@ -169,11 +169,12 @@ def test_what_makes_no_sense_is_refused(fleetgate, registry, words, said):
 
 def test_without_log_or_table_the_command_that_makes_them_is_named(fleetgate, registry):
     status, _, err = fleetgate("audit", SERIAL)
-    assert status == 1 and GROUP in err and "fleetgate apply" in err
+    assert status == 1 and GROUP in err and "make apply ENV=moto" in err
     boto3.client("logs").create_log_group(logGroupName=GROUP)
     boto3.client("dynamodb").delete_table(TableName=lambdas.AUDIT_TABLE)
     status, _, err = fleetgate("audit", SERIAL)
-    assert status == 1 and f"table {lambdas.AUDIT_TABLE}: does not exist" in err and "make apply" in err
+    assert status == 1 and f"table {lambdas.AUDIT_TABLE}: does not exist: environment moto is not applied" in err
+    assert "run: make apply ENV=moto" in err
 
 
 def test_a_deed_that_the_table_does_not_take_is_done_and_stands_in_the_file(fleetgate, registry, checkout):

@@ -71,7 +71,7 @@ def test_what_cannot_be_drawn_is_said_before_anything_is_read(fleetgate, capsys,
 
 def test_without_a_log_the_next_step_is_said(fleetgate, registry):
     status, _, err = fleetgate("dashboard")
-    assert status == 1 and "does not exist" in err and "fleetgate apply" in err
+    assert status == 1 and "does not exist: environment moto is not applied" in err and "make apply ENV=moto" in err
 
 
 def test_every_decision_falls_into_one_bucket_and_the_busiest_minute_is_found():

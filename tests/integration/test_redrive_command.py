@@ -64,7 +64,7 @@ def test_an_empty_queue_is_said_and_nobody_is_asked(fleetgate, function):
 def test_a_queue_that_is_not_there_names_the_way_to_it(fleetgate, registry, monkeypatch):
     monkeypatch.setenv(ACCOUNT_VARIABLE, lambdas.ACCOUNT)
     status, _, err = fleetgate("redrive")
-    assert status == 1 and "fleetgate-onboarding-dead-letter: does not exist" in err and "fleetgate apply" in err
+    assert status == 1 and "fleetgate-onboarding-dead-letter: does not exist" in err and "make apply ENV=moto" in err
 
 
 def test_a_dry_run_and_a_question_without_an_answer_change_nothing_and_hide_nothing(fleetgate, queue, function):

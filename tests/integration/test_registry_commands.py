@@ -304,4 +304,4 @@ def test_without_the_table_the_command_that_makes_it_is_named(fleetgate):
     boto3.client("dynamodb").delete_table(TableName="fleetgate-device-registry")
     for words in (["list"], ["show", "TEMP-000001"], ["add", "--type", TYPE, "TEMP-000001"]):
         status, _, err = fleetgate("registry", *words)
-        assert status == 1 and "does not exist" in err and "make apply" in err
+        assert status == 1 and "does not exist: environment moto is not applied" in err and "run: make apply ENV=moto" in err

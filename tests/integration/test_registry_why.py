@@ -145,7 +145,7 @@ def test_an_absurd_period_is_told(fleetgate, hours):
 
 def test_without_the_log_the_command_that_makes_it_is_named(fleetgate, registry):
     status, _, err = fleetgate("registry", "why", SERIAL)
-    assert status == 1 and GROUP in err and "fleetgate apply" in err
+    assert status == 1 and GROUP in err and "make apply ENV=moto" in err
 
 
 def test_a_device_that_is_in_although_its_log_line_is_late_is_told_so(fleetgate, hook, registry):

@@ -12,7 +12,7 @@ import pytest
 from botocore.stub import Stubber
 
 import lambdas
-from fleetgate import decommission, revocation
+from fleetgate import build, decommission, environment, revocation
 from fleetgate.environment import ACCOUNT_VARIABLE
 
 TYPE, SERIAL = "temperature-sensor", "TEMP-000001"
@@ -96,6 +96,22 @@ def test_revoke_shuts_the_gate_then_the_certificate_then_the_connection_and_says
     assert (kept["subject"], kept["eventType"], kept["operation"]) == (SERIAL, "DEED", "REVOKE")
     assert all(kept[name] == entry[name] for name in ("who", "why", "done", "complete"))
     assert stat.S_IMODE((checkout / "build/moto/audit.jsonl").stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize(
+    "cloud, said",
+    [("", "dropped, if there is one"), ("embedded_cloud: {}\n", "not dropped, this cloud has no DeleteConnection")],
+    ids=["AWS", "embedded"],
+)
+def test_what_becomes_of_the_connection_is_foretold_as_the_cloud_can(
+    fleetgate, registry, device, connections, checkout, cloud, said
+):
+    path = checkout / "terraform/envs/moto.yaml"
+    path.write_text(path.read_text(encoding="utf-8") + cloud, encoding="utf-8")
+    fleet = build.compile_fleet(environment.load(checkout, "moto"))
+    assert f"connection of {THING}: {said}" in revocation.connection_step(fleet, THING)
+    if not cloud:  # moto is no embedded cloud
+        assert f"connection of {THING}: {said}" in fleetgate("revoke", SERIAL, "--dry-run")[1]
 
 
 @pytest.mark.parametrize("words", [["--dry-run"], []], ids=["dry run", "nobody answers"])

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+import os
+from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
 from fleetgate import aws
-from fleetgate.build import Fleet
-from fleetgate.environment import Environment
-from fleetgate.errors import fail
+from fleetgate.environment import ENVIRONMENT_VARIABLE, Environment
+from fleetgate.errors import FleetgateError, fail
+
+if TYPE_CHECKING:
+    from fleetgate.build import Fleet
 
 
 def require(fleet: Fleet) -> None:
@@ -24,9 +27,20 @@ def require(fleet: Fleet) -> None:
         raise fail(f"environment {fleet.environment.name}", "is not applied", f"run: {command(fleet.environment)}")
 
 
+def absent(what: str) -> FleetgateError:
+    """The error of a part that is not there: everybody who meets one says the same, for the environment that was entered."""
+    name = os.environ.get(ENVIRONMENT_VARIABLE, "")
+    whose = f"environment {name}" if name else "the environment"
+    return fail(what, f"does not exist: {whose} is not applied, or by an older version", f"run: {_command(name or 'NAME')}")
+
+
 def command(environment: Environment) -> str:
     """What applies the environment, without the Makefile's own default."""
-    return "make apply" if environment.name == "local" else f"make apply ENV={environment.name}"
+    return _command(environment.name)
+
+
+def _command(name: str) -> str:
+    return "make apply" if name == "local" else f"make apply ENV={name}"
 
 
 def _is_absent(describe: Any, **name: str) -> bool:

@@ -26,7 +26,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from fleetgate import aws, decisions
+from fleetgate import applied, aws, decisions
 from fleetgate.build import Fleet
 from fleetgate.catalogue import SERIAL
 from fleetgate.environment import Environment
@@ -229,8 +229,7 @@ def _under(fleet: Fleet, subjects: Iterable[str]) -> list[Entry]:
         try:
             found += [{name: _plain(value(typed)) for name, typed in item.items()} for page in pages for item in page["Items"]]
         except client.exceptions.ResourceNotFoundException:
-            remedy = "run make apply (with its ENV): the environment is not applied, or by an older version"
-            raise fail(f"table {fleet.names.audit_table}", "does not exist", remedy) from None
+            raise applied.absent(f"table {fleet.names.audit_table}") from None
     return found
 
 

@@ -8,8 +8,7 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from fleetgate import aws
-from fleetgate.errors import fail
+from fleetgate import applied, aws
 
 EVENT = "provisioning_decision"
 
@@ -133,7 +132,7 @@ class Log:
         try:
             found = decisions_in(event["message"] for page in pages for event in page["events"])
         except self._client.exceptions.ResourceNotFoundException:
-            raise fail(f"log group {self.group}", "does not exist", "run: fleetgate plan, then fleetgate apply") from None
+            raise applied.absent(f"log group {self.group}") from None
         return sorted(found, key=timestamp)
 
 

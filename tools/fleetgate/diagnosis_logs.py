@@ -10,11 +10,10 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from fleetgate import aws, decisions
+from fleetgate import applied, aws, decisions
 from fleetgate.build import Fleet
 from fleetgate.diagnosis import Cause, Failure, Throttled
 from fleetgate.diagnosis_checks import utc
-from fleetgate.errors import fail
 
 #: What a call of the hook leaves in its log that ended without a decision: text as Lambda's, and its JSON form.
 _FAILURE_PHRASES = ("timed out", "timeout", "Traceback", "errorType", "AccessDenied")
@@ -48,7 +47,7 @@ def failure(name: str, since_ms: int) -> Failure | None:
         around = logs.filter_log_events(logGroupName=group, startTime=at_ms, endTime=at_ms + 1, limit=100)["events"]
         is_over = _has_decided(name, at_ms + 1)
     except logs.exceptions.ResourceNotFoundException:
-        raise fail(f"log group {group}", "does not exist", "run: fleetgate plan, then fleetgate apply") from None
+        raise applied.absent(f"log group {group}") from None
     lines = [event["message"].rstrip() for event in around if event["timestamp"] == at_ms] or [
         text for at, text in seen if at == at_ms
     ]

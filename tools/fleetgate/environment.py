@@ -22,6 +22,8 @@ MAXIMUM_PREFIX = 30
 
 #: Tells every client of this process which account it may talk to (see aws.py).
 ACCOUNT_VARIABLE = "FLEETGATE_ACCOUNT_ID"
+#: The name of the environment that was entered, for messages.
+ENVIRONMENT_VARIABLE = "FLEETGATE_ENVIRONMENT"
 DEFAULT_PREFIX = "fleetgate"
 REGION = r"^[a-z]{2}(-[a-z]+)+-[0-9]$"
 
@@ -243,6 +245,7 @@ class Environment:
             "AWS_REGION": self.settings.region,
             "AWS_DEFAULT_REGION": self.settings.region,
             ACCOUNT_VARIABLE: self.settings.account_id,
+            ENVIRONMENT_VARIABLE: self.name,
         }
         if self.settings.embedded_cloud:
             variables |= {

@@ -19,9 +19,8 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from fleetgate import aws
+from fleetgate import applied, aws
 from fleetgate.build import Fleet
-from fleetgate.errors import fail
 
 #: SQS gives no more at once.
 _BATCH = 10
@@ -150,7 +149,7 @@ class Queue:
         try:
             self._url = self._sqs.get_queue_url(QueueName=self.name)["QueueUrl"]
         except self._sqs.exceptions.QueueDoesNotExist:
-            raise fail(f"queue {self.name}", "does not exist", "run: fleetgate plan, then fleetgate apply") from None
+            raise applied.absent(f"queue {self.name}") from None
 
     def look(self) -> Contents:
         """What is in there; nothing is taken out."""
@@ -245,7 +244,7 @@ def _invoke(client: Any, function: str, event: Any) -> str | None:
     try:
         answer = client.invoke(FunctionName=function, Payload=json.dumps(event).encode())
     except client.exceptions.ResourceNotFoundException:
-        raise fail(f"function {function}", "does not exist", "run: fleetgate plan, then fleetgate apply") from None
+        raise applied.absent(f"function {function}") from None
     except ClientError as error:
         code = str(error.response["Error"]["Code"])
         if code in ("TooManyRequestsException", "ThrottlingException", "ServiceException"):

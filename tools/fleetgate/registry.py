@@ -16,8 +16,9 @@ from enum import Enum
 from itertools import islice
 from typing import Any
 
+from fleetgate import applied
 from fleetgate.catalogue import ATTRIBUTE_VALUE, SERIAL, Catalogue
-from fleetgate.errors import FleetgateError, Problem, fail
+from fleetgate.errors import FleetgateError, Problem
 
 #: `deviceType` -> rows; all attributes are projected.
 INDEX = "DeviceTypeIndex"
@@ -446,7 +447,7 @@ class Registry:
         return True
 
     def _no_table(self) -> FleetgateError:
-        return fail(f"table {self._table}", "does not exist", "run make apply (with its ENV): the environment is not applied")
+        return applied.absent(f"table {self._table}")
 
 
 def differences(row: Wanted, existing: Row) -> list[str]:

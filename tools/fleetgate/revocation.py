@@ -120,6 +120,13 @@ def revoke(fleet: Fleet, table: Registry, target: Target, notes: Mapping[str, st
         done.append(drop_connection(current.thing_name))
 
 
+def connection_step(fleet: Fleet, thing_name: str) -> str:
+    """What becomes of the device's connection, for people, before it is done. Nobody knows yet whether there is one."""
+    if fleet.environment.settings.embedded_cloud is not None:
+        return f"connection of {thing_name}: not dropped, this cloud has no DeleteConnection; no new one comes about"
+    return f"connection of {thing_name}: dropped, if there is one; where these credentials may not, AWS ends it within minutes"
+
+
 def drop_connection(thing_name: str) -> str:
     """Ends the device's connection and session at once; returns what came of it, in a line.
 

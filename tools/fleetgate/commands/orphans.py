@@ -43,7 +43,7 @@ def add(subparsers: common.Subparsers) -> None:
 
 
 def _run(args: argparse.Namespace) -> int:
-    from fleetgate import deploy
+    from fleetgate import applied, deploy
     from fleetgate.commands.registry import open_registry
     from fleetgate.errors import count, fail
     from fleetgate.orphan_search import Search
@@ -54,7 +54,7 @@ def _run(args: argparse.Namespace) -> int:
     common.say(f"looking for orphans in environment {env}")
     deployed = deploy.deployed(fleet, common.say)
     if deployed.table != fleet.names.table:
-        remedy = f"run: fleetgate plan --env {env}; then run: fleetgate apply --env {env}; or use the machine that has its state"
+        remedy = f"run: {applied.command(fleet.environment)}; or use the machine that has its state"
         raise fail(f"environment {env}", "is not applied, so nothing tells what is its own", remedy)
     search = Search(fleet, deployed, open_registry(fleet), args.older_than * 60)
     report = search.run(common.say)

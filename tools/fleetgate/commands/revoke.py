@@ -53,7 +53,7 @@ def _revoke(args: argparse.Namespace, fleet: Fleet, table: Registry, target: Tar
             print(f"  {revocation.drop_connection(target.thing_name)}")
         return 0
     if target.thing_name is not None:
-        steps.append(f"connection of {target.thing_name}: dropped")
+        steps.append(revocation.connection_step(fleet, target.thing_name))
     if common.only_shown(args, f"revoke {target.serial} ({target.row['deviceType']}) in {fleet.environment.name}:", steps):
         return 0
     common.confirm(f"This revokes {target.serial} in {fleet.environment.name} and cuts its device off.", yes=args.yes)
