@@ -18,8 +18,8 @@ import pytest
 
 import hook_events
 import lambdas
-from clouds import ENVIRONMENT, TYPE, row, wait_for, walk
-from fleetgate import decommission, device, identity, package, provisioning, smoke, smoke_canary, smoke_hook
+from clouds import ENVIRONMENT, TYPE, entered, row, wait_for, walk
+from fleetgate import decisions, decommission, device, identity, package, provisioning, smoke, smoke_canary, smoke_hook
 from fleetgate.device import Device, DeviceProvisioner
 from fleetgate.identity import IdentityFolder
 
@@ -47,7 +47,7 @@ def serial(cloud):
 
 
 def test_the_smoke_checks_pass_and_leave_nothing_behind(cloud, tmp_path):
-    before = certificates(cloud), things(cloud)
+    before, began_ms = (certificates(cloud), things(cloud)), time.time() * 1000
     done = cloud.run("smoke", "--json", "--junit", str(tmp_path / "smoke.xml"))
     checks = json.loads(done.stdout)["checks"]
     assert {check["status"] for check in checks} == {"passed"}
@@ -58,6 +58,12 @@ def test_the_smoke_checks_pass_and_leave_nothing_behind(cloud, tmp_path):
     canaries = [kind.canary_serial for kind in cloud.fleet().catalogue.device_types.values()]
     assert [row(cloud, serial) for serial in canaries] == [{}] * len(canaries)
     assert (certificates(cloud), things(cloud)) == before
+    # Each denial was provoked. None counts as a device's, or every apply would come nearer to an alarm.
+    with entered(cloud):
+        told = decisions.Log(cloud.fleet().names.hook).all(int(began_ms))
+    told = [one for one in told if decisions.timestamp(one) >= began_ms]
+    assert {one["reason"] for one in told} == {"allowed", "already_provisioned", "malformed_firmware"}
+    assert [one for one in told if not decisions.is_canary(one)] == []
 
 
 @pytest.mark.parametrize(

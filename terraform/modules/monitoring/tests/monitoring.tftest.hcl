@@ -128,15 +128,22 @@ run "below_a_burst_an_attack_is_what_is_more_than_usual" {
 run "what_an_action_of_a_rule_did_is_counted_whatever_its_type_is_called" {
   assert {
     condition = {
-      for name, alarm in aws_cloudwatch_metric_alarm.threshold : name => [one(alarm.metric_query).expression, one(alarm.metric_query).period, alarm.metric_name]
+      for name, alarm in aws_cloudwatch_metric_alarm.threshold : name => "${one(alarm.metric_query).period}: ${one(alarm.metric_query).expression}"
       if length(alarm.metric_query) > 0
       } == {
-      rule-fleet_gate_audit_thing-failure   = ["SELECT SUM(Failure) FROM \"AWS/IoT\" WHERE RuleName = 'fleet_gate_audit_thing'", 300, null]
-      rule-fleet_gate_audit_thing-lost      = ["SELECT SUM(ErrorActionFailure) FROM \"AWS/IoT\" WHERE RuleName = 'fleet_gate_audit_thing'", 300, null]
-      rule-fleet_gate_thing_created-failure = ["SELECT SUM(Failure) FROM \"AWS/IoT\" WHERE RuleName = 'fleet_gate_thing_created'", 300, null]
-      rule-fleet_gate_thing_created-lost    = ["SELECT SUM(ErrorActionFailure) FROM \"AWS/IoT\" WHERE RuleName = 'fleet_gate_thing_created'", 300, null]
+      rule-fleet_gate_audit_thing-failure   = "300: SELECT SUM(Failure) FROM \"AWS/IoT\" WHERE RuleName = 'fleet_gate_audit_thing'"
+      rule-fleet_gate_audit_thing-lost      = "300: SELECT SUM(ErrorActionFailure) FROM \"AWS/IoT\" WHERE RuleName = 'fleet_gate_audit_thing'"
+      rule-fleet_gate_thing_created-failure = "300: SELECT SUM(Failure) FROM \"AWS/IoT\" WHERE RuleName = 'fleet_gate_thing_created'"
+      rule-fleet_gate_thing_created-lost    = "300: SELECT SUM(ErrorActionFailure) FROM \"AWS/IoT\" WHERE RuleName = 'fleet_gate_thing_created'"
     }
     error_message = "AWS documents the dimension ActionType and none of its values."
+  }
+
+  assert {
+    condition = alltrue([
+      for alarm in aws_cloudwatch_metric_alarm.threshold : (length(alarm.metric_query) == 0) == (alarm.metric_name != null && alarm.period != null)
+    ])
+    error_message = "An alarm asks either for a metric or by a query; with both, CloudWatch refuses it."
   }
 
   assert {
