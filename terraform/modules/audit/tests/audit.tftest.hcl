@@ -87,9 +87,9 @@ run "there_is_a_rule_for_everything_that_a_device_has_in_the_registry" {
 
 run "what_another_stack_or_team_names_stays_out" {
   assert {
-    condition = { for name, rule in local.rules : name => try(regex(" WHERE (.*)$", rule.sql)[0], null) } == {
-      certificate            = null
-      certificate_assumed    = null
+    condition = { for name, rule in local.rules : name => try(regex(" WHERE (.*)$", rule.sql)[0], "") } == {
+      certificate            = ""
+      certificate_assumed    = ""
       policy_assumed         = "regexp_matches(topic(4), '^fleet-gate-')"
       thing                  = "regexp_matches(topic(4), '^(gateway-|valve-)')"
       thing_group            = "regexp_matches(topic(4), '^(gateway-devices|provisioned-devices)$')"
