@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -162,6 +163,36 @@ def test_a_wildcard_in_the_type_is_one_finding_a_resource() -> None:
     assert told(allow("iot:Connect", f"{ARN}:*/p*")) == {"B10"}  # and not any client id with /p in it
     of_roles = [one for one in findings(allow("iot:AssumeRoleWithCertificate", f"{ARN}:*/p*")) if one.rule == "B12"]
     assert [one.pointer for one in of_roles] == ["/Statement/0/Resource/0"]
+
+
+@pytest.mark.parametrize(
+    ("rule", "statements"),
+    [
+        ("M01", [*HALLS, deny("iot:Subscribe", f"{ARN}:t*/hall/+/#")]),
+        ("M03", [allow("iot:Publish", "arn:aws:iot:*:to*/plant/#")]),
+        ("M04", [OWN, receive("plant/*"), allow("iot:Subscribe", f"{ARN}:topicf*/plant/+/orders")]),
+        ("M05", [allow("iot:Subscribe", "arn:aws:iot:*:to*/plant/#/orders")]),
+        ("B07", [allow("iot:Publish", "arn:aws:iot:*:to*/plant/state")]),
+        ("B11", [allow("iot:Subscribe", "arn:aws:iot:*:to*/plant/+/orders")]),
+        ("R07", [allow("iot:Publish", f"{ARN}:to*/a/b/c/d/e/f/g/h/i")]),
+    ],
+)
+def test_a_wildcard_in_the_type_or_before_it_is_one_finding_a_resource(rule: str, statements: list[dict[str, Any]]) -> None:
+    pointers = [one.pointer for one in findings(CONNECT, *statements) if one.rule == rule]
+    assert len(pointers) == len(set(pointers)) == 1
+
+
+def test_hundreds_of_denies_with_mqtt_wildcards_cost_no_more_than_their_number() -> None:
+    """The automaton of all that is denied is made once: made for each of them, these took ten seconds."""
+    everything = (allow("iot:Subscribe", f"{ARN}:topicfilter/*"), allow("iot:Receive", f"{ARN}:topic/*"))
+
+    def seconds(number: int) -> float:
+        start = time.process_time()
+        hits = findings(*everything, deny("iot:Subscribe", *(f"arn:*:topicfilter/+/*{one}/#" for one in range(number))))
+        assert len([one for one in hits if one.rule == "M01"]) == number
+        return time.process_time() - start
+
+    assert min(seconds(240), seconds(240)) < 20 * max(seconds(30), seconds(30))
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ A statement counts here by what it says, its condition aside: a rule that cares 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from fleetgate.iot_policy import automaton
     from fleetgate.iot_policy.model import Arn, Policy, Resource, Statement
+    from fleetgate.iot_policy.source import Pointer
 
 CONNECT, PUBLISH, RETAIN, SUBSCRIBE, RECEIVE = (
     "iot:connect",
@@ -90,6 +92,7 @@ class View:
     statement, as `_spelt_out` reads them. text: all of them, a line each. starred, variable, mqtt, reserved: those with a
     wildcard, with a variable, with `+` or `#`, with `$` at the start of the name. broken: those that are no ARN, or of nothing.
     unusable: of a type that no action beside it can use. places: the first of each partition, service, Region and account.
+    several: where one resource stands in `resources` as several.
     """
 
     __slots__ = (
@@ -107,6 +110,7 @@ class View:
         "places",
         "reserved",
         "resources",
+        "several",
         "starred",
         "statements",
         "text",
@@ -125,6 +129,10 @@ class View:
             for given in one.resources
             for item in ((given,) if given.arn.kind != "*" and "${$}" not in given.text else _spelt_out(given, known))
         ]
+        self.several: frozenset[Pointer] = frozenset()
+        if len(self.resources) > sum(len(one.resources) for one in policy.statements):
+            counted = Counter(grant.resource.pointer for grant in self.resources)
+            self.several = frozenset(pointer for pointer, times in counted.items() if times > 1)
         self.text = "\n".join([grant.resource.text for grant in self.resources])
         self.complements = [one for one, _ in self.statements if one.negated_resources]
         self.conditioned = [one for one, _ in self.statements if one.conditions]
@@ -397,12 +405,15 @@ def describes(resource: Resource, kind: str, text: Sequence[Token], values: Mapp
     return first(automaton.Grant(automaton.Side((tuple(text),))), automaton.Grant(automaton.Side(found)), text) if found else None
 
 
-def first(one: automaton.Grant, other: automaton.Grant, otherwise: Sequence[Token]) -> str | None:
-    """A shortest text that is in both languages, None if there is none; some text of `otherwise` if that cannot be told."""
+def first(one: automaton.Grant, other: automaton.Grant, otherwise: Sequence[Token], *, both: bool = True) -> str | None:
+    """A shortest text that is in both languages, None if there is none; some text of `otherwise` if that cannot be told.
+
+    both: False for one that is in the first and not in the other.
+    """
     from fleetgate.iot_policy import automaton
 
     try:
-        return automaton.find([automaton.Requirement(one), automaton.Requirement(other)], cap=CAP)
+        return automaton.find([automaton.Requirement(one), automaton.Requirement(other, both)], cap=CAP)
     except Undecided:
         return one_text(otherwise)
 

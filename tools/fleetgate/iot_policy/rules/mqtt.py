@@ -46,7 +46,7 @@ def _without(text: str) -> str:
     passes=policy(*_HALLS, _NO_VAULT, deny("iot:Receive", f"{ARN}:topic/hall/vault/*")),
 )
 def wildcard_in_deny(document: Policy) -> Iterator[Hit]:
-    asked: dict[tuple[int, str], automaton.Side] = {}
+    asked: dict[tuple[int, str], automaton.Grant] = {}
     for statement, resource, _ in document.view.mqtt:
         name = view.name_of(resource)
         if statement.allow or name is None or resource.arn.kind not in ("topic", "topicfilter") or not _literally(name):
@@ -62,7 +62,7 @@ def wildcard_in_deny(document: Policy) -> Iterator[Hit]:
 
 
 def _not_denied(
-    document: Policy, statement: Statement, resource: Resource, meant: Pattern, asked: dict[tuple[int, str], automaton.Side]
+    document: Policy, statement: Statement, resource: Resource, meant: Pattern, asked: dict[tuple[int, str], automaton.Grant]
 ) -> str | None:
     """A text that is meant and that no Deny of the same actions keeps away; None if the literal one is only there to be sure."""
     from fleetgate.iot_policy import automaton
@@ -70,10 +70,11 @@ def _not_denied(
     kind, me = str(resource.arn.kind), view.identity(SELF)
     wanted = view.bound(meant, me).tokens
     for action in view.known(statement).by_kind.get(kind, ()):
-        denied = asked.get((statement.index, action)) or view.language(document, action, kind, me, [], statement).deny
-        asked[statement.index, action] = denied
-        side = automaton.Side((wanted,))
-        witness = view.first(automaton.Grant(side), automaton.Grant(side, denied), wanted)
+        denied = asked.get((statement.index, action))
+        if denied is None:  # as a language of its own: its automaton, which is large, is made once
+            denied = automaton.Grant(view.language(document, action, kind, me, [], statement).deny)
+            asked[statement.index, action] = denied
+        witness = view.first(automaton.Grant(automaton.Side((wanted,))), denied, wanted, both=False)
         if witness is not None:
             return witness
     return None
