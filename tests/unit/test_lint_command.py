@@ -532,6 +532,31 @@ def test_a_suppression_for_a_path_that_is_gone_names_it(run, path):
     assert status == 1 and f"X03  the suppression of A04 is for {path}, and there is no such file any more" in out
 
 
+@pytest.mark.parametrize(
+    "rule, path, kind",
+    [
+        ("A04", "policies/gone.json", "policy"),
+        ("A04", "policies/package.json", "policy"),
+        ("A04", "policies/a.json", "policy"),
+        ("P12", "policies/gone.json", "template"),
+        ("P12", "policies/package.json", "template"),
+        ("P12", "policies/template.json", "template"),
+        ("A04", "policies/template.json", "template"),
+        ("P12", "policies/a.json", "policy"),
+        ("N01", "policies/gone.json", "plan"),
+    ],
+)
+def test_of_runs_over_one_kind_each_one_says_that_a_suppression_is_unused(run, rule, path, kind):
+    """As the two hooks run over the same files."""
+    write("policies/a.json", CLEAN)
+    write("policies/package.json", {"name": "x"})
+    write("policies/template.json", {"Resources": {"policy": {"Type": "AWS::IoT::Policy", "Properties": {}}}})
+    Path("fleetgate-lint.toml").write_text(SUPPRESSION.replace("A04", rule).replace("policies/*.json", path))
+    found = {one: rules(run("lint", "--format", "json", "--only", one, "policies")[1]) for one in ("policy", "template", "plan")}
+    assert [one for one in found if "X03" in found[one]] == [kind]
+    assert "X03" in rules(run("lint", "--format", "json", "policies")[1])
+
+
 def test_an_expired_suppression_fails(run):
     write("policies/a.json", CLEAN)
     Path("fleetgate-lint.toml").write_text(SUPPRESSION.replace(NEXT_MONTH, "2020-01-01"))

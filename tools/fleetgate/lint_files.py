@@ -36,7 +36,7 @@ class UnusablePath(FleetgateError):
 class Report:
     """notes: what was not looked at and why. looked_at: the files that were judged. passed_over: those with nothing to judge.
 
-    judged: of a whole checkout, its policies by device type and `claim`.
+    judged: of a whole checkout, its policies by device type and `claim`. only: the kinds that were asked for.
     """
 
     findings: list[Finding] = field(default_factory=list)
@@ -44,6 +44,7 @@ class Report:
     looked_at: list[str] = field(default_factory=list)
     passed_over: list[str] = field(default_factory=list)
     judged: dict[str, Any] = field(default_factory=dict)
+    only: Collection[Kind] = KINDS
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ def lint_paths(paths: Sequence[str], environment: str, only: Collection[Kind] = 
 
     Raises UnusablePath with every path that cannot be read, and FleetgateError if a checkout's catalogue has mistakes.
     """
-    report = Report()
+    report = Report(only=only)
     templates: dict[Path, set[str]] = {}
     for file, is_named in _files(paths):
         is_told = is_named and not quiet
@@ -328,8 +329,14 @@ def suppress(report: Report, file: Path) -> int:
         # What lies in a folder that cannot be read has not been looked at.
         return [file for file in found if suppression.fits(file, pattern)] + [problem.where for problem in unread]
 
+    looked_at = {relative(file) for file in report.looked_at}
+
+    def concerns(rule: str, there: Collection[str]) -> bool:
+        # The hooks look at one kind each, over the same files: of what neither has judged, the kind of the rule decides.
+        return not looked_at.isdisjoint(there) or suppression.kind_of(rule) in report.only
+
     seen = [*report.looked_at, *report.passed_over]
-    left, suppressed = suppression.apply(report.findings, suppressions, name, today, seen, relative, existing)
+    left, suppressed = suppression.apply(report.findings, suppressions, name, today, seen, relative, existing, concerns)
     report.findings = lint.tidy([*left, *findings])
     return suppressed
 

@@ -23,7 +23,9 @@ from typing import Any
 
 from fleetgate.errors import printable
 from fleetgate.iot_policy import rules
+from fleetgate.iot_policy.documents import Kind
 from fleetgate.iot_policy.lint import Finding
+from fleetgate.iot_policy.rule import Subject
 
 _NEEDED = ("rule", "path", "reason", "expires")
 _OPTIONAL = ("statement", "pointer")
@@ -150,12 +152,14 @@ def apply(
     looked_at: Iterable[str],
     relative: Callable[[str], str],
     existing: Callable[[str], Collection[str]],
+    concerns: Callable[[str, Collection[str]], bool] = lambda rule, there: True,
 ) -> tuple[list[Finding], int]:
     """The findings that are left with those about the suppressions, and how many were suppressed.
 
     looked_at: the files that this run has judged, or has seen to hold nothing to judge. relative: a file relative to the
     suppressions' folder. existing: the files that are there for a pattern, relative as well; only a run that has looked at every
-    one of them can say that a suppression is unused.
+    one of them can say that a suppression is unused. concerns: whether that is for this run to say of a rule and these files, of
+    several runs that look at a kind of document each.
     """
     looked_at = set(looked_at)
     paths = {name: relative(name) for name in {*looked_at, *(finding.file for finding in findings)}}
@@ -177,25 +181,34 @@ def apply(
             left.append(finding)
     suppressed = len(findings) - len(left)
     left += ambiguous.values()
-    for suppression in suppressions:
+    for suppression in (one for one in suppressions if id(one) not in used):
         what = f"{suppression.rule} in {suppression.path}"
         if suppression.expires < today:
             message = f"the suppression of {what} expired on {suppression.expires}"
             left.append(
                 _about("X02", file, suppression.line, message, "mend what it is about, or decide again and write a new date")
             )
-        elif id(suppression) not in used and (why := _unused(suppression, seen, existing)):
+            continue
+        there = existing(suppression.path)
+        if concerns(suppression.rule, there) and (why := _unused(suppression, seen, there)):
             left.append(_about("X03", file, suppression.line, why, "remove it"))
     return left, suppressed
 
 
-def _unused(suppression: Suppression, seen: Collection[str], existing: Callable[[str], Collection[str]]) -> str | None:
-    """Why a suppression that has suppressed nothing is not needed; None if this run cannot tell."""
-    there = existing(suppression.path)
+def _unused(suppression: Suppression, seen: Collection[str], there: Collection[str]) -> str | None:
+    """Why a suppression that has suppressed nothing is not needed; None if this run cannot tell. there: for its path."""
     if there:
         is_unused = all(path in seen for path in there)
         return f"nothing is suppressed by the suppression of {suppression.rule} in {suppression.path}" if is_unused else None
     return f"the suppression of {suppression.rule} is for {suppression.path}, and there is no such file any more"
+
+
+def kind_of(rule: str) -> Kind:
+    """The kind of document that a rule is about."""
+    return _KINDS.get(rules.by_id()[rule].subject, Kind.POLICY)
+
+
+_KINDS = {Subject.TEMPLATE: Kind.TEMPLATE, Subject.PLAN: Kind.PLAN}
 
 
 def _problems(item: dict[str, Any], today: date) -> Iterable[tuple[str, str]]:
