@@ -337,6 +337,8 @@ def test_a_value_that_cannot_be_evaluated_or_a_misspelt_key_is_told(operator: st
         ("StringEquals", "aws:PrincipalTag/team", "a"),
         ("StringEquals", "AWS:sourceVPCE", "vpce-1"),
         ("StringEquals", "aws:SomethingThatIsNewNextYear", "a"),
+        ("Bool", "aws:ViaAWSMCPService", "true"),
+        ("StringEquals", "aws:CalledViaAWSMCP", "a"),
         ("IpAddress", "aws:SourceIp", "${aws:SourceIp}"),
     ],
 )
@@ -349,3 +351,31 @@ def test_what_can_be_evaluated_is_not_told(operator: str, key: str, value: str) 
 )
 def test_a_variable_is_not_covered_by_the_letters_that_it_is_written_with(wide: str, is_told: bool) -> None:
     assert ("S07" in told(CONNECT, allow("iot:Publish", f"{ARN}:topic/{wide}", f"{ARN}:topic/x/{THING}"))) is is_told
+
+
+@pytest.mark.parametrize(
+    ("operator", "values", "is_told"),
+    [
+        ("StringEquals", "north", False),
+        ("StringEquals", ["north", "south"], False),
+        ("StringEqualsIfExists", "north", False),
+        ("StringLike", "north", False),
+        ("StringEquals", ["north", "a/#"], True),
+        ("StringEquals", "", True),
+        ("StringLike", "n*", True),
+        ("StringLike", "${iot:ClientId}", True),
+        ("StringNotEquals", "north", True),
+        ("ForAllValues:StringEquals", "north", True),
+        ("Null", "false", True),
+    ],
+)
+@pytest.mark.parametrize("resource", ["topic/plant/{}/x", "topicfilter/plant/{}/x", "client/{}", "rolealias/{}"])
+def test_an_attribute_whose_values_a_condition_writes_out_is_no_finding(
+    resource: str, operator: str, values: object, is_told: bool
+) -> None:
+    """The remedy that V04 names: followed, the finding is gone."""
+    name, kind = "iot:Connection.Thing.Attributes[site]", resource.partition("/")[0]
+    action = {"topic": "Publish", "topicfilter": "Subscribe", "client": "Connect", "rolealias": "AssumeRoleWithCertificate"}[kind]
+    asked = f"{ARN}:{resource.format('${' + name + '}')}"
+    assert ("V04" in told(allow(f"iot:{action}", asked, **{operator: {name: values}}))) is is_told
+    assert "V04" in told(allow(f"iot:{action}", asked, **{operator: {"iot:Connection.Thing.Attributes[Site]": values}}))

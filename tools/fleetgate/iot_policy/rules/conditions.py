@@ -18,14 +18,15 @@ _PUBLISH = allow("iot:Publish", f"{ARN}:topic/plant/{THING}/state")
 _CONNECT_FEATURES = ("PersistentConnect", "LastWill")
 #: Of IAM's jobs data plane: it is not documented whether a device's policy knows it.
 _JOB_ID = "iot:jobid"
-#: Keys of every service, tags with a slash behind them [IAM: global condition context keys].
+#: Keys of every service, tags with a slash behind them: the table of the page that `_global` names, of 2026, but for those of
+#: other services (`ec2:`, `glue:`).
 _GLOBAL = """
-AssumedRoot CalledVia CalledViaFirst CalledViaLast ChatbotSourceArn CurrentTime Ec2InstanceSourcePrivateIPv4
-Ec2InstanceSourceVpc EpochTime FederatedProvider MultiFactorAuthAge MultiFactorAuthPresent PrincipalAccount PrincipalArn
-PrincipalIsAWSService PrincipalOrgID PrincipalOrgPaths PrincipalServiceName PrincipalServiceNamesList PrincipalTag/ PrincipalType
-Referer RequestedRegion RequestTag/ ResourceAccount ResourceOrgID ResourceOrgPaths ResourceTag/ SecureTransport SourceAccount
-SourceArn SourceIdentity SourceIp SourceOrgID SourceOrgPaths SourceVpc SourceVpcArn SourceVpce TagKeys TokenIssueTime UserAgent
-userid username ViaAWSService VpceAccount VpceOrgID VpceOrgPaths VpcSourceIp
+AssumedRoot CalledVia CalledViaAWSMCP CalledViaFirst CalledViaLast ChatbotSourceArn CurrentTime Ec2InstanceSourcePrivateIPv4
+Ec2InstanceSourceVpc EpochTime FederatedProvider IsMcpServiceAction MultiFactorAuthAge MultiFactorAuthPresent PrincipalAccount
+PrincipalArn PrincipalIsAWSService PrincipalOrgID PrincipalOrgPaths PrincipalServiceName PrincipalServiceNamesList PrincipalTag/
+PrincipalType referer RequestedRegion RequestTag/ ResourceAccount ResourceOrgID ResourceOrgPaths ResourceTag/ SecureTransport
+SignInSessionArn SourceAccount SourceArn SourceIdentity SourceIp SourceOrgID SourceOrgPaths SourceVpc SourceVpcArn SourceVpce
+TagKeys TokenIssueTime UserAgent userid username ViaAWSMCPService ViaAWSService VpceAccount VpceOrgID VpceOrgPaths VpcSourceIp
 """
 _GLOBAL_KEYS = {f"aws:{name}".lower(): f"aws:{name}" for name in _GLOBAL.split()}
 
@@ -77,7 +78,10 @@ def _meant(key: str) -> str:
 
 @lru_cache(maxsize=1024)
 def _global(key: str) -> str | None:
-    """The key of every service that was probably meant. None of one that is known or near none: AWS adds keys of its own."""
+    """The key of every service that was probably meant. None of one that is known or near none: AWS adds keys of its own.
+
+    [https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html]
+    """
     import difflib
 
     name, slash, _ = key.partition("/")

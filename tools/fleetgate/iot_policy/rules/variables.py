@@ -191,13 +191,29 @@ def attribute(document: Policy) -> Iterator[Hit]:
         if not statement.allow or name is None or resource.arn.kind not in _BY_ATTRIBUTE:
             continue
         for token in name.tokens:
-            if isinstance(token, Variable) and variables.canonical(token.name).startswith(variables.ATTRIBUTES):
+            if isinstance(token, Variable) and _is_attribute(token.name) and not _pinned(statement, token.name):
                 value = _BY_ATTRIBUTE[resource.arn.kind]
                 fix = "use ${iot:Connection.Thing.ThingName} or ThingTypeName, or pin the attribute's value in a Condition"
                 yield Hit(resource.pointer, f"the attribute {token.name.rpartition('.')[2]} may be {value!r}", fix, value)
                 break
 
 
+def _is_attribute(name: str) -> bool:
+    return variables.canonical(name).startswith(variables.ATTRIBUTES)
+
+
+def _pinned(statement: Statement, attribute: str) -> bool:
+    """Whether a condition of the statement leaves the attribute nothing but values that are written out and open no branch."""
+    return any(
+        operator.base in ("StringEquals", "StringEqualsIgnoreCase", "StringLike")
+        and operator.quantifier is None
+        and all(value and not _OPENING.intersection(value) for value in values)
+        for operator, values in view.conditioned(statement, variables.canonical(attribute))
+    )
+
+
+#: Characters of a condition's value that can open a branch, or leave open what the value is.
+_OPENING = frozenset("/#+*?$")
 #: What an attribute can be that does harm in a resource of a type.
 _BY_ATTRIBUTE = {"topic": "a/b", "topicfilter": "a/#", "client": STRANGERS[0], "rolealias": "admin"}
 
@@ -374,7 +390,12 @@ def _may_be_thing(grant: Grant) -> bool:
     subject=Subject.BUNDLE,
 )
 def open_deny(bundle: Bundle) -> Iterator[Hit]:
-    """One hit a statement."""
+    """One hit a statement.
+
+    High also where it is the condition that asks for the thing: that a key without a value fails StringEquals and its like IAM
+    documents, so there a Deny is open for certain, and of a variable in the resource AWS IoT does not say.
+    [https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_condition_operators.html]
+    """
     denies = [(index, statement) for index, document in enumerate(bundle.policies) for statement in document.view.denies]
     if not denies:
         return
