@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from fleetgate.iot_policy import lint, source
+from fleetgate.iot_policy import lint, pattern, source
 from fleetgate.iot_policy.lint import Finding
 from fleetgate.iot_policy.rule import Severity
 from fleetgate.iot_policy.rules.examples import ARN, CONNECT, THING, allow, deny, policy
@@ -379,3 +379,44 @@ def test_an_attribute_whose_values_a_condition_writes_out_is_no_finding(
     asked = f"{ARN}:{resource.format('${' + name + '}')}"
     assert ("V04" in told(allow(f"iot:{action}", asked, **{operator: {name: values}}))) is is_told
     assert "V04" in told(allow(f"iot:{action}", asked, **{operator: {"iot:Connection.Thing.Attributes[Site]": values}}))
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        subscribe("$aws/th?ngs/+/shadow/update/*"),
+        subscribe("$aws/th?ngs/#"),
+        subscribe("$aws/things*/shado?/*pdate/delta"),
+        subscribe("$share/g/$aws/th*s/+/jobs/#"),
+        subscribe("$share/g/$aws/thi*/shadow/update/delta"),
+        subscribe("$aws/c*/+/+/executions/#"),
+        publish("$aws/t*s/?????????/shadow/update"),
+        publish("$aws/t*s/*-gw/shadow/update"),
+        publish("$aws/?hings/?x/jobs/get"),
+    ],
+    ids=lambda statement: statement["Resource"][0].rpartition(":")[2],
+)
+def test_a_wildcard_before_the_things_level_does_not_hide_the_one_for_the_thing(statement: dict[str, Any]) -> None:
+    [one] = [one for one in findings(CONNECT, statement) if one.rule == "B02"]
+    kind, _, name = statement["Resource"][0].rpartition(":")[2].partition("/")
+    assert one.witness is not None and pattern.parse(name).matches(one.witness)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        publish(f"$aws/th?ngs/{THING}/shadow/update"),
+        publish("$aws/th?ngs/press-7/shadow/update"),
+        publish("$aws/rules/press/*"),
+        subscribe("$aws/events/presence/connected/press-7"),
+        subscribe(f"$share/g/$aws/things/{THING}/shadow/#"),
+        subscribe("$aws/certificates/create/+/accepted"),
+    ],
+    ids=lambda statement: statement["Resource"][0].rpartition(":")[2],
+)
+def test_a_wildcard_elsewhere_reaches_no_other_thing(statement: dict[str, Any]) -> None:
+    assert "B02" not in told(CONNECT, statement)
+
+
+def test_events_behind_a_wildcard_are_aws_own_too() -> None:
+    assert "B07" in told(CONNECT, publish("?aws/eve*"))

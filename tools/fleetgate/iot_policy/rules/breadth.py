@@ -139,31 +139,42 @@ def _of_another_thing(resource: Resource, kind: str) -> str | None:
             | ["$aws", "+" | "commands", "#"]
         ):
             return made if kind == "topicfilter" else None
-    return _below_any_name(resource, name, kind)
+    return _below_any_name(name, kind)
 
 
-def _below_any_name(resource: Resource, name: Pattern, kind: str) -> str | None:
-    """Of a wildcard with which the thing's level begins, as in `$aws/things/*-gw/...`; a `?` in a filter stands for `+`, too."""
-    me = view.identity(SELF)
-    for branch in _BRANCHES:
-        if not name.text.startswith((f"{branch}*", f"{branch}?")) or any(map(view.owner, name.tokens)):
-            continue
-        ways = [
-            (f"{branch}{STRANGERS[0]}", Wildcard.ANY, "/", Wildcard.ANY),
-            (branch, Wildcard.ONE, Wildcard.ANY, "/", Wildcard.ANY),
-        ]
-        if kind == "topicfilter":
-            ways.insert(1, (f"{branch}+/", Wildcard.ANY))
-        return next((found for way in ways if (found := view.describes(resource, kind, way, me)) is not None), None)
+def _below_any_name(name: Pattern, kind: str) -> str | None:
+    """A topic or filter of any thing, or of those whose names end in some way: a wildcard begins the level of the name.
+
+    Another may stand for a part of what is before it. In a filter + does, and a wildcard of the policy may be that +.
+    """
+    if not name.text.startswith("$aws") or any(map(view.owner, name.tokens)):
+        return None
+    from fleetgate.iot_policy import automaton
+
+    tokens = view.bound(name, view.identity(SELF)).tokens
+    for start in _STARTS if kind == "topicfilter" else _BRANCHES:
+        for rest in automaton.residues(tokens, start):
+            if not rest:
+                continue
+            if isinstance(rest[0], str):
+                if kind == "topicfilter" and (rest[0].startswith("+/") or rest[0] == "#"):
+                    return start + view.one_text(rest)
+            elif kind == "topicfilter" and rest[0] is Wildcard.ONE and str(rest[-1]).startswith("/") and len(rest) == 2:
+                return f"{start}+{rest[1]}"
+            elif Wildcard.ANY in rest or any(isinstance(token, str) and "/" in token for token in rest):
+                named = automaton.Grant(automaton.Side(((STRANGERS[0], Wildcard.ANY),)))
+                return start + (view.first(automaton.Grant(automaton.Side((rest,))), named, rest) or view.one_text(rest))
     return None
+
+
+#: The same, and what brings all that is below them.
+_STARTS = (*_BRANCHES, "$aws/+/", "$aws/commands/+/", "$aws/+/things/", "$aws/+/clients/", "$aws/+/+/")
 
 
 def _shared_of_another(group: Pattern, inner: Pattern) -> str | None:
     """Of `$share/<group>/$aws/things/...`, which is another way to the same topics [assumption `shared_subscription`]."""
-    me, starts = view.identity(SELF), tuple(branch + wildcard for branch in _BRANCHES for wildcard in "*?+#")
-    if not inner.text.startswith(starts) or any(map(view.owner, inner.tokens)):
-        return None
-    return f"{topics.SHARE}{_group(group)}/{view.example(inner, me, STRANGERS[0])}"
+    found = _below_any_name(inner, "topicfilter")
+    return f"{topics.SHARE}{_group(group)}/{found}" if found is not None else None
 
 
 def _own_branch(resource: Resource) -> str:
@@ -413,10 +424,15 @@ def system_topics(document: Policy) -> Iterator[Hit]:
             continue
         if known.names.isdisjoint(SENDING) or _bare(resource, "topic") is not None:
             continue
-        rule = view.describes(resource, "topic", ("$aws/rules/", Wildcard.ANY), view.identity(SELF))
-        if rule is not None:
-            fix = f"write {view.place(resource)}:topic/ and the first level out"
-            yield Hit(resource.pointer, f"{name.text:.200} runs rules that are not this device's", fix, rule)
+        for start, what in (
+            ("$aws/rules/", "runs rules that are not this device's"),
+            ("$aws/events/", "is where AWS alone publishes"),
+        ):
+            witness = view.describes(resource, "topic", (start, Wildcard.ANY), view.identity(SELF))
+            if witness is not None:
+                fix = f"write {view.place(resource)}:topic/ and the first level out"
+                yield Hit(resource.pointer, f"{name.text:.200} {what}", fix, witness)
+                break
 
 
 def _of_system(head: str) -> bool:
