@@ -352,10 +352,10 @@ def test_a_step_of_a_wide_automaton_costs_more(monkeypatch):
     original = budget.Budget.spend
     monkeypatch.setattr(budget.Budget, "spend", lambda self, *one: (charged.append(one[0]), original(self, *one))[1])
     check_all([member(CONNECT, ("Allow", "iot:Publish", "topic/*"))], (SCOPE,))
-    usual = max(charged)
+    usual = max(one for one in charged if one != automaton._SEARCH)
     charged.clear()
     check_all([member(CONNECT, ("Allow", "iot:Publish", "topic/*"), *wide)], (SCOPE,))
-    assert max(charged) > 2 * usual
+    assert max(one for one in charged if one != automaton._SEARCH) > 2 * usual
 
 
 def test_a_report_says_what_its_proofs_rest_on():

@@ -390,6 +390,8 @@ def test_an_attribute_whose_values_a_condition_writes_out_is_no_finding(
         subscribe("$share/g/$aws/th*s/+/jobs/#"),
         subscribe("$share/g/$aws/thi*/shadow/update/delta"),
         subscribe("$aws/c*/+/+/executions/#"),
+        subscribe("$aw?/things/+/shadow/update/delta"),
+        subscribe("?aws/things/+/shadow/#"),
         publish("$aws/t*s/?????????/shadow/update"),
         publish("$aws/t*s/*-gw/shadow/update"),
         publish("$aws/?hings/?x/jobs/get"),
@@ -398,7 +400,7 @@ def test_an_attribute_whose_values_a_condition_writes_out_is_no_finding(
 )
 def test_a_wildcard_before_the_things_level_does_not_hide_the_one_for_the_thing(statement: dict[str, Any]) -> None:
     [one] = [one for one in findings(CONNECT, statement) if one.rule == "B02"]
-    kind, _, name = statement["Resource"][0].rpartition(":")[2].partition("/")
+    name = statement["Resource"][0].rpartition(":")[2].partition("/")[2]
     assert one.witness is not None and pattern.parse(name).matches(one.witness)
 
 
@@ -420,3 +422,24 @@ def test_a_wildcard_elsewhere_reaches_no_other_thing(statement: dict[str, Any]) 
 
 def test_events_behind_a_wildcard_are_aws_own_too() -> None:
     assert "B07" in told(CONNECT, publish("?aws/eve*"))
+
+
+@pytest.mark.parametrize(
+    ("topic", "is_told"),
+    [
+        (f"telemetry/{THING}.json", False),
+        (f"telemetry/{THING}.*", False),
+        (f"telemetry/v1@{THING}/x", False),
+        ("telemetry/${iot:Connection.Thing.ThingTypeName}.x", False),
+        (f"telemetry/{THING}-json", True),
+        (f"telemetry/{THING}:json", True),
+        (f"telemetry/v1.{THING}-x", True),
+        (f"telemetry/v-{THING}.x", True),
+        (f"telemetry/*.{THING}/x", True),
+        (f"telemetry/?.{THING}.x", True),
+        ("telemetry/${iot:ClientId}.json", True),
+        ("telemetry/${iot:Certificate.Subject.CommonName}.json", True),
+    ],
+)
+def test_what_no_name_holds_sets_a_name_off_as_a_slash_does(topic: str, is_told: bool) -> None:
+    assert bool(told(CONNECT, publish(topic)) & {"V06", "V07", "B06"}) is is_told

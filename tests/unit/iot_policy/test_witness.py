@@ -10,11 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fleetgate.iot_policy import budget, model, pattern
-from fleetgate.iot_policy.evaluator import Identity
-from fleetgate.iot_policy.grants import Scope, scopes
+from fleetgate.iot_policy.automaton import Grant, Requirement, Side, find, find_delivery
+from fleetgate.iot_policy.evaluator import Identity, Request
+from fleetgate.iot_policy.grants import Holder, Scope, scopes
 from fleetgate.iot_policy.isolation import Member, Verdict, check_all
 from fleetgate.iot_policy.pattern import Variable, Wildcard
-from fleetgate.iot_policy.witness import _captured
+from fleetgate.iot_policy.witness import _captured, confirm
 
 ARN = "arn:aws:iot:us-east-1:123456789012:"
 ADDRESS = {"IpAddress": {"aws:SourceIp": "10.0.0.0/8"}}
@@ -93,3 +94,22 @@ def test_a_limit_within_another_takes_from_that_one():
         budget.spend(5)
         with pytest.raises(budget.Undecided), budget.limited(100):
             budget.spend(1)
+
+
+def test_every_question_to_the_evaluator_and_every_search_is_paid_for():
+    """Tens of thousands of them, each short, took twenty seconds: two policies of seven statements, many pairs of names."""
+    written = [{"Effect": "Allow", "Action": "iot:Publish", "Resource": f"{ARN}topic/{number}"} for number in range(50)]
+    policy = model.read({"Version": "2012-10-17", "Statement": written}, "p")
+    holder = Holder((policy,), Identity("a", "a", attached=True), Scope())
+    with budget.limited(1_000):
+        before = budget.current().left
+        assert confirm(holder, [Request("iot:Publish", f"{ARN}topic/49")]) is not None
+        assert before - budget.current().left >= 50
+    with budget.limited(10), pytest.raises(budget.Undecided):
+        confirm(holder, [Request("iot:Publish", f"{ARN}topic/49")])
+    one = Grant(Side((("a",),)))
+    for search in (lambda: find([Requirement(one)]), lambda: find_delivery(Grant(Side((("+",),))), [Requirement(one)])):
+        with budget.limited(1_000):
+            before = budget.current().left
+            assert search() is not None
+            assert before - budget.current().left > 20

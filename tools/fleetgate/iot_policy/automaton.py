@@ -30,6 +30,8 @@ MAXIMUM_STATES = 20_000
 OTHER = "\ud800"
 #: Positions of automata for which a step costs as much again.
 _WIDE = 2_048
+#: What a search takes before its first step, in steps.
+_SEARCH = 25
 _READABLE = "xyzwvutsrqponmlkjihgfedcba0123456789XYZ-_"
 
 Tokens = tuple[Token, ...]
@@ -285,6 +287,7 @@ def find(requirements: Sequence[Requirement], *, never: str = "", never_first: s
     done: set[tuple[int, ...]] = set()
     queue = [(len(forced), 0, start)]  # by length, so that the first answer is a shortest one
     budget = current()
+    budget.spend(_SEARCH, 0, cap)
     while queue:
         length, number, states = heappop(queue)
         if states in done and length:
@@ -381,6 +384,7 @@ def _deliver(filters: _Product, topics: _Product, group: tuple[int, ...] | None,
     seen = {start}
     cost = filters.cost + topics.cost
     budget = current()
+    budget.spend(_SEARCH, 0, cap)
     queue = deque([(0, start)])
     while queue:
         number, (mode, states, topic) = queue.popleft()

@@ -22,6 +22,8 @@ from fleetgate.iot_policy.pattern import Pattern, Variable, Wildcard
 
 #: Combinations of values that are tried.
 MAXIMUM_TRIES = 200
+#: What the evaluator takes for one statement, in steps of a search.
+_STATEMENT = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,7 @@ def confirm(
     """The evaluator's answers if it allows all requests to one device, else None.
 
     connects: whether a client id that is not the device's name has to be allowed to connect, too. never: not as such a client id.
+    Raises Undecided.
     """
     clients = tuple(_client_ids(holder, never)) if holder.identity.client_id == SOME_CLIENT_ID else ()
     for filled in islice(_filled(holder, holder.identity, requests, clients), MAXIMUM_TRIES):
@@ -48,6 +51,7 @@ def confirm(
         if connects and filled.protocol == "mqtt" and filled.client_id != filled.thing_name:
             connect = Request("iot:Connect", holder.scope.arn("client", filled.client_id))
             asked = [connect, *(request for request in asked if request != connect)]
+        budget.spend(len(asked) * _STATEMENT * sum(len(policy.statements) for policy in holder.policies))
         checks = [Check(filled, one, authorize(holder.policies, one, filled, holder.assumptions)) for one in asked]
         if all(check.outcome.allowed for check in checks):
             return tuple(checks)

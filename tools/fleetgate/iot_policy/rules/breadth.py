@@ -147,7 +147,7 @@ def _below_any_name(name: Pattern, kind: str) -> str | None:
 
     Another may stand for a part of what is before it. In a filter + does, and a wildcard of the policy may be that +.
     """
-    if not name.text.startswith("$aws") or any(map(view.owner, name.tokens)):
+    if not name.text.startswith(("$", "?aws", "*aws")) or any(map(view.owner, name.tokens)):
         return None
     from fleetgate.iot_policy import automaton
 

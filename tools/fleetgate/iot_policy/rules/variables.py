@@ -310,17 +310,32 @@ def _neighbours(tokens: Sequence[Token], *, levels: bool) -> tuple[str, str, str
         after = tokens[index + 1] if index + 1 < len(tokens) else "/"
         rest = after.partition("/") if isinstance(after, str) else ("", "", "")
         further = tokens[index + 2] if index + 2 < len(tokens) and not rest[1] else None
+        if _set_off(token, tokens[:index], after):
+            continue
         if isinstance(before, Wildcard):
             return "V07", "1", "dev1", "dev1", token.name
         if after is Wildcard.ANY:
             return "V06", "dev1", "dev10", "dev10", token.name
         if after is Wildcard.ONE or isinstance(further, Wildcard):
-            return "V07", "dev1", "dev12", f"dev1{rest[0]}2", token.name
+            return "V07", "dev1", f"dev1{rest[0]}2", f"dev1{rest[0]}2", token.name
         head = before.rpartition("/")[2] if isinstance(before, str) else "a"
         tail = rest[0] if isinstance(after, str) else "b"
         if levels and (head or tail):
             return "V06", "dev1", f"{head}dev1{tail}", f"{head}dev1{tail}", token.name
     return None
+
+
+def _set_off(token: Variable, before: Sequence[Token], after: Token) -> bool:
+    """Whether what stands beside the name can be in none, as in `${thing}.json`: it ends and begins there, as at a slash."""
+    if variables.canonical(token.name) not in (variables.THING_NAME, variables.THING_TYPE):
+        return False
+    head = before[-1] if before else "/"
+    if not isinstance(head, str) or not isinstance(after, str) or ("/" not in head and before[-2:-1] != ()):
+        return False
+    return not _IN_NAMES.match(head[-1]) and not _IN_NAMES.match(after[0])
+
+
+_IN_NAMES = re.compile("[a-zA-Z0-9:_-]")
 
 
 def _keeps_apart(token: Variable) -> bool:
