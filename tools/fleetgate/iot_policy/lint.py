@@ -309,27 +309,31 @@ def lint_duplicates(document: Document) -> Iterator[Finding]:
 
 
 def _run(chosen: Iterable[Rule[Any]], subject: Any, document: Document) -> Iterator[Finding]:
+    told: set[tuple[str, int, Pointer]] = set()
     for rule in chosen:
-        for hit in _each_once(rule.check(subject), (subject,)) if rule.subject is Subject.POLICY else rule.check(subject):
-            yield _finding(rule, hit, document.locate, document.value)
+        for hit in rule.check(subject):
+            if rule.subject is not Subject.POLICY or not _is_told(rule, hit, subject, told):
+                yield _finding(rule, hit, document.locate, document.value)
 
 
 def _run_bundle(bundle: Bundle, members: Sequence[Document]) -> Iterator[Finding]:
+    told: set[tuple[str, int, Pointer]] = set()
     for rule in rules.of(Subject.BUNDLE):
-        for hit in _each_once(rule.check(bundle), bundle.policies):
-            document = members[hit.policy]
-            yield _finding(rule, hit, document.locate, document.value)
+        for hit in rule.check(bundle):
+            if not _is_told(rule, hit, bundle.policies[hit.policy], told):
+                document = members[hit.policy]
+                yield _finding(rule, hit, document.locate, document.value)
 
 
-def _each_once(hits: Iterable[Hit], policies: Sequence[model.Policy]) -> Iterator[Hit]:
-    """Of a resource that rules see as several, since its type has a wildcard, what the rule says first."""
-    told: set[tuple[int, Pointer]] = set()
-    for hit in hits:
-        if hit.pointer in policies[hit.policy].view.several:
-            if (hit.policy, hit.pointer) in told:
-                continue
-            told.add((hit.policy, hit.pointer))
-        yield hit
+def _is_told(rule: Rule[Any], hit: Hit, policy: model.Policy, told: set[tuple[str, int, Pointer]]) -> bool:
+    """Whether the rule has said something of this resource, which rules see as several since its type has a wildcard."""
+    if hit.pointer not in policy.view.several:
+        return False
+    key = (rule.id, hit.policy, hit.pointer)
+    if key in told:
+        return True
+    told.add(key)
+    return False
 
 
 def _finding(rule: Rule[Any], hit: Hit, locate: Callable[[Pointer], Place], value: Any) -> Finding:

@@ -92,12 +92,12 @@ class View:
     statement, as `_spelt_out` reads them. text: all of them, a line each. starred, variable, mqtt, reserved: those with a
     wildcard, with a variable, with `+` or `#`, with `$` at the start of the name. broken: those that are no ARN, or of nothing.
     unusable: of a type that no action beside it can use. places: the first of each partition, service, Region and account.
-    several: where one resource stands in `resources` as several.
     """
 
     __slots__ = (
         "_names",
         "_open_ended",
+        "_several",
         "_whole_levels",
         "allow",
         "broken",
@@ -110,7 +110,6 @@ class View:
         "places",
         "reserved",
         "resources",
-        "several",
         "starred",
         "statements",
         "text",
@@ -129,10 +128,6 @@ class View:
             for given in one.resources
             for item in ((given,) if given.arn.kind != "*" and "${$}" not in given.text else _spelt_out(given, known))
         ]
-        self.several: frozenset[Pointer] = frozenset()
-        if len(self.resources) > sum(len(one.resources) for one in policy.statements):
-            counted = Counter(grant.resource.pointer for grant in self.resources)
-            self.several = frozenset(pointer for pointer, times in counted.items() if times > 1)
         self.text = "\n".join([grant.resource.text for grant in self.resources])
         self.complements = [one for one, _ in self.statements if one.negated_resources]
         self.conditioned = [one for one, _ in self.statements if one.conditions]
@@ -143,6 +138,7 @@ class View:
         self.unusable: list[Grant] = []
         self.places: dict[tuple[str, str, str, str], Grant] = {}
         self._names: frozenset[str] | None = None
+        self._several: frozenset[Pointer] | None = None
         self._whole_levels: bool | None = None
         self._open_ended: list[tuple[str, Grant]] | None = None
         for grant in self.resources:
@@ -192,6 +188,14 @@ class View:
                             found.update(pattern.parse(value.text).variables)
             self._names = frozenset(found)
         return self._names
+
+    @property
+    def several(self) -> frozenset[Pointer]:
+        """Where one resource stands in `resources` as several."""
+        if self._several is None:
+            counted = Counter(grant.resource.pointer for grant in self.resources)
+            self._several = frozenset(pointer for pointer, times in counted.items() if times > 1)
+        return self._several
 
     @property
     def whole_levels(self) -> bool:
