@@ -45,7 +45,7 @@ def doctor(cloud, capsys, tmp_path):
         assert "BEGIN" not in out and "Traceback" not in out
         ask.answer = json.loads(out)
         causes = [cause["cause"] for cause in ask.answer["causes"]]
-        assert status == (1 if causes else 0)
+        assert status == {True: 0, False: 1, None: 2}[ask.answer["healthy"]] and (ask.answer["healthy"] is False) == bool(causes)
         assert all(cause["what"] and cause["nextStep"] for cause in ask.answer["causes"])
         return causes
 
@@ -285,7 +285,7 @@ def inside(cloud, tmp_path_factory):
 def test_a_device_that_is_in_is_healthy_by_each_of_its_names(cloud, doctor, inside):
     client_id = provisioning.gate(cloud.fleet(), "factory-1").claim_client_id(inside.serial)
     for who in (inside.serial, inside.thing, client_id):
-        assert doctor(who) == [], doctor.answer
+        assert doctor(who) == [] and doctor.answer["healthy"] is True, doctor.answer
         assert (doctor.answer["serialNumber"], doctor.answer["thingName"]) == (inside.serial, inside.thing)
     states = {link["stage"]: link["state"] for link in doctor.answer["chain"]}
     assert states.pop("connection") == "not looked at" and set(states.values()) == {"ok"}
@@ -302,7 +302,7 @@ def test_a_connection_that_aws_has_seen_end_is_recognised(cloud, doctor, inside,
     assert doctor(inside.serial) == [] and {link["state"] for link in doctor.answer["chain"]} == {"ok"}
 
 
-REFUSALS = [("AccessDeniedException", "these credentials may not"), ("ThrottlingException", "too busy")]
+REFUSALS = [("AccessDeniedException", "these credentials may not: they need "), ("ThrottlingException", "too busy")]
 
 
 @pytest.mark.parametrize("code, why", REFUSALS, ids=["denied", "throttled"])
@@ -317,14 +317,14 @@ def test_what_may_not_be_looked_at_is_said_and_the_rest_is_looked_at(cloud, doct
     monkeypatch.setattr(BaseClient, "_make_api_call", refuse)
     about_the_device = ("ListThingPrincipals", "DescribeCertificate", "ListAttachedPolicies", "ListPrincipalThings")
     allowed = ("GetItem", "DescribeThing", *about_the_device)
-    assert doctor(inside.thing) == []
+    assert doctor(inside.thing) == [] and doctor.answer["healthy"] is None
     unseen = doctor.answer["notLookedAt"]
     states = {link["stage"]: link["state"] for link in doctor.answer["chain"]}
     assert [stage for stage, state in states.items() if state == "ok"] == ["registry", "certificate"]
     assert set(states.values()) == {"ok", "not looked at"} and all(why in text for text in unseen.values())
     assert {"claim policy", "template", "hook", "hook log", "hook permission", "policy", "shadow"} <= set(unseen)
     allowed = ()
-    assert doctor(inside.serial) == [] and "registry" in doctor.answer["notLookedAt"]
+    assert doctor(inside.serial) == [] and "registry" in doctor.answer["notLookedAt"] and doctor.answer["healthy"] is None
 
 
 def test_what_a_device_has_lost_is_recognised(cloud, doctor, inside):

@@ -7,6 +7,7 @@ import re
 from dataclasses import replace
 
 import pytest
+from botocore.exceptions import ClientError
 
 from fleetgate import cli, decisions, diagnosis_facts
 from fleetgate.device_view import Certificate
@@ -279,10 +280,64 @@ def test_what_could_not_be_looked_at_is_neither_a_cause_nor_in_order(part):
         }.get(part, {}),
     )
     found = diagnose(blind, PARTS)
-    assert found.is_healthy
+    assert found.is_healthy is None and found.hidden == (part,) and found.to_json()["healthy"] is None
     stage = next(p.stage for p in PARTS if part in p.parts)
     link = next(link for link in found.chain if link.stage is stage)
     assert link.state is State.NOT_LOOKED_AT and "these credentials may not" in link.seen
+
+
+@pytest.mark.parametrize(
+    "facts, unseen, healthy",
+    [
+        (OUT, "template", None),
+        (OUT, "hook role", None),
+        (IN, "template", True),
+        (IN, "hook log", None),
+        (IN, "registry", None),
+        (IN, "policy", None),
+        (replace(IN, thing=None), "template", False),
+        (replace(IN, message=Message(403, "", "")), "template", False),
+        (replace(IN, decisions=(decided("unknown_claim"),)), "claims", None),
+        (IN, "similar serials", True),
+        (IN, "dead letters", True),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_nobody_says_healthy_of_a_way_that_was_not_looked_at_whole(facts, unseen, healthy):
+    found = diagnose(replace(facts, unseen={unseen: "these credentials may not"}), PARTS)
+    assert found.is_healthy is healthy
+
+
+def test_what_the_embedded_cloud_has_no_answer_for_does_not_count():
+    blind = replace(IN, connection=None, unseen={"connection": "this cloud cannot tell"})
+    assert diagnose(blind, PARTS).is_healthy is None
+    assert diagnose(replace(blind, untold=frozenset({"connection"})), PARTS).is_healthy is True
+
+
+@pytest.mark.parametrize(
+    "part, operation, said, wanted",
+    [
+        ("thing", "DescribeThing", "", "iot:DescribeThing"),
+        ("hook permission", "GetPolicy", "", "lambda:GetPolicy"),
+        ("policy", "GetPolicy", "", "iot:GetPolicy"),
+        ("hook log", "FilterLogEvents", "", "logs:FilterLogEvents"),
+        ("hook metrics", "GetMetricStatistics", "", "cloudwatch:GetMetricStatistics"),
+        ("registry", "GetItem", "User: arn:x is not authorized to perform: kms:Decrypt on resource: y", "kms:Decrypt"),
+    ],
+)
+def test_the_permission_that_was_missing_is_named(part, operation, said, wanted):
+    refused = ClientError({"Error": {"Code": "AccessDeniedException", "Message": said}}, operation)
+    sight = diagnosis_facts._Sight(is_embedded=False)
+    assert sight.see(part, lambda: (_ for _ in ()).throw(refused), None) is None
+    assert sight.unseen[part] == f"these credentials may not: they need {wanted}" and not sight.untold
+
+
+@pytest.mark.parametrize("is_embedded", [True, False])
+def test_only_the_embedded_cloud_has_questions_that_it_cannot_answer(is_embedded):
+    sight = diagnosis_facts._Sight(is_embedded)
+    unknown = ClientError({"Error": {"Code": "InvalidRequestException"}}, "GetConnection")
+    sight.see("connection", lambda: (_ for _ in ()).throw(unknown), None)
+    assert "connection" in sight.unseen and sight.untold == ({"connection"} if is_embedded else set())
 
 
 @pytest.mark.parametrize(

@@ -97,6 +97,23 @@ _SYMPTOMS = (
 )
 
 
+#: What only helps to name things; nothing is in a device's way that this would have shown.
+_BESIDE = ("dead letters", "similar serials")
+#: What a device passes once: of no matter for one that is in.
+_GATE = (
+    "claims",
+    "claim policy",
+    "template",
+    "provisioning role",
+    "hook",
+    "hook concurrency",
+    "hook metrics",
+    "hook permission",
+    "hook role",
+    "thing type",
+)
+
+
 @dataclass(frozen=True)
 class Message:
     """What the provisioning service answered a device with. Its status counts; AWS lists no codes for the text."""
@@ -219,7 +236,8 @@ class Thing:
 
 @dataclass(frozen=True)
 class Facts:
-    """Everything that the checks may go by. unseen: what could not be looked at, by its part, and why.
+    """Everything that the checks may go by. unseen: what could not be looked at, by its part, and why. untold: those of them that
+    the embedded cloud has no answer for, whoever asks.
 
     decisions: of the hook about this serial, as `decisions.explain` has them, newest last. used_claims: ids of claims that are
     this device's: named by who asks, by the newest decision, or by the row. iot_log: what AWS IoT's log says of its certificate.
@@ -248,6 +266,7 @@ class Facts:
     dead_letters: int | None = None
     iot_log: tuple[str, ...] = ()
     unseen: Mapping[str, str] = field(default_factory=dict)
+    untold: frozenset[str] = frozenset()
 
     @property
     def status(self) -> str | None:
@@ -328,8 +347,18 @@ class Diagnosis:
     notes: tuple[Finding, ...]
 
     @property
-    def is_healthy(self) -> bool:
-        return not self.causes
+    def hidden(self) -> tuple[str, ...]:
+        """The parts on this device's way in which a cause may lie that nobody saw."""
+        facts = self.facts
+        beside = {*_BESIDE, *facts.untold, *(() if facts.needs_gate else _GATE)}
+        return tuple(sorted(facts.unseen.keys() - beside))
+
+    @property
+    def is_healthy(self) -> bool | None:
+        """None if it cannot be said: no cause was found, and not everything on its way could be looked at."""
+        if self.causes:
+            return False
+        return None if self.hidden else True
 
     @property
     def came_as_far_as(self) -> Stage | None:

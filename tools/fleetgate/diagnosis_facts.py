@@ -37,11 +37,27 @@ _CERTIFICATE_ACTIONS = ("iot:UpdateCertificate", "iot:AttachPolicy", "iot:Descri
 _OTHER_ACTIONS = ("iot:AttachThingPrincipal",)
 
 
+#: Whose permission a part takes, where it is not AWS IoT's; and of operations that a part of another service needs.
+_SERVICES = {
+    "registry": "dynamodb",
+    "similar serials": "dynamodb",
+    "hook": "lambda",
+    "hook concurrency": "lambda",
+    "hook permission": "lambda",
+    "dead letters": "sqs",
+    "FilterLogEvents": "logs",
+    "GetMetricStatistics": "cloudwatch",
+    "SimulatePrincipalPolicy": "iam",
+}
+
+
 @dataclass
 class _Sight:
-    """What could be seen. unseen: the rest, by its part, and why."""
+    """What could be seen. unseen: the rest, by its part, and why. is_embedded: whether the cloud is one that does not know all."""
 
+    is_embedded: bool
     unseen: dict[str, str] = field(default_factory=dict)
+    untold: set[str] = field(default_factory=set)
 
     def see(self, part: str, read: Callable[[], T], otherwise: T) -> T:
         try:
@@ -49,17 +65,26 @@ class _Sight:
         except ClientError as error:
             code = str(error.response["Error"]["Code"])
             if code in _DENIED:
-                why = f"these credentials may not ({error.operation_name})"
+                why = f"these credentials may not: they need {permission(part, error)}"
             elif code in _BUSY:
                 why = "AWS was too busy to say, ask again"
             elif code in _UNSUPPORTED:
-                why = "this cloud cannot tell"
+                why = "this cloud cannot tell" if self.is_embedded else f"AWS did not take the question: {code}"
+                if self.is_embedded and part not in self.unseen:
+                    self.untold.add(part)
             else:
                 raise
             self.unseen.setdefault(part, why)
         except FleetgateError as error:
             self.unseen.setdefault(part, f"{error.problems[0].where} {error.problems[0].what}")
         return otherwise
+
+
+def permission(part: str, error: ClientError) -> str:
+    """The permission that was missing: AWS mostly names it, and an operation is mostly called like its own."""
+    told = re.search(r"not authorized to perform: ([a-z0-9-]+:[A-Za-z]+)", str(error.response["Error"].get("Message", "")))
+    service = _SERVICES.get(error.operation_name, _SERVICES.get(part, "iot"))
+    return told[1] if told else f"{service}:{error.operation_name}"
 
 
 def serial_of(fleet: Fleet, table: Registry, who: str) -> str:
@@ -113,7 +138,7 @@ def collect(
     since: float,
 ) -> Facts:
     """All facts about a device, or without a serial about the gate. claim: a name or a certificate id. since: hours of logs."""
-    sight = _Sight()
+    sight = _Sight(fleet.environment.settings.embedded_cloud is not None)
     now_ms = int(time.time() * 1000)
     since_ms = now_ms - int(since * 3_600_000)
     row = sight.see("registry", lambda: table.get(serial) if serial else None, None)
@@ -154,6 +179,7 @@ def collect(
         dead_letters=sight.see("dead letters", lambda: _dead_letters(fleet), None),
         iot_log=tuple(diagnosis_logs.iot_log([c.certificate_id for c in held], since_ms)),
         unseen=sight.unseen,
+        untold=frozenset(sight.untold),
     )
 
 

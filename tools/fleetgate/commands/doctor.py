@@ -22,7 +22,8 @@ def add(subparsers: common.Subparsers) -> None:
     parser.description = (
         "Follows a device's way (claim, template, hook, registry, certificate, thing, groups, policy, connection, shadow): how"
         " far it came, what is in its way, and what to do next. It only looks, and says what these credentials may not look at."
-        " Exit status: 0 nothing is in its way, 1 a cause was found, 2 it could not be asked."
+        " Exit status: 0 nothing is in its way, 1 a cause was found, 2 it cannot be told: something on its way could not be looked"
+        " at, or nobody could be asked."
     )
     parser.add_argument("who", metavar="WHO", nargs="?", help="serial number, thing name, or client id of the device")
     parser.add_argument(
@@ -59,7 +60,7 @@ def _run(args: argparse.Namespace) -> int:
     else:
         common.never_fail_on_output()
         _print(found, args.who)
-    return 0 if found.is_healthy else 1
+    return {True: 0, False: 1, None: 2}[found.is_healthy]
 
 
 def _message(path: str) -> Message:
@@ -104,11 +105,15 @@ def _print(found: Diagnosis, who: str | None) -> None:
         print(f"    -> {finding.next_step}")
     for finding in found.notes:
         print(f"note: {finding.what}\n    -> {finding.next_step}")
-    hidden = sorted(facts.unseen.items())
-    for part, why in hidden:
+    for part, why in sorted(facts.unseen.items()):
         common.say(f"not looked at: {part} ({why})")
     if found.causes:
         far = f"it came as far as: {found.came_as_far_as}" if found.came_as_far_as else "it did not come past the first link"
         common.say(f"{count(len(found.causes), 'cause')}; {far}")
+    elif found.hidden:
+        common.say(
+            f"whether something is in its way cannot be told: {', '.join(found.hidden)} could not be looked at\n"
+            "    -> ask again with credentials that may, or later where AWS was too busy"
+        )
     else:
         common.say("nothing that was looked at is in its way")
