@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
 import hook_events
 import lambdas
 from checkouts import ROOT
-from fleetgate import audit, catalogue, decisions, package
+from fleetgate import audit, catalogue, decisions, package, registry_events
 
 hook = lambdas.modules("provisioning_hook", "decision", "report", "settings")
 trail = lambdas.modules("audit", "trail").trail
@@ -64,3 +65,26 @@ def test_the_hook_makes_no_second_call_and_knows_nothing_of_the_trail():
     """What is kept for good comes from its log line; the gate waits for nobody but the registry."""
     sources = package.sources(ROOT, "provisioning_hook")
     assert [name for name, text in sources.items() if b"put_item" in text or b"AUDIT" in text or b"audit" in text] == []
+
+
+def test_a_registry_event_that_is_sent_again_gets_the_key_that_its_rule_would_have_given_it():
+    """What the rules say in AWS IoT's SQL stands in `fleetgate redrive audit` as well."""
+    text = (ROOT / "terraform/modules/audit/rules.tf").read_text(encoding="utf-8")
+    [named] = re.findall(r'_named = "(.*)"', text)
+    rules = re.findall(r'= \{ topic = "(.*?)", subject = "(.*?)", about = ".*?"(, columns = local._named)? \}', text)
+    columns = {topic: tuple(named.split(", ")) if narrow else None for topic, _, narrow in rules}
+    assert {topic: (subject, columns[topic]) for topic, subject, _ in rules} == registry_events.RULES
+    assert "_id = \"timestamp + '#' + eventId + '#' + eventType AS id\"" in text
+    constants = [f"'{value}' AS {name}" for name, value in registry_events.OF_A_CA_CONSTANTS.items()]
+    assert f'columns = "{", ".join([*registry_events.OF_A_CA_FIELDS, *constants])}"' in text
+    assert f'topic   = "{registry_events.OF_A_CA}"' in text and "id      = \"timestamp + '#' + certificateId AS id\"" in text
+    assert f"FROM '{registry_events.TOPIC}${{rule.topic}}'" in text
+
+
+def test_queues_and_functions_have_the_names_that_terraform_gives_them(fleet):
+    for module, name in (("audit", fleet.names.audit_dead_letter), ("onboarding", fleet.names.onboarding_dead_letter)):
+        text = (ROOT / "terraform/modules" / module / "sqs.tf").read_text(encoding="utf-8")
+        assert f'"${{var.prefix}}{name.removeprefix(fleet.names.prefix)}"' in text
+    assert f'"${{var.prefix}}{fleet.names.audit.removeprefix(fleet.names.prefix)}"' in (
+        ROOT / "terraform/modules/audit/main.tf"
+    ).read_text(encoding="utf-8")

@@ -87,7 +87,7 @@ def test_events_that_nobody_handled_are_made_up_for(cloud, broken, tmp_path, cap
     assert (seen["count"], seen["redriven"]) == (4, 0)
     assert seen["kinds"] == {redrive.FUNCTION_FAILED: 2, redrive.RULE_FAILED: 1, redrive.UNREADABLE: 1}
     status, out, err = fleetgate("redrive", "--yes")  # the cause is not mended yet
-    assert status == 1 and "0 events handled, 4 letters left" in out and "dynamodb:UpdateItem" in err
+    assert status == 1 and "0 events handled, 4 letters left in the queue\n" in out and "dynamodb:UpdateItem" in err
     assert count() == 4 and row(cloud, serials[0])["status"] == "provisioning"
 
     broken()

@@ -64,6 +64,56 @@ def test_what_holds_no_event_is_told_and_never_sent(body):
     assert (letter.kind, letter.event) == (redrive.UNREADABLE, None) and letter.reason
 
 
+THING = RULE["topic"].split("/")[3]
+LOG = {"awslogs": {"data": "H4sI"}}
+WRITTEN = EVENT | {"eventId": "e-1", "attributes": {"weight": 1.5}}
+
+
+def not_written(topic, event):
+    return message(RULE | {"topic": topic, "base64OriginalPayload": base64.b64encode(json.dumps(event).encode()).decode()})
+
+
+@pytest.mark.parametrize(
+    "given, kind, event",
+    [
+        (message(LOG), redrive.FUNCTION_FAILED, LOG),
+        (message({"requestPayload": LOG, "responsePayload": {"errorMessage": "boom"}}), redrive.FUNCTION_FAILED, LOG),
+        (not_written(RULE["topic"], WRITTEN), redrive.NOT_WRITTEN, WRITTEN | {"subject": THING, "id": "1#e-1#THING_EVENT"}),
+    ],
+    ids=["Lambda", "destination", "rule"],
+)
+def test_both_kinds_of_letters_of_the_audit_trail_are_read(given, kind, event):
+    letter = redrive.read_letter(given, redrive.AUDIT)
+    assert (letter.kind, letter.event) == (kind, event) and letter.subject == (THING if kind == redrive.NOT_WRITTEN else "")
+
+
+@pytest.mark.parametrize(
+    "given, reason",
+    [
+        (message(EVENT), "no event that the function takes"),
+        (message({"requestPayload": None}), "no event that the function takes"),
+        (not_written("somebody/elses", WRITTEN), "by its topic"),
+        (not_written("$aws/events/thing/a/b/created", WRITTEN), "by its topic"),
+        (not_written(RULE["topic"], [WRITTEN]), "no JSON object"),
+        (not_written(RULE["topic"], EVENT), "no eventId"),
+        (not_written("$aws/events/certificates/registered/ca", {"timestamp": 1}), "no certificateId"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_is_nothing_of_the_audit_trails_is_told_and_never_sent(given, reason):
+    letter = redrive.read_letter(given, redrive.AUDIT)
+    assert (letter.kind, letter.event) == (redrive.UNREADABLE, None) and reason in letter.reason
+
+
+def test_of_what_nobody_knows_the_payload_only_names_and_times_are_kept():
+    event = WRITTEN | {"certificatePem": "-----BEGIN", "certificateId": "c", "awsAccountId": "1"}
+    letter = redrive.read_letter(not_written("$aws/events/certificate/c/updated", event), redrive.AUDIT)
+    assert set(letter.event) == {"eventType", "eventId", "operation", "timestamp", "subject", "id"}
+    letter = redrive.read_letter(not_written("$aws/events/certificates/registered/ca", event), redrive.AUDIT)
+    assert set(letter.event) == {"certificateId", "awsAccountId", "timestamp", "eventType", "operation", "subject", "id"}
+    assert (letter.event["subject"], letter.event["id"], letter.event["operation"]) == ("c", "1#c", "REGISTERED")
+
+
 def test_nothing_of_a_letter_reaches_a_terminal_that_is_not_text():
     letter = redrive.read_letter(message(EVENT | {"thingName": "a\x1b[31m"}, ErrorMessage="x\n" * 1000))
-    assert letter.subject == "a [31m" and "\n" not in letter.reason and len(letter.reason) <= 300
+    assert letter.subject == r"a\x1b[31m" and "\n" not in letter.reason and len(letter.reason) <= 300

@@ -110,7 +110,7 @@ def record(
     key = {"id": f"{at_ms}#{uuid.uuid4()}#{DEED}", "timestamp": at_ms, "eventType": DEED, "operation": action.upper()}
     for about, steps in ({subject: done} if by_subject is None else by_subject).items():
         try:
-            _put(fleet.names.audit_table, {**deed, **key, "subject": about, "done": list(steps)})
+            put(fleet.names.audit_table, {**deed, **key, "subject": about, "done": list(steps)})
         except (BotoCoreError, ClientError) as error:
             print(f"fleetgate: the table {fleet.names.audit_table} did not take the entry of {about}: {error}", file=sys.stderr)
             print(f"    -> it stands in {path}; keep that file", file=sys.stderr)
@@ -248,8 +248,18 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _put(table: str, entry: Entry) -> None:
+def put(table: str, entry: Mapping[str, Any]) -> None:
+    """Adds an entry; one of the same key is replaced."""
     from boto3.dynamodb.types import TypeSerializer
 
-    typed = {name: TypeSerializer().serialize(value) for name, value in entry.items()}
+    typed = {name: TypeSerializer().serialize(_exact(value)) for name, value in entry.items()}
     aws.client("dynamodb").put_item(TableName=table, Item=typed)
+
+
+def _exact(value: Any) -> Any:
+    """The numbers of JSON as DynamoDB takes them, at any depth."""
+    if isinstance(value, Mapping):
+        return {name: _exact(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_exact(one) for one in value]
+    return Decimal(str(value)) if isinstance(value, float) else value

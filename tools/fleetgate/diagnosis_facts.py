@@ -53,7 +53,7 @@ _SERVICES = {
 
 @dataclass
 class _Sight:
-    """What could be seen. unseen: the rest, by its part, and why. is_embedded: whether the cloud is one that does not know all."""
+    """What could be seen. unseen: the rest, by its part, and why. is_embedded: of a cloud that does not know all."""
 
     is_embedded: bool
     unseen: dict[str, str] = field(default_factory=dict)
@@ -469,7 +469,7 @@ def _initial_shadow(fleet: Fleet, kind: str | None) -> str:
 def _dead_letters(fleet: Fleet) -> int | None:
     sqs = aws.client("sqs")
     try:
-        url = sqs.get_queue_url(QueueName=f"{fleet.names.onboarding}-dead-letter")["QueueUrl"]
+        url = sqs.get_queue_url(QueueName=fleet.names.onboarding_dead_letter)["QueueUrl"]
     except sqs.exceptions.QueueDoesNotExist:
         return None
     attributes = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["ApproximateNumberOfMessages"])["Attributes"]

@@ -36,6 +36,9 @@ class Names:
     template: str
     hook: str
     onboarding: str
+    onboarding_dead_letter: str
+    audit: str
+    audit_dead_letter: str
     claim_policy: str
     claim_client_prefix: str
     parent_group: str
@@ -53,6 +56,9 @@ def derive(catalogue: Catalogue, environment: Environment) -> Names:
         template=f"{prefix}-fleet",
         hook=f"{prefix}-provisioning-hook",
         onboarding=f"{prefix}-onboarding",
+        onboarding_dead_letter=f"{prefix}-onboarding-dead-letter",
+        audit=f"{prefix}-audit",
+        audit_dead_letter=f"{prefix}-audit-dead-letter",
         claim_policy=f"{prefix}-claim",
         claim_client_prefix=f"{prefix}-claim-",
         parent_group=f"{space}provisioned-devices",

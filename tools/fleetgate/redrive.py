@@ -1,8 +1,8 @@
-"""Sends dead letters to the onboarding function again.
+"""Sends dead letters on their way again: events to the onboarding function, and what the audit trail is missing into that.
 
-A letter leaves the queue only after the function has taken its event: none is lost, and one that is sent twice does no harm, as
-onboarding is idempotent and takes events in any order. Letters are hidden from other readers while they are worked on, and shown
-again when a run ends, however it ends.
+A letter leaves its queue only after it has been taken: none is lost, and one that is sent twice does no harm, as onboarding is
+idempotent and takes events in any order, and an entry of the audit trail that is written again replaces itself. Letters are
+hidden from other readers while they are worked on, and shown again when a run ends, however it ends.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,8 +18,10 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from fleetgate import applied, aws
+from fleetgate import applied, audit, aws, registry_events
 from fleetgate.build import Fleet
+from fleetgate.environment import Environment
+from fleetgate.errors import fail, printable
 
 #: SQS gives no more at once.
 _BATCH = 10
@@ -34,12 +35,22 @@ _MAXIMUM_REASON = 300
 
 FUNCTION_FAILED = "the function failed"
 RULE_FAILED = "the rule could not call it"
+NOT_WRITTEN = "the rule could not write it"
 UNREADABLE = "no event that can be read"
+
+#: Whose dead letters there are.
+ONBOARDING, AUDIT = "onboarding", "audit"
+QUEUES = (ONBOARDING, AUDIT)
+#: What DynamoDB and Lambda say when the next letter will fare no better.
+_HOPELESS = ("AccessDeniedException", "ExpiredTokenException", "UnrecognizedClientException", "InvalidSignatureException")
 
 
 @dataclass(frozen=True)
 class Letter:
-    """One message. event: what the function is to get, None if it holds none. subject: a thing or a client id."""
+    """One message. event: what the function is to get, or the entry that the audit trail is to get; None if it holds neither.
+
+    subject: a thing or a client id, or what the entry is about.
+    """
 
     message_id: str
     receipt: str
@@ -74,11 +85,17 @@ class Contents:
 
 @dataclass
 class Report:
-    """How a run went; filled as it goes, so that an interrupted one has it too. left: letters with the reason that they stay."""
+    """How a run went; filled as it goes, so that an interrupted one has it too. left: letters with the reason that they stay.
+
+    waiting: letters that nobody has tried in this run, since it was to stop before, or somebody else has them. complete: it ended
+    by itself.
+    """
 
     redriven: int = 0
     left: list[tuple[Letter, str]] = field(default_factory=list)
+    waiting: int = 0
     interrupted: bool = False
+    complete: bool = False
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -88,19 +105,20 @@ class Report:
                 for letter, reason in self.left
             ],
             "redriven": self.redriven,
+            "waiting": self.waiting,
         }
 
 
-def read_letter(message: Mapping[str, Any]) -> Letter:
+def read_letter(message: Mapping[str, Any], of: str = ONBOARDING) -> Letter:
     """What a message of the queue holds: Lambda's dead letter, a record of Lambda's, or an error message of AWS IoT's rule.
 
     Lambda's dead letter is the event itself, with the error in the message's attributes [Lambda: dead-letter queues]; a rule's
     has the event in base64 beside `failures` [AWS IoT: error handling].
     """
-    kind, event, reason = _parse(str(message.get("Body", "")), message.get("MessageAttributes") or {})
+    kind, event, reason = _parse(str(message.get("Body", "")), message.get("MessageAttributes") or {}, of)
     subject = ""
     if isinstance(event, dict):
-        subject = str(event.get("thingName") or event.get("clientId") or "")
+        subject = str(event.get("subject" if kind == NOT_WRITTEN else "thingName") or event.get("clientId") or "")
     attributes = message.get("Attributes") or {}
     return Letter(
         str(message["MessageId"]),
@@ -108,12 +126,12 @@ def read_letter(message: Mapping[str, Any]) -> Letter:
         int(attributes.get("SentTimestamp", 0)),
         kind,
         event,
-        _plain(subject)[:128],
-        _plain(reason)[:_MAXIMUM_REASON],
+        printable(subject)[:128],
+        printable(reason)[:_MAXIMUM_REASON],
     )
 
 
-def _parse(body: str, attributes: Mapping[str, Any]) -> tuple[str, Any, str]:
+def _parse(body: str, attributes: Mapping[str, Any], of: str) -> tuple[str, Any, str]:
     try:
         found = json.loads(body)
     except ValueError:
@@ -127,35 +145,43 @@ def _parse(body: str, attributes: Mapping[str, Any]) -> tuple[str, Any, str]:
             event = json.loads(base64.b64decode(str(found["base64OriginalPayload"]), validate=True))
         except (binascii.Error, ValueError):
             return UNREADABLE, None, "its payload is no JSON in base64"
-        return RULE_FAILED, event, str(first.get("errorMessage", ""))
-    if "requestPayload" in found:
-        answer = found.get("responsePayload")
-        return FUNCTION_FAILED, found["requestPayload"], str(answer.get("errorMessage", "")) if isinstance(answer, dict) else ""
-    if "eventType" not in found:
+        said = str(first.get("errorMessage", ""))
+        if of == ONBOARDING:
+            return RULE_FAILED, event, said
+        try:
+            return NOT_WRITTEN, registry_events.entry(str(found.get("topic", "")), event), said
+        except registry_events.NotAnEvent as error:
+            return UNREADABLE, None, str(error)
+    answer = found.get("responsePayload")
+    event = found.get("requestPayload", found)
+    if not isinstance(event, dict) or ("eventType" if of == ONBOARDING else "awslogs") not in event:
         return UNREADABLE, None, "it is no event that the function takes"
-    return FUNCTION_FAILED, found, str((attributes.get("ErrorMessage") or {}).get("StringValue", ""))
-
-
-def _plain(text: str) -> str:
-    return "".join(character if character.isprintable() else " " for character in text)
+    if isinstance(answer, dict):
+        return FUNCTION_FAILED, event, str(answer.get("errorMessage", ""))
+    return FUNCTION_FAILED, event, str((attributes.get("ErrorMessage") or {}).get("StringValue", ""))
 
 
 class Queue:
-    """The dead-letter queue of the onboarding function."""
+    """The dead-letter queue of the onboarding function, or of the audit trail."""
 
-    def __init__(self, fleet: Fleet) -> None:
-        self.name = f"{fleet.names.onboarding}-dead-letter"
+    def __init__(self, fleet: Fleet, of: str = ONBOARDING) -> None:
+        self.name = fleet.names.onboarding_dead_letter if of == ONBOARDING else fleet.names.audit_dead_letter
+        self._of = of
         self._sqs = aws.client("sqs")
         try:
             self._url = self._sqs.get_queue_url(QueueName=self.name)["QueueUrl"]
         except self._sqs.exceptions.QueueDoesNotExist:
             raise applied.absent(f"queue {self.name}") from None
 
-    def look(self) -> Contents:
-        """What is in there; nothing is taken out."""
+    def counts(self) -> tuple[int, int]:
+        """How many letters there are about, and how many more somebody works on."""
         names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
         attributes = self._sqs.get_queue_attributes(QueueUrl=self._url, AttributeNames=names)["Attributes"]
-        count, hidden = (int(attributes[name]) for name in names)
+        return int(attributes[names[0]]), int(attributes[names[1]])
+
+    def look(self) -> Contents:
+        """What is in there; nothing is taken out."""
+        count, hidden = self.counts()
         letters: dict[str, Letter] = {}
         try:
             for batch in self.batches():
@@ -165,7 +191,7 @@ class Queue:
         finally:
             self.show(list(letters.values()))
         oldest_ms = min((letter.sent_ms for letter in letters.values()), default=None)
-        oldest = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(oldest_ms / 1000)) if oldest_ms is not None else None
+        oldest = audit.utc(oldest_ms // 1000 * 1000) if oldest_ms is not None else None
         kinds = Counter(letter.kind for letter in letters.values())
         return Contents(self.name, max(count, len(letters)), hidden, len(letters), kinds, oldest)
 
@@ -181,7 +207,7 @@ class Queue:
                 AttributeNames=["SentTimestamp"],
                 MessageAttributeNames=["All"],
             )
-            letters = [read_letter(message) for message in answer.get("Messages", [])]
+            letters = [read_letter(message, self._of) for message in answer.get("Messages", [])]
             # One that comes again was hidden for too short a time, and is known already.
             fresh = [letter for letter in letters if letter.message_id not in seen]
             seen |= {letter.message_id for letter in fresh}
@@ -204,19 +230,24 @@ class Queue:
             self._sqs.change_message_visibility_batch(QueueUrl=self._url, Entries=entries)
 
 
-def run(queue: Queue, function: str, report: Report, advance: Callable[[], None], limit: int = 0) -> None:
-    """Gives every letter's event to the function; `report` is filled as it goes. Ctrl-C lets those under way end.
+def run(
+    queue: Queue, fleet: Fleet, contents: Contents, report: Report, advance: Callable[[], None], *, of: str, limit: int = 0
+) -> None:
+    """Sends every letter on its way again; `report` is filled as it goes. Ctrl-C lets those under way end.
 
-    limit: at most so many, 0: all. Raises FleetgateError if the function cannot be called at all.
+    contents: what was seen before. limit: at most so many, 0: all. Raises FleetgateError if function or table cannot be called.
     """
     client = aws.client("lambda")
+    function = fleet.names.onboarding if of == ONBOARDING else fleet.names.audit
     held: dict[str, Letter] = {}
 
     def one(letter: Letter) -> str | None:
-        """Why the letter stays, None if its event was taken."""
+        """Why the letter stays, None if it was taken."""
         if letter.kind == UNREADABLE:
             return letter.reason
-        return _invoke(client, function, letter.event)
+        if letter.kind == NOT_WRITTEN:
+            return _write(fleet, letter.event)
+        return _invoke(client, fleet.environment, function, letter.event)
 
     with ThreadPoolExecutor(_BATCH) as pool:
         try:
@@ -233,14 +264,44 @@ def run(queue: Queue, function: str, report: Report, advance: Callable[[], None]
                     advance()
                 if limit and report.redriven + len(report.left) >= limit:
                     break
+            report.complete = True
         except KeyboardInterrupt:
             report.interrupted = True
         finally:
             pool.shutdown(cancel_futures=True)
             queue.show(list(held.values()))
+    report.waiting = max(len(held) - len(report.left), _untried(queue, contents, report))
 
 
-def _invoke(client: Any, function: str, event: Any) -> str | None:
+def _untried(queue: Queue, contents: Contents, report: Report) -> int:
+    """How many letters are there that were there before and that this run has not tried: beyond its limit, or hidden by another.
+
+    The queue's own numbers are late at times; so none is counted that was not there before, nor one that is not there now.
+    """
+    known = report.redriven + len(report.left)
+    if (before := contents.count + contents.hidden - known) <= 0:
+        return 0
+    return min(before, max(0, sum(queue.counts()) - len(report.left)))
+
+
+def _write(fleet: Fleet, entry: Mapping[str, Any]) -> str | None:
+    """Puts an entry into the audit trail, as the rule would have; returns why it could not."""
+    table = fleet.names.audit_table
+    try:
+        audit.put(table, entry)
+    except ClientError as error:
+        code = str(error.response["Error"]["Code"])
+        if code == "ResourceNotFoundException":
+            raise fail(f"table {table}", "does not exist", f"run: {applied.command(fleet.environment)}") from None
+        if code in _HOPELESS:
+            raise
+        return f"DynamoDB did not take it: {code}"
+    except (TypeError, ValueError, ArithmeticError):  # a number that no item holds, say
+        return "it holds what no entry can hold"
+    return None
+
+
+def _invoke(client: Any, environment: Environment, function: str, event: Any) -> str | None:
     try:
         answer = client.invoke(FunctionName=function, Payload=json.dumps(event).encode())
     except client.exceptions.ResourceNotFoundException:
@@ -257,4 +318,4 @@ def _invoke(client: Any, function: str, event: Any) -> str | None:
         reason = f"{said.get('errorType', '')}: {said.get('errorMessage', '')}"
     except (ValueError, AttributeError):
         reason = "the function failed and did not say why"
-    return _plain(reason).strip(": ")[:_MAXIMUM_REASON]
+    return printable(reason).strip(": ")[:_MAXIMUM_REASON]

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 Subparsers = Any  # argparse._SubParsersAction, which argparse does not export
 
 DEFAULT_ENVIRONMENT = "local"
+NOTHING_CHANGED = "nothing was changed (--dry-run)"
 
 
 def add_parser(subparsers: Subparsers, name: str, summary: str, run: Any, *, env: bool = True) -> argparse.ArgumentParser:
@@ -111,14 +112,25 @@ def never_fail_on_output() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-def only_shown(args: argparse.Namespace, title: str, steps: Sequence[str]) -> bool:
-    """Shows what is about to happen; whether that is all that was asked for (--dry-run)."""
-    tell: Callable[[str], None] = print if args.dry_run else say
-    tell(title)
-    for step in steps:
-        tell(f"  {step}")
+def add_consent(parser: argparse.ArgumentParser, *, given: str = "") -> None:
+    """The options of every command that writes. given: the option that they stand beside, if it reads without that one."""
+    beside = f"with {given}: " if given else ""
+    parser.add_argument("--dry-run", action="store_true", help=f"{beside}only show what it would do, and change nothing")
+    parser.add_argument("--yes", action="store_true", help=f"{beside}do not ask")
+
+
+def only_shown(args: argparse.Namespace, title: str, steps: Sequence[str], *, quiet: bool = False) -> bool:
+    """Shows what is about to happen; whether that is all that was asked for (--dry-run).
+
+    quiet: what there is to show comes as JSON instead. A question is asked beside it, so that its answer knows to what.
+    """
+    if not quiet:
+        tell: Callable[[str], None] = print if args.dry_run and not getattr(args, "json", False) else say
+        tell(title)
+        for step in steps:
+            tell(f"  {step}")
     if args.dry_run:
-        say("nothing was changed (--dry-run)")
+        say(NOTHING_CHANGED)
     return bool(args.dry_run)
 
 

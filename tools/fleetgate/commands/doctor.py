@@ -22,8 +22,8 @@ def add(subparsers: common.Subparsers) -> None:
     parser.description = (
         "Follows a device's way (claim, template, hook, registry, certificate, thing, groups, policy, connection, shadow): how"
         " far it came, what is in its way, and what to do next. It only looks, and says what these credentials may not look at."
-        " Exit status: 0 nothing is in its way, 1 a cause was found, 2 it cannot be told: something on its way could not be looked"
-        " at, or nobody could be asked."
+        " Exit status: 0 nothing is in its way, 1 a cause was found, 2 it cannot be told: something on its way could not be"
+        " looked at, or nobody could be asked."
     )
     parser.add_argument("who", metavar="WHO", nargs="?", help="serial number, thing name, or client id of the device")
     parser.add_argument(

@@ -1,31 +1,39 @@
-"""`fleetgate redrive`: events that nobody could handle go to the onboarding function again."""
+"""`fleetgate redrive`: dead letters go on their way again, to the onboarding function or into the audit trail."""
 
 from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from fleetgate.commands import common
 
 if TYPE_CHECKING:
+    from fleetgate.build import Fleet
     from fleetgate.redrive import Contents, Report
 
 _SHOWN = 10
+_QUEUES = ("onboarding", "audit")  # redrive.QUEUES, which would import too much for a help text
 
 
 def add(subparsers: common.Subparsers) -> None:
-    summary = "send dead letters to the onboarding function again: things get their shadow, rows their status"
+    summary = "send dead letters on their way again: things get their shadow, the audit trail what it is missing"
     parser = common.add_parser(subparsers, "redrive", summary, _run)
     parser.description = (
-        "Shows what is in the dead-letter queue, asks, and gives each event to the onboarding function. A letter leaves the queue"
-        " only after the function has taken it; what fails again stays, with its reason. May be interrupted and run again. Exit"
-        " status: 0 if none is left, 1 if some are."
+        "Shows what is in a dead-letter queue, asks, and sends each letter on its way again: to the onboarding function; or, of"
+        " the audit trail, deliveries of the hook's log to the function that keeps decisions, and registry events that a rule"
+        " could not write into the table, under the key that the rule gives them. A letter leaves the queue only after it was"
+        " taken; what fails again stays, with its reason. May be interrupted and run again. Exit status: 0 if none is left, 1 if"
+        " some are (beyond --limit, worked on by somebody else, with --dry-run), 2 if it could not be done."
+    )
+    parser.add_argument(
+        "queue", metavar="QUEUE", nargs="?", choices=_QUEUES, default=_QUEUES[0], help="onboarding (default) or audit"
     )
     parser.add_argument("--limit", metavar="N", type=int, default=0, help="at most so many letters (default: all)")
-    parser.add_argument("--dry-run", action="store_true", help="only show what is in the queue")
-    parser.add_argument("--yes", action="store_true", help="do not ask")
+    common.add_consent(parser)
     parser.add_argument("--json", action="store_true", help="for programs: what was there, how many went, what is left and why")
+    parser.set_defaults(failed=2)
 
 
 def _run(args: argparse.Namespace) -> int:
@@ -36,60 +44,65 @@ def _run(args: argparse.Namespace) -> int:
         raise fail("--limit", f"{args.limit} is not a number of letters", "use 0 for all, or a larger number")
     fleet = common.fleet(args)
     cloud.require(fleet.environment)
-    queue = redrive.Queue(fleet)
+    queue = redrive.Queue(fleet, args.queue)
     contents = queue.look()
-    report = redrive.Report()
-    if not args.json or not (args.dry_run or args.yes):
-        _show(contents, to_stderr=args.json)
+    report = redrive.Report(waiting=contents.count + contents.hidden)
+    if contents.count == 0 and not args.json:
+        print(_title(contents))
+    elif contents.count:
+        common.only_shown(args, _title(contents), _steps(contents), quiet=args.json and (args.dry_run or args.yes))
     if contents.count == 0 or args.dry_run:
         if args.json:
             common.print_json(contents.to_json() | report.to_json())
-        if args.dry_run:
-            common.say("nothing was sent (--dry-run)")
-        return 0
+        return 1 if report.waiting else 0
     todo = min(contents.count, args.limit) if args.limit else contents.count
-    common.confirm(
-        f"This gives {count(todo, 'event')} to {fleet.names.onboarding} in {fleet.environment.name} again.", yes=args.yes
-    )
+    common.confirm(f"This sends {count(todo, 'letter')} of {queue.name} on their way again.", yes=args.yes)
     who = audit.caller()
     try:
         with progress.bar("redriving", todo) as bar:
-            redrive.run(queue, fleet.names.onboarding, report, bar.advance, args.limit)
+            redrive.run(queue, fleet, contents, report, bar.advance, of=args.queue, limit=args.limit)
     finally:
-        if report.redriven or report.left:
-            done = [f"{count(report.redriven, 'event')} handled", f"{count(len(report.left), 'letter')} left"]
-            audit.record(fleet, "redrive", queue.name, who, "", done, not report.interrupted)
+        done = [f"{count(report.redriven, 'event')} handled", f"{count(len(report.left), 'letter')} left"]
+        audit.record(fleet, "redrive", queue.name, who, "", done, report.complete)
     if args.json:
         common.print_json(contents.to_json() | report.to_json())
     else:
-        _print(report, fleet.environment.name, fleet.names.onboarding)
+        _print(report, fleet, args.queue)
     if report.interrupted:
         common.say("stopped: what was not handled is in the queue again\n    -> the same command goes on")
         return 130
-    return 1 if report.left else 0
+    return 1 if report.left or report.waiting else 0
 
 
-def _show(contents: Contents, *, to_stderr: bool) -> None:
-    tell = common.say if to_stderr else print
-    if contents.count == 0:
-        being = f" ({contents.hidden} are being worked on by somebody else)" if contents.hidden else ""
-        tell(f"{contents.queue} is empty{being}")
-        return
-    tell(f"{contents.queue}: {contents.count} dead letters" + (f", {contents.hidden} more hidden" if contents.hidden else ""))
-    sample = f" (of the first {contents.looked_at})" if contents.looked_at < contents.count else ""
-    for kind, number in sorted(contents.kinds.items()):
-        tell(f"  {number} {kind}{sample}")
-    if contents.oldest:
-        tell(f"  oldest: {contents.oldest}")
-
-
-def _print(report: Report, env: str, function: str) -> None:
+def _title(contents: Contents) -> str:
     from fleetgate.errors import count
 
-    print(f"{count(report.redriven, 'event')} handled, {count(len(report.left), 'letter')} left in the queue")
+    if contents.count == 0:
+        being = f" ({contents.hidden} are being worked on by somebody else)" if contents.hidden else ""
+        return f"{contents.queue} is empty{being}"
+    return f"{contents.queue}: {count(contents.count, 'dead letter')}" + (
+        f", {contents.hidden} more hidden" * bool(contents.hidden)
+    )
+
+
+def _steps(contents: Contents) -> Sequence[str]:
+    sample = f" (of the first {contents.looked_at})" if contents.looked_at < contents.count else ""
+    steps = [f"{number} {kind}{sample}" for kind, number in sorted(contents.kinds.items())]
+    return [*steps, f"oldest: {contents.oldest}"] if contents.oldest else steps
+
+
+def _print(report: Report, fleet: Fleet, queue: str) -> None:
+    from fleetgate.errors import count
+
+    waiting = f", {report.waiting} not tried" if report.waiting else ""
+    print(f"{count(report.redriven, 'event')} handled, {count(len(report.left), 'letter')} left in the queue{waiting}")
     for letter, reason in report.left[:_SHOWN]:
         common.say(f"left: {letter.subject or letter.message_id}: {reason}")
     if len(report.left) > _SHOWN:
         common.say(f"... and {len(report.left) - _SHOWN} more; --json lists all")
+    again = " ".join(["fleetgate redrive", *([queue] if queue != _QUEUES[0] else []), "--env", fleet.environment.name])
     if report.left:
-        common.say(f"    -> mend the cause (aws logs tail /aws/lambda/{function}), then: fleetgate redrive --env {env}")
+        function = fleet.names.onboarding if queue == _QUEUES[0] else fleet.names.audit
+        common.say(f"    -> mend the cause (aws logs tail /aws/lambda/{function}), then: {again}")
+    elif report.waiting and not report.interrupted:
+        common.say(f"not tried: beyond --limit, or somebody else works on them\n    -> {again}")
