@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import time
 import uuid
 from dataclasses import replace
 
 import pytest
+from boto3.dynamodb.types import TypeDeserializer
 
 import hook_events
 from audit_lines import delivery
@@ -93,6 +95,7 @@ def test_a_history_is_complete_and_in_order(cloud, life):
     a_life += [("ONBOARDING", "PROVISIONED", None), ("ONBOARDING", "CONNECTED", None)]
     assert [one for one in told(entries) if one[:2] != ("THING_EVENT", "UPDATED")] == [
         (DECISION, "DENIED", "unknown_serial"),
+        ("DEED", "REGISTRY ADD", None),
         (DECISION, "DENIED", "firmware_too_old"),
         *a_life,
         ("DEED", "REVOKE", None),
@@ -109,7 +112,11 @@ def test_a_history_is_complete_and_in_order(cloud, life):
     ]
     assert [e["certificateId"] for e in entries if e["operation"] == "CONNECTED"] == [first, second]
     deeds = [entry for entry in entries if entry["eventType"] == "DEED"]
-    assert [(deed["why"], deed["complete"]) for deed in deeds] == [("stolen from hall 1", True), ("found again", True)]
+    assert [(deed["why"], deed["complete"]) for deed in deeds] == [
+        ("", True),
+        ("stolen from hall 1", True),
+        ("found again", True),
+    ]
     assert {e["eventType"] for e in entries} >= {"THING_TYPE_ASSOCIATION_EVENT", "THING_GROUP_MEMBERSHIP_EVENT"}
 
     shown = " ".join(cloud.run("audit", serial).stdout.split())
@@ -172,6 +179,32 @@ def test_the_log_of_the_audit_function_has_no_subscription_and_the_hooks_has_one
         assert [f["filterName"] for f in filters] == (
             ["fleetgate-audit"] if group == decisions.Log(cloud.fleet().names.hook).group else []
         )
+
+
+def test_what_the_trail_is_missing_comes_out_of_its_dead_letters_under_the_keys_that_it_would_have_had(cloud, life):
+    """The event is one that a rule has written: sent again, it replaces its own entry."""
+    names, sqs, value = cloud.fleet().names, cloud.client("sqs"), TypeDeserializer().deserialize
+    url = sqs.get_queue_url(QueueName=names.audit_dead_letter)["QueueUrl"]
+    sqs.purge_queue(QueueUrl=url)
+    written = next(item for item in items(cloud) if item["eventType"]["S"] == "THING_EVENT" and life[0] in item["subject"]["S"])
+    event = {name: value(typed) for name, typed in written.items() if name not in ("subject", "id")}
+    payload = base64.b64encode(json.dumps(event, default=int).encode()).decode()
+    topic = f"$aws/events/thing/{written['subject']['S']}/{written['operation']['S'].lower()}"
+    said = next(text for text in log_lines(cloud) if life[0] in text and decisions.EVENT in text)
+    group = decisions.Log(names.hook).group
+    letters = [
+        delivery(said, logGroup=group),
+        {"ruleName": "r", "topic": topic, "base64OriginalPayload": payload, "failures": [{"errorMessage": "no permission"}]},
+    ]
+    for letter in letters:
+        sqs.send_message(QueueUrl=url, MessageBody=json.dumps(letter))
+    before = {(item["subject"]["S"], item["id"]["S"]): item for item in items(cloud)}
+    shown = cloud.run("redrive", "audit", "--dry-run", status=1).stdout
+    assert "2 dead letters" in shown and "the rule could not write it" in shown
+    cloud.run("redrive", "audit", "--yes")
+    after = {(item["subject"]["S"], item["id"]["S"]): item for item in items(cloud)}
+    assert {key: item for key, item in after.items() if item.get("operation") != {"S": "REDRIVE"}} == before
+    assert "is empty" in cloud.run("redrive", "audit").stdout
 
 
 def keep(cloud, line):

@@ -22,7 +22,6 @@ from pathlib import Path
 import pytest
 
 from clouds import ENVIRONMENT, TYPE, row, wait_for, walk
-from fleetgate import identity
 from fleetgate.device import Rejected, RetryPolicy
 from fleetgate.identity import IdentityFolder
 from proxies import Proxy
@@ -217,7 +216,7 @@ def test_a_disk_that_is_full_at_any_write_leaves_no_half_key_and_the_serial_free
         flush(handle)
 
     with monkeypatch.context() as patch, pytest.raises(OSError, match="No space left"):
-        patch.setattr(identity.os, "fsync", full)
+        patch.setattr(os, "fsync", full)
         walk(cloud, serial, tmp_path / serial).register()
     key = tmp_path / serial / "key.pem"
     assert not key.exists() or (

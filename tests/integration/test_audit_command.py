@@ -116,7 +116,11 @@ def test_a_decision_that_stays_in_the_log_is_shown_and_told(fleetgate, hook):
 def test_the_log_is_looked_through_as_far_back_as_asked_and_the_table_to_its_beginning(fleetgate, hook):
     hook(hook_events.request("a"), minutes_ago=90, kept=False)
     hook(hook_events.request("b"), minutes_ago=95)
-    assert [one["kept"] for one in history(fleetgate, SERIAL)[1]["entries"]] == [True, False]
+    hook(hook_events.request("c"), minutes_ago=60 * 24 * 13, kept=False)
+    found = history(fleetgate, SERIAL)
+    assert [one["kept"] for one in found[1]["entries"]] == [False, True, False]
+    assert "the hook's log of the last 336 h (--since looks further back)" in found[2]
+    assert [one["kept"] for one in history(fleetgate, SERIAL, "--since", "24")[1]["entries"]] == [True, False]
     assert [one["kept"] for one in history(fleetgate, SERIAL, "--since", "0.5")[1]["entries"]] == [True]
 
 
@@ -141,12 +145,37 @@ def test_deeds_are_in_the_history_of_their_device(fleetgate, hook, registry):
     assert "registry revoke" in out and "now: revoked" in out
 
 
+def test_a_stranger_who_says_a_things_name_as_its_serial_number_is_not_in_that_devices_history(fleetgate, hook, registry):
+    registry.put()
+    hook(hook_events.request("device"), minutes_ago=5)
+    hook(hook_events.request("stranger", SerialNumber=THING), minutes_ago=4)
+    strangers = hook_events.certificate("stranger")[1]
+    at = int((time.time() - 3 * 60) * 1000)
+    entry(THING, at, "ONBOARDING", "CONNECTED", certificateId=strangers)
+    entry(THING, at + 1, "DEED", "REGISTRY REVOKE")
+    entry(THING, at + 2, "THING_EVENT", "CREATED")
+    entry(THING, at + 3, "DEED", "ORPHANS")
+    entry(strangers, at + 4, "CERTIFICATE_EVENT", "UPDATED")
+    found = history(fleetgate, SERIAL)[1]["entries"]
+    assert [one["operation"] for one in found] == ["ALLOWED", "CREATED", "ORPHANS"]
+    assert strangers not in json.dumps(found)
+    own = [one["operation"] for one in history(fleetgate, THING)[1]["entries"]]  # it is in that serial number's own
+    assert own.count("DENIED") == 1 and "REGISTRY REVOKE" in own and "UPDATED" in own
+
+
+def test_who_registered_a_serial_number_is_in_its_history(fleetgate, hook, registry):
+    assert fleetgate("registry", "add", "--type", hook_events.TYPE, SERIAL)[0] == 0
+    hook(hook_events.request())
+    first, second = history(fleetgate, SERIAL)[1]["entries"]
+    assert (first["operation"], second["operation"]) == ("REGISTRY ADD", "ALLOWED") and lambdas.ACCOUNT in first["who"]
+
+
 def test_a_device_that_never_asked_has_no_history_and_a_typo_is_told(fleetgate, hook, registry):
     registry.put()
     status, out, _ = fleetgate("audit", SERIAL)
     assert status == 1 and "it never asked to come in" in out
     status, out, err = fleetgate("audit", SERIAL.lower())
-    assert (status, out) == (1, "") and f"did you mean {SERIAL}?" in err
+    assert (status, out) == (2, "") and f"did you mean {SERIAL}?" in err
     status, out, _ = fleetgate("audit", "--unreadable")
     assert status == 1 and "no device" in out
 
@@ -157,24 +186,29 @@ def test_a_device_that_never_asked_has_no_history_and_a_typo_is_told(fleetgate, 
         ([], "wants a serial number, or --unreadable"),
         ([SERIAL, "--unreadable"], "wants a serial number, or --unreadable"),
         (["TEMP 1"], "fleetgate audit --unreadable"),
-        ([SERIAL, "--since", "0"], "is not a number of hours"),
-        ([SERIAL, "--since", "nan"], "is not a number of hours"),
     ],
     ids=str,
 )
 def test_what_makes_no_sense_is_refused(fleetgate, registry, words, said):
     status, out, err = fleetgate("audit", *words)
-    assert (status, out) == (1, "") and said in err
+    assert (status, out) == (2, "") and said in err
+
+
+@pytest.mark.parametrize("words", [f"audit {SERIAL}", f"registry why {SERIAL}", f"doctor {SERIAL}", "dashboard"])
+@pytest.mark.parametrize("hours", ["0", "-1", "nan", "inf", "1e300", "a day"])
+def test_a_period_that_is_none_is_wrong_usage_of_each_command(fleetgate, capsys, words, hours):
+    with pytest.raises(SystemExit) as ended:
+        fleetgate(*words.split(), f"--since={hours}")
+    assert ended.value.code == 2 and "is not a number of hours" in capsys.readouterr().err
 
 
 def test_without_log_or_table_the_command_that_makes_them_is_named(fleetgate, registry):
     status, _, err = fleetgate("audit", SERIAL)
-    assert status == 1 and GROUP in err and "make apply ENV=moto" in err
+    assert status == 2 and GROUP in err and "make apply ENV=moto" in err
     boto3.client("logs").create_log_group(logGroupName=GROUP)
     boto3.client("dynamodb").delete_table(TableName=lambdas.AUDIT_TABLE)
     status, _, err = fleetgate("audit", SERIAL)
-    assert status == 1 and f"table {lambdas.AUDIT_TABLE}: does not exist: environment moto is not applied" in err
-    assert "run: make apply ENV=moto" in err
+    assert status == 2 and f"table {lambdas.AUDIT_TABLE}: does not exist" in err and "make apply ENV=moto" in err
 
 
 def test_a_deed_that_the_table_does_not_take_is_done_and_stands_in_the_file(fleetgate, registry, checkout):

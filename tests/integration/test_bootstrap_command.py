@@ -204,14 +204,24 @@ def test_state_show_says_where_what_and_who(fleetgate, bucket):
     assert shown["state"] == {"lineage": "one", "resources": 1, "serial": 3} and shown["lock"]["id"] == "42"
 
 
-def test_only_the_lock_that_was_named_is_taken_away(fleetgate, bucket):
+def test_only_the_lock_that_was_named_is_taken_away(fleetgate, registry, bucket, monkeypatch):
     assert fleetgate("state", "unlock", "42", "--yes")[:2] == (0, "nothing to unlock: nobody holds the state\n")
     put(bucket, f"{KEY}.tflock", LOCK)
     status, _, err = fleetgate("state", "unlock", "41", "--yes")
     assert status == 1 and "as 42, not as '41'" in err
     status, _, err = fleetgate("state", "unlock", "42")
     assert status == 1 and "If that process still runs, both will write" in err
+    status, out, err = fleetgate("state", "unlock", "42", "--dry-run")
+    assert status == 0 and "lock 42 of ada@workstation" in out and "nothing was changed (--dry-run)" in err
     assert bucket.head_object(Bucket=BUCKET, Key=f"{KEY}.tflock")
+    monkeypatch.setattr("fleetgate.terraform.Runner.init", lambda self: None)
+    monkeypatch.setattr(
+        "fleetgate.terraform.Runner.unlock", lambda self, lock: bucket.delete_object(Bucket=BUCKET, Key=f"{KEY}.tflock")
+    )
+    assert fleetgate("state", "unlock", "42", "--yes")[0] == 0
+    [deed] = registry.trail()
+    assert (deed["operation"], deed["subject"], deed["complete"]) == ("STATE UNLOCK", "moto", True)
+    assert "ada@workstation" in deed["done"][0]
 
 
 def test_whoever_waits_for_a_state_hears_for_whom_and_for_how_long_at_most(fleetgate, bucket, checkout, monkeypatch):
@@ -266,13 +276,15 @@ def listed(s3):
     return s3.list_objects_v2(Bucket=BUCKET).get("Contents", [])
 
 
-def test_a_file_moves_into_s3_and_whoever_interrupts_it_finds_one_state(fleetgate, bucket, checkout, interrupted):
+def test_a_file_moves_into_s3_and_whoever_interrupts_it_finds_one_state(fleetgate, registry, bucket, checkout, interrupted):
     folder = checkout / "build/moto"
     folder.mkdir(parents=True)
     (folder / "terraform.tfstate").write_text(TEXT)
     assert fleetgate("state", "migrate", "--dry-run")[0] == 0 and places(checkout, bucket) == ({"terraform.tfstate": TEXT}, {})
     assert "Nobody is there" in fleetgate("state", "migrate")[2] and places(checkout, bucket) == ({"terraform.tfstate": TEXT}, {})
     assert fleetgate("state", "migrate", "--yes")[0] == 130
+    [deed] = registry.trail()
+    assert (deed["operation"], deed["complete"]) == ("STATE MIGRATE", False) and f"s3://{BUCKET}/{KEY}" in deed["done"][0]
     assert places(checkout, bucket) == ({"terraform.tfstate.3.migrated": TEXT}, {KEY: TEXT})
     assert (folder / "terraform.tfstate.3.migrated").stat().st_mode & 0o777 == 0o600
     assert fleetgate("state", "migrate", "--yes")[:2] == (0, "nothing to move: the state is where the environment's file says\n")

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import stat
+from pathlib import Path
 
 import pytest
 
@@ -86,6 +89,26 @@ def test_a_rotation_that_fails_half_way_leaves_the_file_as_it_was(fleetgate, che
     blocker.write_text("a file where the folder should be")
     status, _, err = fleetgate("claim", "rotate", "factory-1", "--yes")
     assert status == 1 and str(blocker) in err and file.read_text(encoding="utf-8") == before
+
+
+@pytest.mark.parametrize("write", range(3), ids=["key", "request", "environment's file"])
+def test_a_disk_that_is_full_at_any_write_of_a_rotation_leaves_nothing_half_done(fleetgate, checkout, file, monkeypatch, write):
+    before = file.read_text(encoding="utf-8")
+    left, flush = iter(range(9)), os.fsync
+
+    def full(handle):
+        if Path(f"/proc/self/fd/{handle}").resolve().name.endswith(".new") and next(left) == write:
+            os.ftruncate(handle, 10)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        flush(handle)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        status, _, err = fleetgate("claim", "rotate", "factory-1", "--yes")
+    assert status == 1 and "No space left" in err
+    assert file.read_text(encoding="utf-8") == before and active(checkout) == {"factory-1": True}
+    assert not list((checkout / "build/moto/claims").rglob("*.pem*")) and not list(file.parent.rglob("*r2*"))
+    assert fleetgate("claim", "rotate", "factory-1", "--yes")[0] == 0 and "factory-1-r2" in active(checkout)
 
 
 def test_a_request_that_lies_there_already_is_not_overwritten(fleetgate, checkout, file):

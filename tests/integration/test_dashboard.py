@@ -21,7 +21,7 @@ def test_the_funnel_and_the_decisions_are_those_of_registry_and_log(fleetgate, h
     registry.put(serialNumber="X-1", deviceType="retired-type", status="revoked")
     hook(hook_events.request("stranger"))
     hook(hook_events.request("stranger"), hours_ago=3)
-    status, out, _ = fleetgate("dashboard", "--hours", "1", "--json")
+    status, out, _ = fleetgate("dashboard", "--since", "1", "--json")
     told = json.loads(out)
     assert status == 0 and told["decisions"] == {"unknown_serial": 1}
     assert told["funnel"]["temperature-sensor"] == {
@@ -33,8 +33,8 @@ def test_the_funnel_and_the_decisions_are_those_of_registry_and_log(fleetgate, h
     }
     assert told["funnel"]["retired-type"]["revoked"] == 1 and told["funnel"]["gateway"]["active"] == 0
     assert told["quotas"]["RegisterThing"] == {"busiestMinute": 1, "limit": 600}
-    assert json.loads(fleetgate("dashboard", "--hours", "4", "--json")[1])["decisions"] == {"unknown_serial": 2}
-    assert re.search(r"unknown_serial\W+1", fleetgate("dashboard", "--hours", "1")[1])
+    assert json.loads(fleetgate("dashboard", "--since", "4", "--json")[1])["decisions"] == {"unknown_serial": 2}
+    assert re.search(r"unknown_serial\W+1", fleetgate("dashboard", "--since", "1")[1])
 
 
 @pytest.mark.parametrize("name, start", [("fleet.png", b"\x89PNG\r\n\x1a\n"), ("fleet.html", b"<!doctype html>")])
@@ -57,7 +57,7 @@ def test_the_picture_is_drawn_whole(fleetgate, hook, registry, tmp_path, name, s
     [
         (["--render", "fleet.pdf"], "end it with .png or .html"),
         (["--render", "missing/fleet.png"], "mkdir -p missing"),
-        (["--hours", "0"], "give 1 to 720"),
+        (["--since", "0"], "at most 720"),
         (["--render", ""], "--render: is empty"),
     ],
 )

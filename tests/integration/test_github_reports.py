@@ -171,7 +171,7 @@ def test_nothing_is_written_without_a_yes_or_in_a_dry_run(hub, report, capsys):
     words = ["github", "comment", "--kind", "access", "--pull-request", "7", report("what is said\n")]
     assert cli.main(words) == 1 and "add --yes" in capsys.readouterr().err
     assert cli.main([*words, "--dry-run"]) == 0
-    assert capsys.readouterr().out == "would write the comment access of pull request 7:\nwhat is said\n"
+    assert capsys.readouterr().out == "write the comment access of pull request 7:\n  what is said\n"
     assert hub.calls == []
 
 

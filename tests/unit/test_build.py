@@ -233,7 +233,7 @@ def test_a_source_that_is_not_utf_8_is_told(checkout, file):
         build.compile_fleet(environment.load(checkout, "local"))
 
 
-@pytest.mark.parametrize("name, part", [("../x", "is not a claim name"), ("factory-9", "claims has no 'factory-9'")])
+@pytest.mark.parametrize("name, part", [("../x", "is not a claim name"), ("factory-9", "add `factory-9: {}` under claims")])
 def test_a_claim_that_cannot_be_made_is_told(fleet, name, part):
     with pytest.raises(FleetgateError, match=part):
         claims.create(fleet.environment, name)

@@ -55,7 +55,7 @@ def test_the_key_of_something_else_is_refused(elsewhere, capsys, fleet):
 def test_a_claim_that_there_is_not_is_refused(elsewhere, capsys):
     restore, _, key = elsewhere
     assert restore(key, "factory-9") == 1
-    assert "name one of factory-1" in capsys.readouterr().err
+    assert "did you mean factory-1?" in capsys.readouterr().err
 
 
 def test_a_signing_request_that_is_none_is_said_so(elsewhere, capsys, fleet):

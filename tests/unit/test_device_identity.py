@@ -70,7 +70,7 @@ def test_secrets_are_for_their_owner_alone_whatever_the_umask_says(tmp_path):
 def test_power_lost_while_a_new_identity_is_written_leaves_no_half_of_it(tmp_path, monkeypatch, writes):
     folder = IdentityFolder(tmp_path / "S-1")
     folder.create(replace(BEGUN, token="old-token"), "old key", PEM)
-    real, done = identity._write, []
+    real, done = identity.files.replace, []
 
     def lose_power(*arguments):
         if len(done) == writes:
@@ -78,7 +78,7 @@ def test_power_lost_while_a_new_identity_is_written_leaves_no_half_of_it(tmp_pat
         done.append(arguments)
         real(*arguments)
 
-    monkeypatch.setattr(identity, "_write", lose_power)
+    monkeypatch.setattr(identity.files, "replace", lose_power)
     with pytest.raises(KeyboardInterrupt):
         folder.create(BEGUN, KEY, smoke_hook.self_made_certificate())
     assert folder.load() is None  # it starts over, with a key and certificate that belong together

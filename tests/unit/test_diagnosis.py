@@ -348,7 +348,7 @@ def test_only_the_embedded_cloud_has_questions_that_it_cannot_answer(is_embedded
             Message(403, "AccessDenied", "Access Denied"),
         ),
         ('{"statusCode": 500}', Message(500, "", "")),
-        ('{"statusCode": 400, "errorMessage": "a\\u001b[31m"}', Message(400, "", "a [31m")),
+        ('{"statusCode": 400, "errorMessage": "a\\u001b[31m"}', Message(400, "", r"a\x1b[31m")),
     ],
 )
 def test_a_rejected_message_is_read(text, message):

@@ -11,14 +11,18 @@ calls in CloudTrail.
 
 from __future__ import annotations
 
+import getpass
 import hashlib
 import json
 import os
 import re
+import socket
 import sys
 import time
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -26,11 +30,11 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from fleetgate import applied, aws, decisions
+from fleetgate import applied, aws, decisions, times
 from fleetgate.build import Fleet
 from fleetgate.catalogue import SERIAL
 from fleetgate.environment import Environment
-from fleetgate.errors import fail
+from fleetgate.errors import FleetgateError, fail
 
 FILE = "audit.jsonl"
 MAXIMUM_REASON = 500
@@ -38,10 +42,15 @@ MAXIMUM_REASON = 500
 DEED = "DEED"
 #: And that of a decision of the hook.
 DECISION = "PROVISIONING_DECISION"
+#: And that of what the onboarding function did.
+ONBOARDING = "ONBOARDING"
 #: The subject of decisions about a device that did not say a possible serial number; none has parentheses.
 UNREADABLE = "(unreadable)"
 
 _MAXIMUM_TEXT = 128
+#: So many entries are written at once, and so many that could not be are told one by one.
+_PARALLEL = 16
+_SHOWN = 3
 #: By the name in the entry: the name in the hook's line. The audit function knows the same (lambda_src/audit/trail.py).
 _FIELDS = {
     "certificateId": "certificateId",
@@ -54,19 +63,41 @@ _FIELDS = {
     "thingName": "thingName",
 }
 #: What comes first of what AWS dates with the same millisecond.
-_ORDER = (DECISION, "THING_EVENT", "ONBOARDING", DEED)
+_ORDER = (DECISION, "THING_EVENT", ONBOARDING, DEED)
+#: Deeds that name things and certificates; all others are about serial numbers, claims, queues or an environment.
+ABOUT_THINGS = ("ORPHANS", "DRAIN")
 
 #: A plain item of the table: subject, id, timestamp (epoch milliseconds), eventType, operation, and what belongs to its kind.
 Entry = dict[str, Any]
 
 
-def now() -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-
-
 def caller() -> str:
     """The ARN of whose credentials these are."""
     return str(aws.client("sts").get_caller_identity()["Arn"])
+
+
+def caller_if_any(environment: Environment) -> str | None:
+    """The same, or None where nobody can be asked at once: some deeds are done on a machine that has no cloud."""
+    from botocore.config import Config
+
+    from fleetgate import cloud
+
+    try:
+        cloud.require(environment)
+        quick = Config(retries={"mode": "standard", "total_max_attempts": 1}, connect_timeout=3, read_timeout=5)
+        if aws.account_of(quick) != environment.settings.account_id:
+            return None
+        return caller()
+    except (BotoCoreError, ClientError, FleetgateError):
+        return None
+
+
+def here() -> str:
+    """Who does something without credentials, as this machine knows it."""
+    try:
+        return f"{getpass.getuser()}@{socket.gethostname()}"
+    except (KeyError, OSError):  # a user id without a name
+        return f"{os.getuid()}@{socket.gethostname()}"
 
 
 def reason(text: str | None) -> str:
@@ -75,6 +106,14 @@ def reason(text: str | None) -> str:
     if len(plain) > MAXIMUM_REASON or not plain.isprintable():
         raise fail("--reason", "is not one line of text", f"say it in at most {MAXIMUM_REASON} characters, without line breaks")
     return plain
+
+
+@dataclass(frozen=True)
+class Part:
+    """Of a deed about many, what was done to one of them, and whether that is all."""
+
+    done: Sequence[str]
+    complete: bool = True
 
 
 def file(environment: Environment) -> Path:
@@ -90,17 +129,19 @@ def record(
     done: Sequence[str],
     complete: bool,
     *,
-    by_subject: Mapping[str, Sequence[str]] | None = None,
+    by_subject: Mapping[str, Part] | None = None,
+    in_table: bool = True,
 ) -> None:
     """Keeps what somebody did, on stderr, in the file and in the table; one that fails is told and stops none of the others.
 
     who: the ARN of the caller, as AWS knows it. done: the steps that were taken, in order. complete: whether that is all of them;
-    a run that was interrupted leaves an entry too. by_subject: of a deed about many, the steps of each; the table has an entry
-    for each of them instead. It is no error if an entry cannot be written: the deed is done.
+    a run that was interrupted leaves an entry too. by_subject: of a deed about many, what was done to each; the table has an
+    entry for each of them instead. in_table: False where there is no table, or nobody to ask for it. It is no error if an entry
+    cannot be written: the deed is done.
     """
     at_ms = time.time_ns() // 1_000_000
     deed = {"subject": subject, "who": who, "why": why, "done": list(done), "complete": complete}
-    line = json.dumps({"event": "audit", "action": action, "at": utc(at_ms // 1000 * 1000), **deed}, sort_keys=True)
+    line = json.dumps({"event": "audit", "action": action, "at": times.utc(at_ms), **deed}, sort_keys=True)
     print(line, file=sys.stderr, flush=True)
     path = file(fleet.environment)
     try:
@@ -108,12 +149,57 @@ def record(
     except OSError as error:
         print(f"fleetgate: {path} did not take this entry: {error.strerror}\n    -> keep the line above", file=sys.stderr)
     key = {"id": f"{at_ms}#{uuid.uuid4()}#{DEED}", "timestamp": at_ms, "eventType": DEED, "operation": action.upper()}
-    for about, steps in ({subject: done} if by_subject is None else by_subject).items():
+    parts = {subject: Part(done, complete)} if by_subject is None else by_subject
+    entries = [{**deed, **key, "subject": about, "done": list(p.done), "complete": p.complete} for about, p in parts.items()]
+    if in_table and entries:
+        _keep(fleet.names.audit_table, entries, path)
+
+
+def _keep(table: str, entries: Sequence[Entry], path: Path) -> None:
+    def keep(entry: Entry) -> Exception | None:
         try:
-            put(fleet.names.audit_table, {**deed, **key, "subject": about, "done": list(steps)})
+            put(table, entry)
         except (BotoCoreError, ClientError) as error:
-            print(f"fleetgate: the table {fleet.names.audit_table} did not take the entry of {about}: {error}", file=sys.stderr)
-            print(f"    -> it stands in {path}; keep that file", file=sys.stderr)
+            said: Exception = error
+            return said
+        return None
+
+    with ThreadPoolExecutor(min(_PARALLEL, len(entries))) as pool:
+        failed = [(entry["subject"], error) for entry, error in zip(entries, pool.map(keep, entries), strict=True) if error]
+    for about, error in failed[:_SHOWN]:
+        print(f"fleetgate: the table {table} did not take the entry of {about}: {error}", file=sys.stderr)
+    if len(failed) > _SHOWN:
+        print(f"... nor those of {len(failed) - _SHOWN} more", file=sys.stderr)
+    if failed:
+        print(f"    -> it stands in {path}; keep that file", file=sys.stderr)
+
+
+@contextmanager
+def recorded(
+    fleet: Fleet,
+    action: str,
+    subject: str,
+    who: str | None,
+    why: str = "",
+    *,
+    also: str | None = None,
+    tell: Callable[[str], None] = lambda _: None,
+) -> Iterator[list[str]]:
+    """Collects the steps of a deed, tells them, and records them however it ends, unless there are none.
+
+    who: None where nobody can be asked, nor the table. also: another subject that the deed is about as well.
+    """
+    done: list[str] = []
+    complete = False
+    try:
+        yield done
+        complete = True
+    finally:
+        if done:
+            for step in done:
+                tell(step)
+            parts = {about: Part(done, complete) for about in (subject, also) if about is not None}
+            record(fleet, action, subject, who or here(), why, done, complete, by_subject=parts, in_table=who is not None)
 
 
 def _append(path: Path, line: str) -> None:
@@ -148,9 +234,23 @@ def history(fleet: Fleet, serial: str, row: Mapping[str, Any] | None, since_ms: 
     # A type may have left the catalogue, and a row its thing: what was decided names both for good.
     about = [row or {}, *logged, *kept]
     things = {names.thing(serial) for names in fleet.names.types.values()} | _named("thingName", about)
-    kept += _under(fleet, sorted(things - {serial}))
-    kept += _under(fleet, sorted(_named("certificateId", [*logged, *kept])))
+    kept += _of_registry(_under(fleet, sorted(things - {serial})))
+    kept += _of_registry(_under(fleet, sorted(_named("certificateId", [*logged, *kept]) - {serial})))
     return _merged(kept, logged)
+
+
+def _of_registry(entries: Iterable[Entry]) -> list[Entry]:
+    """Those of a thing's or a certificate's own entries that are about it.
+
+    A stranger may say a thing's name as its serial number; what the gate decided about that, and what was done to that serial
+    number, lies under the same subject and is no part of this device's history.
+    """
+    return [
+        entry
+        for entry in entries
+        if entry.get("eventType") not in (DECISION, ONBOARDING, DEED)
+        or (entry["eventType"] == DEED and entry.get("operation") in ABOUT_THINGS)
+    ]
 
 
 def _named(attribute: str, entries: Iterable[Mapping[str, Any]]) -> set[str]:
@@ -206,12 +306,6 @@ def _merged(kept: Iterable[Entry], logged: Iterable[Entry]) -> History:
 def _place(entry: Entry) -> tuple[int, int, str]:
     kind = entry.get("eventType")
     return int(entry["timestamp"]), _ORDER.index(kind) if kind in _ORDER else 1, str(entry["id"])
-
-
-def utc(at_ms: int) -> str:
-    """UTC to the millisecond; to the second where there are none."""
-    rest = f".{at_ms % 1000:03}" if at_ms % 1000 else ""
-    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(at_ms // 1000)) + rest + "Z"
 
 
 def _under(fleet: Fleet, subjects: Iterable[str]) -> list[Entry]:

@@ -46,6 +46,13 @@ def _data_endpoint() -> str:
     return str(client("iot").describe_endpoint(endpointType="iot:Data-ATS")["endpointAddress"])
 
 
+def account_of(config: Any) -> str:
+    """The account of these credentials, asked with a client of its own; config: how patiently."""
+    import boto3
+
+    return str(boto3.session.Session().client("sts", config=config).get_caller_identity()["Account"])
+
+
 @functools.cache
 def _require_account(account: str, endpoint: str, region: str) -> None:
     found = _client("sts", endpoint, region, None).get_caller_identity()["Account"]

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fleetgate import catalogue, decisions, names, package, policies, template
+from fleetgate import catalogue, decisions, files, names, package, policies, template
 from fleetgate.catalogue import Catalogue
 from fleetgate.environment import Environment, Settings
 from fleetgate.errors import FleetgateError, Problem, fail
@@ -47,12 +47,12 @@ def write(fleet: Fleet) -> list[Path]:
     """
     environment = fleet.environment
     packages = {f: package.build(environment.root, f, fleet.catalogue, fleet.names) for f in package.FUNCTIONS}
-    files: dict[str, bytes] = {f"{name}.zip": content for name, content in packages.items()}
-    files |= {f"policies/{name}.json": policies.to_text(policy).encode() for name, policy in fleet.policies.items()}
-    files["template.json"] = (json.dumps(fleet.template_body, indent=2) + "\n").encode()
-    files[TFVARS] = (json.dumps(tfvars(fleet, packages), indent=2, sort_keys=True) + "\n").encode()
+    written: dict[str, bytes] = {f"{name}.zip": content for name, content in packages.items()}
+    written |= {f"policies/{name}.json": policies.to_text(policy).encode() for name, policy in fleet.policies.items()}
+    written["template.json"] = (json.dumps(fleet.template_body, indent=2) + "\n").encode()
+    written[TFVARS] = (json.dumps(tfvars(fleet, packages), indent=2, sort_keys=True) + "\n").encode()
     _forget_removed_types(environment.build / "policies", set(fleet.policies))
-    return [path for name, content in files.items() if _replace(path := environment.build / name, content)]
+    return [path for name, content in written.items() if _replace(path := environment.build / name, content)]
 
 
 def tfvars(fleet: Fleet, packages: dict[str, bytes]) -> dict[str, Any]:
@@ -150,7 +150,5 @@ def _replace(path: Path, content: bytes) -> bool:
     if path.is_file() and path.read_bytes() == content:
         return False
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.new")
-    temporary.write_bytes(content)
-    temporary.replace(path)
+    files.replace(path, content)
     return True

@@ -6,20 +6,17 @@ neither step touches them.
 
 from __future__ import annotations
 
-import os
+import contextlib
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from fleetgate import applied, aws, claims, environment, environment_edit
+from fleetgate import applied, aws, claims, environment, environment_edit, files
 from fleetgate.environment import Environment
 from fleetgate.errors import fail
 from fleetgate.names import Names
-from fleetgate.registry import did_you_mean
 
 _GENERATION = re.compile(r"(?P<base>.*?)(?:-r(?P<number>[0-9]{1,4}))?")
-#: Of claims' names [environment.ClaimName].
-_MAXIMUM_NAME = 40
 
 
 @dataclass(frozen=True)
@@ -35,22 +32,7 @@ class Edit:
 
     def write(self) -> None:
         """Whole or not at all, with the file's own mode."""
-        temporary = self.path.with_name(f".{self.path.name}.new")
-        try:
-            with temporary.open("w", encoding="utf-8", newline="") as file:
-                file.write(self.text)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.chmod(self.path.stat().st_mode & 0o777)
-            temporary.replace(self.path)
-        finally:
-            temporary.unlink(missing_ok=True)
-
-
-def require_claim(env: Environment, name: str) -> None:
-    """Raises FleetgateError, naming a near one, if the environment has no such claim."""
-    if name not in env.settings.claims:
-        raise fail(f"claim {name!r:.80}", f"does not stand in {env.file}", did_you_mean(name, list(env.settings.claims)))
+        files.replace(self.path, self.text.encode(), self.path.stat().st_mode & 0o777)
 
 
 def next_name(env: Environment, name: str) -> str:
@@ -60,20 +42,20 @@ def next_name(env: Environment, name: str) -> str:
     while True:
         number += 1
         suffix = f"-r{number}"
-        candidate = base[: _MAXIMUM_NAME - len(suffix)].rstrip("-") + suffix
+        candidate = base[: environment.MAXIMUM_CLAIM_NAME - len(suffix)].rstrip("-") + suffix
         if candidate not in env.settings.claims:
             return candidate
 
 
 def plan_rotation(env: Environment, name: str, new: str) -> Edit:
     """The environment's file with a new claim beside `name`. Raises FleetgateError if that cannot be."""
-    require_claim(env, name)
+    claims.require_claim(env, name)
     if not env.settings.claims[name].active:
         raise fail(f"claim {name}", "is retired", f"rotate an active one, or add a claim to {env.file}")
     if new in env.settings.claims:
         raise fail(f"claim {new}", f"stands in {env.file} already", "choose another name by --as NAME")
-    if not re.fullmatch(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?", new):
-        raise fail(f"--as {new!r:.80}", "is not a claim name", "use lower case letters, digits and inner hyphens, at most 40")
+    if not re.fullmatch(environment.CLAIM_NAME, new):
+        raise fail(f"--as {new!r:.80}", "is not a claim name", environment.CLAIM_NAME_REMEDY)
     text = environment_edit.add_claim(_read(env), env.file, name, new)
     edited = Environment(env.root, env.name, environment.parse(text, env.file))
     if edited.claim_csr_file(new).exists():
@@ -81,15 +63,21 @@ def plan_rotation(env: Environment, name: str, new: str) -> Edit:
     return Edit(edited, text)
 
 
-def rotate(edit: Edit, new: str) -> tuple[Path, Path]:
-    """Writes the file, then key (0600) and signing request; returns their paths. What fails leaves the file as it was."""
-    before = _read(edit.environment)
-    edit.write()
+def rotate(edit: Edit, new: str) -> claims.Pair:
+    """Makes key (0600) and signing request, and writes the file last: whatever fails, that names no claim without them.
+
+    What was made for nothing is taken away again, for which a full disk has room enough.
+    """
+    made: list[Path] = []
     try:
-        return claims.create(edit.environment, new)
+        pair = claims.create(edit.environment, new, made)
+        edit.write()
     except BaseException:
-        Edit(edit.environment, before).write()
+        for path in made:
+            with contextlib.suppress(OSError):
+                path.unlink()
         raise
+    return pair
 
 
 def is_last_active(env: Environment, name: str) -> bool:

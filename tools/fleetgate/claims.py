@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from fleetgate.environment import Environment
+from fleetgate import files
+from fleetgate.environment import CLAIM_NAME, CLAIM_NAME_REMEDY, Environment
 from fleetgate.errors import fail
 
 if TYPE_CHECKING:
@@ -17,8 +18,41 @@ KEY_FILE = "key.pem"
 CERTIFICATE_FILE = "certificate.pem"
 
 
-def create(environment: Environment, name: str) -> tuple[Path, Path]:
-    """Makes the private key (0600) and the CSR of claim `name`; returns their paths.
+@dataclass(frozen=True)
+class Pair:
+    """Where a claim's key and its CSR lie. has_key: whether the key is there already."""
+
+    key_file: Path
+    csr_file: Path
+    has_key: bool
+
+
+def require_claim(environment: Environment, name: str) -> None:
+    """Raises FleetgateError, naming a near one, if the environment has no such claim."""
+    from fleetgate.registry import did_you_mean
+
+    if name not in environment.settings.claims:
+        raise fail(
+            f"claim {name!r:.80}", f"does not stand in {environment.file}", did_you_mean(name, list(environment.settings.claims))
+        )
+
+
+def plan(environment: Environment, name: str) -> Pair:
+    """What `create` would make. Raises FleetgateError if it would refuse."""
+    if not re.fullmatch(CLAIM_NAME, name):
+        raise fail(f"claim {name!r:.80}", "is not a claim name", CLAIM_NAME_REMEDY)
+    if name not in environment.settings.claims:
+        raise fail(f"claim {name!r}", f"does not stand in {environment.file}", f"add `{name}: {{}}` under claims first")
+    key_file, csr_file = environment.claim_folder(name) / KEY_FILE, environment.claim_csr_file(name)
+    if csr_file.exists():
+        raise fail(str(csr_file), "is already there and is not overwritten", "use it, or take another claim name")
+    if has_key := key_file.exists():
+        _load(key_file)
+    return Pair(key_file, csr_file, has_key)
+
+
+def create(environment: Environment, name: str, made: list[Path] | None = None) -> Pair:
+    """Makes the private key (0600) and the CSR of claim `name`. made: gets the path of each as soon as it is written.
 
     Never overwrites either. A key whose CSR is gone, or was never written, gets a new CSR.
     """
@@ -27,40 +61,38 @@ def create(environment: Environment, name: str) -> tuple[Path, Path]:
     from cryptography.hazmat.primitives.asymmetric import ec
     from cryptography.x509.oid import NameOID
 
-    if not re.fullmatch(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?", name):
-        raise fail(f"claim {name!r}", "is not a claim name", "use lower case letters, digits and inner hyphens")
-    if name not in environment.settings.claims:
-        raise fail(environment.file, f"claims has no {name!r}", f"add `{name}: {{}}` under claims first")
-    key_file, csr_file = environment.claim_folder(name) / KEY_FILE, environment.claim_csr_file(name)
-    if csr_file.exists():
-        raise fail(str(csr_file), "is already there and is not overwritten", "use it, or take another claim name")
-    if key_file.exists():
-        try:
-            key = serialization.load_pem_private_key(key_file.read_bytes(), password=None)
-        except (OSError, ValueError, TypeError):
-            raise fail(str(key_file), "is not a private key", "put the claim's key there, or move the file away") from None
+    made = [] if made is None else made
+    pair = plan(environment, name)
+    if pair.has_key:
+        key = _load(pair.key_file)
     else:
         key = ec.generate_private_key(ec.SECP256R1())
         pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-        _write_key(key_file, pem)
+        _write_key(pair.key_file, pem)
+        made.append(pair.key_file)
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"{environment.settings.prefix} claim {name}"[:64])])
-    csr = x509.CertificateSigningRequestBuilder().subject_name(subject).sign(key, hashes.SHA256())  # type: ignore[arg-type]
-    csr_file.parent.mkdir(parents=True, exist_ok=True)
-    csr_file.write_bytes(csr.public_bytes(serialization.Encoding.PEM))
-    return key_file, csr_file
+    csr = x509.CertificateSigningRequestBuilder().subject_name(subject).sign(key, hashes.SHA256())
+    pair.csr_file.parent.mkdir(parents=True, exist_ok=True)
+    files.replace(pair.csr_file, csr.public_bytes(serialization.Encoding.PEM), exclusive=True)
+    made.append(pair.csr_file)
+    return pair
 
 
-def restore(environment: Environment, name: str, pem: bytes) -> Path:
-    """Puts the private key of a claim back, on a machine that has not made it; returns its path.
+def _load(key_file: Path) -> Any:
+    from cryptography.hazmat.primitives import serialization
 
-    Refuses a key that the claim's signing request is not of, and never overwrites one.
-    """
+    try:
+        return serialization.load_pem_private_key(key_file.read_bytes(), password=None)
+    except (OSError, ValueError, TypeError):
+        raise fail(str(key_file), "is not a private key", "put the claim's key there, or move the file away") from None
+
+
+def check_restore(environment: Environment, name: str, pem: bytes) -> Path:
+    """Where the private key of a claim belongs. Raises FleetgateError if one is there, or this one is not the claim's."""
     from cryptography import x509
     from cryptography.hazmat.primitives import serialization
 
-    if name not in environment.settings.claims:
-        known = ", ".join(environment.settings.claims)
-        raise fail(environment.file, f"claims has no {name!r:.60}", f"name one of {known}")
+    require_claim(environment, name)
     key_file, csr_file = environment.claim_folder(name) / KEY_FILE, environment.claim_csr_file(name)
     if key_file.exists():
         raise fail(str(key_file), "is already there and is not overwritten", "use it, or move it away")
@@ -78,6 +110,15 @@ def restore(environment: Environment, name: str, pem: bytes) -> Path:
         raise fail(
             "standard input", f"holds another key than claim {name}'s signing request is of", "give it that claim's key.pem"
         )
+    return key_file
+
+
+def restore(environment: Environment, name: str, pem: bytes) -> Path:
+    """Puts the private key of a claim back, on a machine that has not made it; returns its path.
+
+    Refuses a key that the claim's signing request is not of, and never overwrites one.
+    """
+    key_file = check_restore(environment, name, pem)
     _write_key(key_file, pem)
     return key_file
 
@@ -85,17 +126,7 @@ def restore(environment: Environment, name: str, pem: bytes) -> Path:
 def _write_key(key_file: Path, pem: bytes) -> None:
     key_file.parent.mkdir(parents=True, exist_ok=True)
     key_file.parent.chmod(0o700)
-    # Whole or not at all: half a key is of no use and in the way. Born with its mode, so that no other user can open it.
-    temporary = key_file.with_name(f".{key_file.name}.new")
-    temporary.unlink(missing_ok=True)
-    try:
-        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(pem)
-            file.flush()
-            os.fsync(file.fileno())
-        os.link(temporary, key_file)  # which, unlike a rename, never takes the place of a key that came meanwhile
-    finally:
-        temporary.unlink(missing_ok=True)
+    files.replace(key_file, pem, 0o600, exclusive=True)
 
 
 def missing(environment: Environment) -> list[str]:
@@ -115,6 +146,6 @@ def fetch(environment: Environment, certificate_ids: Mapping[str, str]) -> list[
         pem = aws.client("iot").describe_certificate(certificateId=certificate_id)["certificateDescription"]["certificatePem"]
         path = folder / CERTIFICATE_FILE
         if not path.is_file() or path.read_text(encoding="ascii") != pem:
-            path.write_text(pem, encoding="ascii")
+            files.replace(path, pem.encode("ascii"))
             written.append(path)
     return written

@@ -21,6 +21,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from fleetgate import files
 from fleetgate.embedded_cloud import LOOPBACK
 from fleetgate.environment import EmbeddedCloud, Environment
 from fleetgate.errors import FleetgateError, Problem, fail
@@ -219,4 +220,4 @@ def _wait_until_ready(
 
 def _write_ca(environment: Environment) -> None:
     with urllib.request.urlopen(f"{environment.endpoint_url}/_ministack/iot/ca.pem", timeout=10) as answer:  # noqa: S310
-        environment.cloud_ca_file.write_bytes(answer.read())
+        files.replace(environment.cloud_ca_file, answer.read())

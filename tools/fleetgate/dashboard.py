@@ -6,12 +6,11 @@ metrics, as on the embedded cloud, from the registry and the hook's log, of whic
 
 from __future__ import annotations
 
-import datetime
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from fleetgate import aws, decisions
+from fleetgate import aws, decisions, times
 from fleetgate.registry import STATUSES
 
 if TYPE_CHECKING:
@@ -54,8 +53,8 @@ class Dashboard:
 
     def to_json(self) -> dict[str, Any]:
         return {
-            "since": _iso(self.since_ms),
-            "until": _iso(self.until_ms),
+            "since": times.utc(self.since_ms),
+            "until": times.utc(self.until_ms),
             "funnel": self.funnel,
             "decisions": {reason: sum(numbers) for reason, numbers in self.decided.items()},
             "canaryDecisions": self.canaries,
@@ -149,11 +148,7 @@ def _latency(hook: str, since_ms: int, until_ms: int) -> Latency:
     )
     values = {one["Id"]: dict(zip(one["Timestamps"], one["Values"], strict=True)) for one in found["MetricDataResults"]}
     p50, p99 = values.get("p50", {}), values.get("p99", {})
-    times = sorted(p50.keys() & p99.keys())
+    moments = sorted(p50.keys() & p99.keys())
     return Latency(
-        tuple(int(at.timestamp() * 1000) for at in times), tuple(p50[at] for at in times), tuple(p99[at] for at in times)
+        tuple(int(at.timestamp() * 1000) for at in moments), tuple(p50[at] for at in moments), tuple(p99[at] for at in moments)
     )
-
-
-def _iso(ms: int) -> str:
-    return datetime.datetime.fromtimestamp(ms / 1000, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

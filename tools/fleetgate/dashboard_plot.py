@@ -9,6 +9,7 @@ import io
 from pathlib import Path
 from typing import Any
 
+from fleetgate import files
 from fleetgate.dashboard import HOOK_BUDGET_MS, Dashboard, usages
 from fleetgate.errors import fail
 
@@ -36,12 +37,9 @@ def write(shown: Dashboard, path: Path) -> None:
     content = _png(shown)
     if path.suffix.lower() == ".html":
         content = _page(shown, content).encode()
-    temporary = path.with_name(f"{path.name}.new")
     try:
-        temporary.write_bytes(content)
-        temporary.replace(path)
+        files.replace(path, content)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise fail(str(path), f"cannot be written: {error.strerror}", "give a path that you may write to") from None
 
 

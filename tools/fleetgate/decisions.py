@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from fleetgate import applied, aws
+from fleetgate import applied, aws, times
 
 EVENT = "provisioning_decision"
 
@@ -154,7 +153,7 @@ def explain(record: Record, env: str) -> dict[str, Any]:
     kind = record.get("DeviceType", "unknown")
     meaning, next_step = REASONS.get(record["reason"], _NEWER)
     return {
-        "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(timestamp(record) / 1000)),
+        "at": times.utc(timestamp(record)),
         "allowed": record["allowed"],
         "reason": record["reason"],
         "meaning": meaning,

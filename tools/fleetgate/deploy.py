@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fleetgate import build, claims, cloud, drain, left_behind, state_bucket
+from fleetgate import applied, build, claims, cloud, drain, files, left_behind, state_bucket
 from fleetgate.build import Fleet
 from fleetgate.drain import DeployedType
 from fleetgate.environment import Environment
@@ -59,7 +59,7 @@ def plan(
     if json_file is not None:
         json_file.write_text(runner.plan_as_json(), encoding="utf-8")
     record = {"changes": changes, "inputs": _inputs_digest(environment)}
-    _record_file(environment).write_text(json.dumps(record) + "\n", encoding="ascii")
+    files.replace(_record_file(environment), (json.dumps(record) + "\n").encode())
     return changes
 
 
@@ -76,7 +76,7 @@ def apply(environment: Environment, say: Say, *, verbose: bool = False, lock_tim
         _prune_template_versions(environment, say)
         counts = runner.apply()
         # A plan is good for one apply. What remains says that nothing is left to do for these inputs.
-        _record_file(environment).write_text(json.dumps({**record, "changes": False}) + "\n", encoding="ascii")
+        files.replace(_record_file(environment), (json.dumps({**record, "changes": False}) + "\n").encode())
     outputs = runner.state().outputs
     certificate_ids = outputs["claim_certificate_ids"]
     for path in claims.fetch(environment, certificate_ids):
@@ -84,36 +84,70 @@ def apply(environment: Environment, say: Say, *, verbose: bool = False, lock_tim
     return Applied(counts, outputs)
 
 
-def destroy(fleet: Fleet, say: Say, *, verbose: bool = False, lock_timeout: str = LOCK_TIMEOUT) -> int:
-    """Takes everything away, the devices first. Returns how many devices there were."""
+def what_goes(fleet: Fleet, say: Say, *, lock_timeout: str = LOCK_TIMEOUT) -> list[str]:
+    """What `destroy` would take away, in a few lines; nothing is changed. [] if there is nothing."""
+    cloud.require(fleet.environment)
+    _require_unprotected(fleet.environment)
+    _, state = _terraform(fleet.environment, say, lock_timeout=lock_timeout)
+    _require_table_unprotected(state, applied.command(fleet.environment))
+    if not state.resources:
+        return []
+    say("  looking for devices")
+    return [
+        *drain.find(_table(state), _deployed_types(state)).steps(),
+        f"{count(len(state.resources), 'resource')} of Terraform's",
+    ]
+
+
+def destroy(
+    fleet: Fleet, say: Say, *, verbose: bool = False, lock_timeout: str = LOCK_TIMEOUT, done: list[str] | None = None
+) -> int:
+    """Takes everything away, the devices first. Returns how many devices there were. done: gets each step that was taken."""
+    done = [] if done is None else done
     environment = fleet.environment
     cloud.require(environment)
-    if environment.settings.deletion_protection:
-        remedy = f"set deletion_protection: false in {environment.file}, then make apply, then make destroy"
-        raise fail(environment.file, "deletion_protection is on", remedy)
+    _require_unprotected(environment)
     _make_missing_claims(environment, say)
     build.write(fleet)
     runner, state = _terraform(environment, say, verbose=verbose, lock_timeout=lock_timeout)
-    if any(table.values.get("deletion_protection_enabled") for table in state.of(_TABLE)):
-        remedy = "run make apply first: the environment's file has switched it off, the table has not heard of it yet"
-        raise fail("device registry", "deletion_protection is still on", remedy)
+    _require_table_unprotected(state, applied.command(environment))
     types = _deployed_types(state)
     say("  closing the gate, looking for devices")
     for deployed in state.of("aws_iot_provisioning_template"):
         drain.close_gate(deployed.values["name"])
+        done.append(f"provisioning template {deployed.values['name']}: disabled")
     devices = drain.find(_table(state), types)
+    if devices.things or devices.certificates:
+        done += devices.steps()  # before, since some of them are gone if it is interrupted
     drain.remove(devices, say, free_serials=False)
     if left := drain.strangers(types):
         shown = ", ".join(left[:10]) + " …" * (len(left) > 10)
         remedy = "remove them, or give them another thing type, then run the same command again"
         raise fail("things", f"{count(len(left), 'thing')} not made by fleetgate with one of its types: {shown}", remedy)
     say("  destroying what Terraform owns")
+    if state.resources:
+        done.append(f"{count(len(state.resources), 'resource')} of Terraform's: destroyed")
     runner.destroy(environment.build / build.TFVARS)
     for path in (_record_file(environment), runner.plan_file):
         path.unlink(missing_ok=True)
     for name in environment.settings.claims:  # the key and its request stay: they make the next claim certificate
         (environment.claim_folder(name) / claims.CERTIFICATE_FILE).unlink(missing_ok=True)
     return len(devices.things)
+
+
+def _require_unprotected(environment: Environment) -> None:
+    if environment.settings.deletion_protection:
+        apply = applied.command(environment)
+        remedy = (
+            f"set deletion_protection: false in {environment.file}, then {apply}, then {apply.replace('apply', 'destroy', 1)}"
+        )
+        raise fail(environment.file, "deletion_protection is on", remedy)
+
+
+def _require_table_unprotected(state: State, apply: str) -> None:
+    if any(table.values.get("deletion_protection_enabled") for table in state.of(_TABLE)):
+        remedy = f"run first: {apply}; the environment's file has switched it off, the table has not heard of it yet"
+        raise fail("device registry", "deletion_protection is still on", remedy)
 
 
 def plan_aside(fleet: Fleet, say: Say) -> dict[str, Any]:

@@ -229,6 +229,8 @@ def _tables(arns: _Arns) -> Iterator[Statement]:
     )
     table = arns.arn("dynamodb", f"table/{arns.names.table}")
     yield _allow("RegistryRows", "dynamodb: DeleteItem GetItem PutItem Scan UpdateItem", [table])
+    # What a deployer does by fleetgate's commands (registry add, drain, state unlock) is an entry of the audit trail.
+    yield _allow("AuditEntries", "dynamodb: PutItem", [arns.arn("dynamodb", f"table/{arns.names.audit_table}")])
 
 
 def _messages(arns: _Arns) -> Iterator[Statement]:

@@ -14,7 +14,7 @@ from enum import StrEnum
 from typing import Any
 
 from fleetgate.device_view import Certificate
-from fleetgate.errors import fail
+from fleetgate.errors import fail, printable
 from fleetgate.registry import Row
 
 #: AWS keeps so many versions of a provisioning template.
@@ -134,11 +134,7 @@ def read_message(text: str, where: str) -> Message:
     if not isinstance(status, int) or isinstance(status, bool):
         raise fail(where, "holds no statusCode", remedy)
     code, said = (str(body.get(name) or "")[:300] for name in ("errorCode", "errorMessage"))
-    return Message(status, _plain(code), _plain(said))
-
-
-def _plain(text: str) -> str:
-    return "".join(c if c.isprintable() else " " for c in text)
+    return Message(status, printable(code), printable(said))
 
 
 @dataclass(frozen=True)

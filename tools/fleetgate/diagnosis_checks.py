@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 
+from fleetgate import times
 from fleetgate.decisions import REASONS
 from fleetgate.diagnosis import MAXIMUM_TEMPLATE_VERSIONS, SETTLE_MS, Cause, Claim, Facts, Finding, Part, Stage, note
 
 _FORBIDDEN, _BAD_REQUEST, _TOO_MANY, _SERVER_ERROR = 403, 400, 429, 500
 _THROTTLED_WORDS = ("throttl", "rate exceeded", "too many requests", "limit exceeded")
-
-
-def utc(ms: int) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(ms / 1000))
 
 
 def _apply(facts: Facts) -> str:
@@ -283,10 +279,10 @@ def check_lease(facts: Facts) -> Iterator[Finding]:
     row = facts.row
     if row is None or facts.thing is not None or not _is_leased(facts) or not facts.sees("thing"):
         return
-    until = utc(int(row["leaseExpiresAt"]))
+    until = times.utc(int(row["leaseExpiresAt"]))
     what = f"the serial number is leased to certificate {str(row.get('certificateId'))[:12]}... until {until}"
     step = f"a device with that certificate may register at once; any other: let it try again after {until}"
-    yield Finding(Stage.REGISTRY, Cause.LEASE_RUNNING, what, step, f"leased at {utc(int(row.get('leasedAt', 0)))}")
+    yield Finding(Stage.REGISTRY, Cause.LEASE_RUNNING, what, step, f"leased at {times.utc(int(row.get('leasedAt', 0)))}")
 
 
 def _is_leased(facts: Facts) -> bool:
@@ -368,7 +364,7 @@ def check_thing(facts: Facts) -> Iterator[Finding]:
         step = f"fleetgate orphans --env {facts.env}; with --fix the serial number may come in again"
         yield Finding(Stage.THING, Cause.THING_MISSING, what, step)
     elif facts.status == "provisioning" and facts.now_ms - int(row.get("leasedAt", 0)) >= SETTLE_MS:
-        what = f"the hook let it in at {utc(int(row.get('leasedAt', 0)))}, and no thing came of it"
+        what = f"the hook let it in at {times.utc(int(row.get('leasedAt', 0)))}, and no thing came of it"
         log = "aws logs tail AWSIotLogsV2 --filter-pattern ProvisionDevice"
         step = f"{log}; prove the way by: fleetgate smoke --env {facts.env}"
         yield Finding(Stage.THING, Cause.REGISTRATION_FAILED, what, step, " | ".join(facts.iot_log[-3:]))

@@ -216,7 +216,7 @@ def _claim_id(fleet: Fleet, claim: str) -> str:
 
     if _CERTIFICATE_ID.fullmatch(claim):
         return claim
-    claim_rotation.require_claim(fleet.environment, claim)
+    claims.require_claim(fleet.environment, claim)
     ids = {name: certificate_id for certificate_id, name in _named_claims(fleet).items()}
     return ids.get(claim) or claim_rotation.certificate_id_of(fleet.environment, claim)
 

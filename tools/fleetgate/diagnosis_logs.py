@@ -10,10 +10,10 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from fleetgate import applied, aws, decisions
+from fleetgate import applied, aws, decisions, times
 from fleetgate.build import Fleet
 from fleetgate.diagnosis import Cause, Failure, Throttled
-from fleetgate.diagnosis_checks import utc
+from fleetgate.errors import printable
 
 #: What a call of the hook leaves in its log that ended without a decision: text as Lambda's, and its JSON form.
 _FAILURE_PHRASES = ("timed out", "timeout", "Traceback", "errorType", "AccessDenied")
@@ -65,12 +65,12 @@ def failure_in(lines: list[str], at_ms: int, is_over: bool) -> Failure:
         cause = Cause.HOOK_TIMED_OUT
     else:
         cause = Cause.HOOK_CRASHED
-    return Failure(cause, utc(at_ms), at_ms, _safe(said), is_over)
+    return Failure(cause, times.utc(at_ms), at_ms, _safe(said), is_over)
 
 
 def _safe(text: str) -> str:
     """A line of a log as it may be shown: no control characters, and nothing that could be a key or a certificate."""
-    return "(redacted)" if "-----" in text else "".join(c if c.isprintable() else " " for c in text)[:400]
+    return "(redacted)" if "-----" in text else printable(text)[:400]
 
 
 def iot_log(certificate_ids: list[str], since_ms: int) -> Iterator[str]:
@@ -105,7 +105,7 @@ def throttled(name: str, since_ms: int) -> Throttled | None:
         Statistics=["Sum"],
     )
     minutes = [int(point["Timestamp"].timestamp() * 1000) for point in answer["Datapoints"] if point["Sum"] > 0]
-    return Throttled(utc(max(minutes)), max(minutes), _has_decided(name, max(minutes))) if minutes else None
+    return Throttled(times.utc(max(minutes)), max(minutes), _has_decided(name, max(minutes))) if minutes else None
 
 
 def _has_decided(name: str, since_ms: int) -> bool:

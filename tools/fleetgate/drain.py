@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from fleetgate import aws, decommission, progress
@@ -21,6 +21,7 @@ R = TypeVar("R")
 
 #: AWS detaches 15 policies a second per account: more hands than this only wait.
 PARALLEL = 8
+_SHOWN = 10
 
 
 @dataclass(frozen=True)
@@ -35,13 +36,20 @@ class DeployedType:
 @dataclass(frozen=True)
 class Devices:
     """Names of things; ids of certificates; names of the policies that are ours; the registry's table; serials: with the
-    certificate that each has in it."""
+    certificate that each has in it; owners: by their thing, those of them that have one."""
 
     things: list[str]
     certificates: list[str]
     policies: list[str]
     table: str | None
     serials: dict[str, str]
+    owners: dict[str, str] = field(default_factory=dict)
+
+    def steps(self) -> list[str]:
+        """What `remove` is about to do, in a few lines."""
+        shown = ", ".join(self.things[:_SHOWN]) + (f" and {len(self.things) - _SHOWN} more" if len(self.things) > _SHOWN else "")
+        things = [f"{count(len(self.things), 'device')} with shadows and certificates: {shown}"] if self.things else []
+        return [*things, f"{count(len(self.certificates), 'certificate')}: deleted, or without our policies if others use them"]
 
 
 def close_gate(template: str) -> None:
@@ -57,14 +65,15 @@ def find(table: str | None, types: Iterable[DeployedType]) -> Devices:
     """The devices of these types, from the registry and from the policies that their certificates hold."""
     wanted = list(types)
     rows = list(_rows(table, {device_type.name for device_type in wanted})) if table else []
-    things = {row["thingName"] for row in rows}
+    owners = {row["thingName"]: row["serialNumber"] for row in rows}
+    things = set(owners)
     serials = {row["serialNumber"]: row["certificateId"] for row in rows}
     known = set(serials.values())
     policies = [device_type.policy for device_type in wanted if device_type.policy]
     held = {certificate for policy in policies for certificate in _certificates_with(policy)}
     for certificate in held - known:  # rotated, or made outside of the gate
         things.update(decommission.things_of(certificate))
-    return Devices(sorted(things), sorted(held | known), policies, table, serials)
+    return Devices(sorted(things), sorted(held | known), policies, table, serials, owners)
 
 
 def strangers(types: Iterable[DeployedType]) -> list[str]:

@@ -117,7 +117,7 @@ def markdown(found: Iterable[Difference], env: str, heading: str = THERE) -> str
 
 def as_json(found: Iterable[Difference]) -> list[dict[str, Any]]:
     return [
-        {"address": one.address, "what": one.what, "attributes": list(one.attributes), "changed_outside": one.outside}
+        {"address": one.address, "what": one.what, "attributes": list(one.attributes), "changedOutside": one.outside}
         for one in found
     ]
 

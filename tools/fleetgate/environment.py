@@ -31,6 +31,7 @@ REGION = r"^[a-z]{2}(-[a-z]+)+-[0-9]$"
 #: (docs/deploying.md). Under AWS's own names a developer's account could reach the rehearsal.
 REHEARSAL_VARIABLES = ("FLEETGATE_REHEARSAL_ACCESS_KEY_ID", "FLEETGATE_REHEARSAL_SECRET_ACCESS_KEY")
 
+
 Port = Annotated[int, Field(ge=1, le=65535)]
 
 
@@ -80,7 +81,10 @@ class Claim(Strict):
     )
 
 
-ClaimName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?$")]
+MAXIMUM_CLAIM_NAME = 40
+CLAIM_NAME = rf"[a-z0-9](?:[a-z0-9-]{{0,{MAXIMUM_CLAIM_NAME - 2}}}[a-z0-9])?"
+CLAIM_NAME_REMEDY = f"use lower case letters, digits and inner hyphens, at most {MAXIMUM_CLAIM_NAME}"
+ClaimName = Annotated[str, StringConstraints(pattern=f"^{CLAIM_NAME}$")]
 
 
 class StuckAfter(Strict):

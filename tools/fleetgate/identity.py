@@ -11,13 +11,13 @@ import binascii
 import fcntl
 import hashlib
 import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from enum import Enum
 from pathlib import Path
 
+from fleetgate import files
 from fleetgate.errors import FleetgateError, fail
 
 #: An ownership token is good for an hour; a margin leaves time to use it.
@@ -132,8 +132,8 @@ class IdentityFolder:
         self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.path.chmod(0o700)
         self._state_file.unlink(missing_ok=True)  # from here to the last line there is no identity
-        _write(self.key_file, key, 0o600)
-        _write(self.certificate_file, certificate, 0o644)
+        files.replace(self.key_file, key.encode(), 0o600)
+        files.replace(self.certificate_file, certificate.encode(), 0o644)
         self.update(identity)
 
     def set_aside(self) -> Path:
@@ -145,7 +145,8 @@ class IdentityFolder:
             return self.path.rename(aside)
 
     def update(self, identity: Identity) -> None:
-        _write(self._state_file, json.dumps(asdict(identity), indent=1, sort_keys=True) + "\n", 0o600)
+        text = json.dumps(asdict(identity), indent=1, sort_keys=True) + "\n"
+        files.replace(self._state_file, text.encode(), 0o600)
 
 
 def unfinished(keys: Path, device_type: str) -> list[Identity]:
@@ -169,19 +170,3 @@ def _unusable(path: Path, error: Exception, remedy: str) -> FleetgateError:
     if type(error) is ValueError:
         reason = str(error)
     return fail(str(path), f"cannot be used: {reason}", remedy)
-
-
-def _write(path: Path, text: str, mode: int) -> None:
-    """Writes whole or not at all, durably, and never with a wider mode than `mode`."""
-    temporary = path.with_name(f".{path.name}.new")
-    temporary.unlink(missing_ok=True)
-    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

@@ -28,6 +28,7 @@ Say = Callable[[str], None]
 
 #: Of so many pending certificates that nothing else ties to the fleet the hook's log is asked; the rest are not judged.
 _MAXIMUM_ASKED = 200
+MENDED = "mended"
 #: Decisions that say nothing of where a certificate comes from.
 _NO_EVIDENCE = ("malformed_event", "wrong_template", "unknown_claim", "certificate_mismatch")
 
@@ -92,7 +93,7 @@ class Search:
             if self._judge_certificate(finding.subject) != finding:
                 return "changed meanwhile, left as it is"
             decommission.remove_certificate(finding.subject)
-            return "mended"
+            return MENDED
         serial = finding.subject if finding.kind is Kind.ROW_WITHOUT_THING else self._serial_of(finding.subject)
         device = self.device(serial)
         if self._judge_device(device) != finding:
@@ -105,7 +106,7 @@ class Search:
         row = device.row
         if row is not None and row["status"] != "registered" and row.get("certificateId"):
             self._table.free(serial, row["certificateId"])
-        return "mended"
+        return MENDED
 
     def device(self, serial: str, things: dict[str, Thing] | None = None) -> Device:
         """All about a serial, as of now."""
@@ -213,20 +214,20 @@ class Search:
         return any(r.get("claimCertificateId") in self._ours.claims and r.get("reason") not in _NO_EVIDENCE for r in found)
 
 
-def mend_all(search: Search, findings: Sequence[Finding], done: list[str]) -> list[Problem]:
-    """Mends the findings; returns the problems of those that could not be. done: gets a line for each, also if interrupted."""
+def mend_all(search: Search, findings: Sequence[Finding], done: dict[Finding, str], failed: dict[Finding, Problem]) -> None:
+    """Mends the findings. done, failed: get what came of each, also if interrupted."""
 
-    def one(finding: Finding) -> Problem | None:
+    def one(finding: Finding) -> None:
         try:
             outcome = search.mend(finding)
         except (FleetgateError, ClientError) as error:
             again = "see the message, then run the same command again"
             said = error.response["Error"].get("Message", "") if isinstance(error, ClientError) else error.problems[0].what
-            return Problem(f"{finding.kind} {finding.subject}", f"could not be mended: {said:.200}", again)
-        done.append(f"{finding.kind} {finding.subject}: {outcome}")
-        return None
+            failed[finding] = Problem(f"{finding.kind} {finding.subject}", f"could not be mended: {said:.200}", again)
+        else:
+            done[finding] = outcome
 
-    return [problem for problem in _each("mending", list(findings), one) if problem]
+    _each("mending", list(findings), one)
 
 
 def _each(label: str, items: Sequence[T], work: Callable[[T], R]) -> list[R]:

@@ -18,7 +18,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from fleetgate import applied, audit, aws, registry_events
+from fleetgate import applied, audit, aws, registry_events, times
 from fleetgate.build import Fleet
 from fleetgate.environment import Environment
 from fleetgate.errors import fail, printable
@@ -191,7 +191,7 @@ class Queue:
         finally:
             self.show(list(letters.values()))
         oldest_ms = min((letter.sent_ms for letter in letters.values()), default=None)
-        oldest = audit.utc(oldest_ms // 1000 * 1000) if oldest_ms is not None else None
+        oldest = times.utc(oldest_ms) if oldest_ms is not None else None
         kinds = Counter(letter.kind for letter in letters.values())
         return Contents(self.name, max(count, len(letters)), hidden, len(letters), kinds, oldest)
 

@@ -9,14 +9,13 @@ import csv
 import difflib
 import io
 import re
-import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from itertools import islice
 from typing import Any
 
-from fleetgate import applied
+from fleetgate import applied, times
 from fleetgate.catalogue import ATTRIBUTE_VALUE, SERIAL, Catalogue
 from fleetgate.errors import FleetgateError, Problem
 
@@ -240,6 +239,37 @@ class Added(Enum):
     REVOKED = "revoked"
 
 
+def compared(row: Wanted, existing: Row | None) -> tuple[Added, Row | None]:
+    """What becomes of a wanted row beside the one that is there, if there is one."""
+    if existing is None:
+        return Added.ADDED, None
+    if existing.get("status") == "revoked":
+        return Added.REVOKED, existing
+    return (Added.DIFFERS if differences(row, existing) else Added.THERE), existing
+
+
+def spelled_short(rows: Iterable[Wanted]) -> dict[str, str]:
+    """By device type: the serials, with ranges as `registry add` reads them, so that a thousand fit into a line."""
+    runs: dict[str, list[tuple[str, str]]] = {}
+    for row in rows:
+        known = runs.setdefault(row.device_type, [])
+        if known and _next_serial(known[-1][1]) == row.serial:
+            known[-1] = (known[-1][0], row.serial)
+        else:
+            known.append((row.serial, row.serial))
+    return {
+        kind: ", ".join(first if first == last else f"{first}..{last}" for first, last in found) for kind, found in runs.items()
+    }
+
+
+def _next_serial(serial: str) -> str | None:
+    found = re.fullmatch(r"(.*?)([0-9]+)", serial)
+    if found is None:
+        return None
+    number = str(int(found[2]) + 1).zfill(len(found[2]))
+    return found[1] + number if len(number) == len(found[2]) else None
+
+
 class Registry:
     """The table. Its methods may be called from several threads."""
 
@@ -259,12 +289,7 @@ class Registry:
             "manufacturer": row.manufacturer,
             "location": row.location,
         }
-        existing = self.put_if_absent({name: value for name, value in item.items() if value is not None})
-        if existing is None:
-            return Added.ADDED, None
-        if existing.get("status") == "revoked":
-            return Added.REVOKED, existing
-        return (Added.DIFFERS if differences(row, existing) else Added.THERE), existing
+        return compared(row, self.put_if_absent({name: value for name, value in item.items() if value is not None}))
 
     def put_if_absent(self, row: Row) -> Row | None:
         """Writes `row` if its serial is free; otherwise returns what is there."""
@@ -462,8 +487,8 @@ def differences(row: Wanted, existing: Row) -> list[str]:
 
 def shown(row: Row) -> Row:
     """A row as people and programs read it: the hook's milliseconds as UTC."""
-    times = {name: row[name] for name in _TIMES if isinstance(row.get(name), int)}
-    return row | {name: time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(value / 1000)) for name, value in times.items()}
+    dated = {name: row[name] for name in _TIMES if isinstance(row.get(name), int)}
+    return row | {name: times.utc(value) for name, value in dated.items()}
 
 
 def page(rows: Iterable[Row], limit: int) -> tuple[list[Row], str | None]:

@@ -11,12 +11,11 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fleetgate import catalogue, package, policies
+from fleetgate import catalogue, files, package, policies
 from fleetgate.environment import Environment, RemoteState
 from fleetgate.errors import FleetgateError, count, fail
 
@@ -158,7 +157,7 @@ def root(environment: Environment) -> Path:
         _link(link, target)
     override = made / FOLDER / OVERRIDE_FILE
     if not override.is_file() or override.read_text(encoding="utf-8") != _OVERRIDE:
-        _replace(override, lambda new: new.write_text(_OVERRIDE, encoding="utf-8"))
+        files.replace(override, _OVERRIDE.encode())
     for path in (made / FOLDER).iterdir():
         if path not in wanted and path != override and path.is_symlink():
             path.unlink()  # a file that has left the tracked folder
@@ -172,15 +171,10 @@ def _link(link: Path, target: Path) -> None:
     if link.is_dir() and not link.is_symlink():
         shutil.rmtree(link)  # an artefact store has made a copy of what the link led to
     link.parent.mkdir(parents=True, exist_ok=True)
-    _replace(link, lambda new: new.symlink_to(wanted))
-
-
-def _replace(path: Path, make: Callable[[Path], Any]) -> None:
-    """Whole or not at all: another process may run Terraform in this folder."""
-    new = path.with_name(f".{path.name}.{os.getpid()}")
+    new = link.with_name(f".{link.name}.{os.getpid()}")  # at once: another process may run Terraform in this folder
     new.unlink(missing_ok=True)
-    make(new)
-    new.replace(path)
+    new.symlink_to(wanted)
+    new.replace(link)
 
 
 def backend_config(environment: Environment) -> Path:
@@ -205,7 +199,7 @@ def backend_config(environment: Environment) -> Path:
     text = "".join(f"{name} = {json.dumps(value)}\n" for name, value in values.items())
     if not file.is_file() or file.read_text(encoding="utf-8") != text:
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text, encoding="utf-8")
+        files.replace(file, text.encode())
     return file
 
 

@@ -10,7 +10,7 @@ import secrets
 import time
 from contextlib import suppress
 
-from fleetgate import decommission
+from fleetgate import decommission, times
 from fleetgate.registry import Registry, Row
 from fleetgate.smoke_checker import EXPECTED_ERRORS, CheckFailed
 
@@ -100,7 +100,7 @@ class CanaryLock:
             "serialNumber": self._serial,
             "deviceType": self._type,
             "status": status,
-            "registeredAt": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            "registeredAt": times.now(),
             _RUN: self._run,
             _UNTIL: int(time.time()) + LOCK_SECONDS,
         }

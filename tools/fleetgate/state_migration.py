@@ -6,13 +6,12 @@ There is one state before and one after, at every moment in between at least one
 from __future__ import annotations
 
 import fcntl
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from fleetgate import remote_state, state_bucket
+from fleetgate import files, remote_state, state_bucket
 from fleetgate.environment import Environment, RemoteState
 from fleetgate.errors import fail
 from fleetgate.remote_state import Place, Summary
@@ -92,11 +91,7 @@ def _copy(environment: Environment, text: str) -> None:
         with state_bucket.held(environment):
             state_bucket.write(environment, text)
         return
-    new = environment.local_state_file.with_name("terraform.tfstate.moving")
-    new.unlink(missing_ok=True)
-    with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-        file.write(text)
-    new.replace(environment.local_state_file)
+    files.replace(environment.local_state_file, text.encode(), 0o600)
 
 
 def _read(environment: Environment) -> str:

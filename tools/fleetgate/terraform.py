@@ -17,7 +17,7 @@ from typing import Any
 
 from python_terraform import IsFlagged, Terraform
 
-from fleetgate import remote_state, terraform_output
+from fleetgate import applied, remote_state, terraform_output
 from fleetgate.environment import Environment
 from fleetgate.errors import FleetgateError, fail
 
@@ -174,7 +174,7 @@ class Runner:
         """The state as it is stored, "" if there is none."""
         code, out, err = self._terraform.cmd("state pull")
         if code != 0:
-            raise fail("terraform state pull", str(err).strip(), "mend what it says, then run the same command again")
+            raise fail("terraform state pull", str(err).strip(), f"run: {applied.command(self._environment)}")
         return str(out)
 
     def unlock(self, lock_id: str) -> None:

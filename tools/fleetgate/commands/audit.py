@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     from fleetgate.registry import Row
 
 _SHOWN_ID = 12
-_MAXIMUM_HOURS = 87_600
+#: The trail has everything, for good; the log is read for what that does not have yet, and a year of it would take minutes. As
+#: long as a dead letter is kept: what has not come into the trail by then is lost to it.
+_LOG_HOURS = 14 * 24
 #: A decision that is older than this should have come from the log into the table.
 _LATE_MS = 300_000
 
@@ -22,28 +24,33 @@ def add(subparsers: common.Subparsers) -> None:
     parser.description = (
         "Shows what the audit trail has about a serial number, oldest first: every decision of the hook, allowed or denied, with"
         " claim and certificate; what became of its thing; its first connection; and what was done to it with commands, by whom"
-        " and why. The hook's log is read besides the trail, for what that does not have yet. Exit status 1 if there is nothing."
+        " and why. The hook's log is read besides the trail, for what that does not have yet. Exit status: 1 if there is nothing,"
+        " 2 if nobody could be asked."
     )
+    parser.set_defaults(failed=2)
     parser.add_argument("serial", metavar="SERIAL", nargs="?")
     parser.add_argument("--unreadable", action="store_true", help="instead: devices that did not say a possible serial number")
-    parser.add_argument("--since", metavar="HOURS", type=float, help="how far to look back in the log (default: all of it)")
+    common.add_since(parser, _LOG_HOURS)
     parser.add_argument("--json", action="store_true", help="for programs: all fields of all entries")
 
 
 def _run(args: argparse.Namespace) -> int:
-    from fleetgate import audit, near, registry
+    from fleetgate import audit, near, registry, times
     from fleetgate.commands.registry import open_registry
 
     _check(args)
     fleet = common.fleet(args)
     table = open_registry(fleet)
-    since_ms = _since_ms(args.since or fleet.environment.settings.log_retention_days * 24)
+    since_ms = times.ago_ms(args.since)
+    common.say(f"reading {fleet.names.audit_table}, and the hook's log of the last {args.since:g} h (--since looks further back)")
     row = table.get(args.serial) if args.serial else None
     found = audit.history(fleet, args.serial, row, since_ms) if args.serial else audit.unreadable(fleet, since_ms)
     if args.serial and row is None and not found.entries:
         raise near.unknown(fleet, table, args.serial)
     if args.json:
-        entries = [{**entry, "at": audit.utc(entry["timestamp"]), "kept": found.is_kept(entry)} for entry in found.entries]
+        entries = [
+            {**entry, "at": times.utc(entry["timestamp"], exact=True), "kept": found.is_kept(entry)} for entry in found.entries
+        ]
         shown = registry.shown(row) if row else None
         common.print_json({"entries": entries, "registry": shown, "serialNumber": args.serial})
     else:
@@ -61,21 +68,13 @@ def _check(args: argparse.Namespace) -> None:
     if args.serial is not None and not audit.is_serial(args.serial):
         remedy = "what a device said instead of a serial number is not kept; see: fleetgate audit --unreadable"
         raise fail(f"serial {args.serial!r:.80}", "can be none: letters, digits, _ and -, at most 64", remedy)
-    if args.since is not None and not 0 < args.since <= _MAXIMUM_HOURS:
-        raise fail("--since", f"{args.since:g} is not a number of hours", f"use more than 0 and at most {_MAXIMUM_HOURS}")
-
-
-def _since_ms(hours: float) -> int:
-    import time
-
-    return max(0, int((time.time() - hours * 3600) * 1000))
 
 
 def _print(serial: str | None, found: History, row: Row | None) -> None:
-    from fleetgate import audit, progress
+    from fleetgate import progress, times
 
     if found.entries:
-        cells = [(audit.utc(entry["timestamp"]), event(entry), details(entry)) for entry in found.entries]
+        cells = [(times.utc(entry["timestamp"], exact=True), event(entry), details(entry)) for entry in found.entries]
         progress.table("audit trail", ("time", "event", "details"), cells)
     elif serial is None:
         print("no device has sent a serial number that can be none")

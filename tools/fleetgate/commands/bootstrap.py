@@ -14,8 +14,7 @@ def add(subparsers: common.Subparsers) -> None:
         "make the bucket of the environment's Terraform state: versions, encryption, nothing public, TLS only",
         _bootstrap,
     )
-    parser.add_argument("--dry-run", action="store_true", help="show what it would do, and change nothing")
-    parser.add_argument("--yes", action="store_true", help="do not ask")
+    common.add_consent(parser)
 
 
 def _bootstrap(args: argparse.Namespace) -> int:
@@ -29,10 +28,7 @@ def _bootstrap(args: argparse.Namespace) -> int:
     if not steps:
         print(f"nothing to change: the bucket {bucket} is there, as it must be")
         return 0
-    print("would:" if args.dry_run else "will:")
-    for step in steps:
-        print(f"  {step.what}")
-    if args.dry_run:
+    if common.only_shown(args, f"make the bucket of environment {environment.name}'s state:", [step.what for step in steps]):
         return 0
     common.confirm(f"This makes {count(len(steps), 'change')} in account {environment.settings.account_id}.", yes=args.yes)
     for step in steps:

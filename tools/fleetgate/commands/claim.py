@@ -11,11 +11,13 @@ def add(subparsers: common.Subparsers) -> None:
     group = common.add_group(subparsers, "claim", "make claim certificates, change them for new ones, retire them")
     create = common.add_parser(group, "create", "make a claim's private key (mode 0600) and its signing request, here", _create)
     create.add_argument("name", metavar="CLAIM", help="a claim that stands under `claims` in the environment's file")
+    common.add_dry_run(create)
 
     restore = common.add_parser(
         group, "restore", "put a claim's private key back where it was not made, read from standard input", _restore
     )
     restore.add_argument("name", metavar="CLAIM", help="a claim that stands under `claims` in the environment's file")
+    common.add_dry_run(restore)
 
     rotate = common.add_parser(group, "rotate", "put a new claim beside an old one, so that factories can switch", _rotate)
     rotate.description = (
@@ -24,7 +26,7 @@ def add(subparsers: common.Subparsers) -> None:
     )
     rotate.add_argument("name", metavar="CLAIM", help="the claim to be replaced")
     rotate.add_argument("--as", dest="new", metavar="NAME", help="name of the new claim (default: CLAIM-r2, then -r3, ...)")
-    _add_consent(rotate)
+    common.add_consent(rotate)
 
     retire = common.add_parser(group, "retire", "let no device come in with a claim any more", _retire)
     retire.description = (
@@ -36,22 +38,24 @@ def add(subparsers: common.Subparsers) -> None:
     retire.add_argument(
         "--force", action="store_true", help="with --now: also the last active claim, whose key has leaked; then nobody comes in"
     )
-    retire.add_argument("--reason", metavar="TEXT", help="why; kept in build/ENV/audit.jsonl")
-    _add_consent(retire)
-
-
-def _add_consent(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--dry-run", action="store_true", help="only show what it would do")
-    parser.add_argument("--yes", action="store_true", help="do not ask")
+    retire.add_argument("--reason", metavar="TEXT", help="why; kept in the audit trail, and in build/ENV/audit.jsonl")
+    common.add_consent(retire)
 
 
 def _create(args: argparse.Namespace) -> int:
-    from fleetgate import applied, claims
+    from fleetgate import applied, audit, build, claims
 
     environment = common.environment(args)
-    key, csr = claims.create(environment, args.name)
-    print(f"private key: {key} (0600; it never leaves this machine through fleetgate)")
-    print(f"signing request: {csr}")
+    wanted = claims.plan(environment, args.name)
+    key = "there already, and stays" if wanted.has_key else "a new private key (0600)"
+    steps = [f"{wanted.key_file}: {key}", f"{wanted.csr_file}: its signing request"]
+    if args.dry_run and common.only_shown(args, f"create claim {args.name} in {environment.name}:", steps):
+        return 0
+    with audit.recorded(build.compile_fleet(environment), "claim create", args.name, audit.caller_if_any(environment)) as done:
+        pair = claims.create(environment, args.name)
+        done += steps
+    print(f"private key: {pair.key_file} (0600; it never leaves this machine through fleetgate)")
+    print(f"signing request: {pair.csr_file}")
     common.say(f"next: {applied.command(environment)}; the certificate then lies beside the key")
     return 0
 
@@ -59,18 +63,26 @@ def _create(args: argparse.Namespace) -> int:
 def _restore(args: argparse.Namespace) -> int:
     import sys
 
-    from fleetgate import claims
+    from fleetgate import audit, build, claims
 
-    key = claims.restore(common.environment(args), args.name, sys.stdin.buffer.read(65_536))
+    environment = common.environment(args)
+    pem = sys.stdin.buffer.read(65_536)
+    key = claims.check_restore(environment, args.name, pem)
+    step = f"{key}: the private key (0600)"
+    if args.dry_run and common.only_shown(args, f"restore claim {args.name} in {environment.name}:", [step]):
+        return 0
+    with audit.recorded(build.compile_fleet(environment), "claim restore", args.name, audit.caller_if_any(environment)) as done:
+        claims.restore(environment, args.name, pem)
+        done.append(step)
     print(f"private key: {key} (0600)")
     return 0
 
 
 def _rotate(args: argparse.Namespace) -> int:
-    from fleetgate import applied, claim_rotation, claims
+    from fleetgate import applied, audit, build, claim_rotation, claims
 
     environment = common.environment(args)
-    claim_rotation.require_claim(environment, args.name)
+    claims.require_claim(environment, args.name)
     new = args.new if args.new is not None else claim_rotation.next_name(environment, args.name)
     edit = claim_rotation.plan_rotation(environment, args.name, new)
     folder = edit.environment.claim_folder(new)
@@ -82,10 +94,14 @@ def _rotate(args: argparse.Namespace) -> int:
     if common.only_shown(args, f"rotate claim {args.name} in {environment.name}:", steps):
         return 0
     common.confirm(f"This adds claim {new} to {environment.file}.", yes=args.yes)
-    key, csr = claim_rotation.rotate(edit, new)
-    print(f"private key: {key} (0600; it never leaves this machine through fleetgate)")
-    print(f"signing request: {csr}")
-    tracked = "" if environment.settings.embedded_cloud else f"put {environment.file} and {csr} under version control; "
+    # Under both names: who asks for the old one wants to know what came of it.
+    who, fleet = audit.caller_if_any(environment), build.compile_fleet(environment)
+    with audit.recorded(fleet, "claim rotate", args.name, who, also=new) as done:
+        pair = claim_rotation.rotate(edit, new)
+        done += steps
+    print(f"private key: {pair.key_file} (0600; it never leaves this machine through fleetgate)")
+    print(f"signing request: {pair.csr_file}")
+    tracked = "" if environment.settings.embedded_cloud else f"put {environment.file} and {pair.csr_file} under version control; "
     common.say(
         f"claim {new} is made; until the next apply it is good for nothing, and {args.name} goes on as before\n"
         f"    -> {tracked}run: {applied.command(environment)}\n"
@@ -96,13 +112,13 @@ def _rotate(args: argparse.Namespace) -> int:
 
 
 def _retire(args: argparse.Namespace) -> int:
-    from fleetgate import applied, audit, build, claim_rotation
+    from fleetgate import applied, audit, build, claim_rotation, claims
     from fleetgate.errors import fail
 
     why = audit.reason(args.reason)
     environment = common.environment(args)
     name = args.name
-    claim_rotation.require_claim(environment, name)
+    claims.require_claim(environment, name)
     is_last = claim_rotation.is_last_active(environment, name)
     if is_last and not (args.force and args.now):
         remedy = (
@@ -125,21 +141,13 @@ def _retire(args: argparse.Namespace) -> int:
     if common.only_shown(args, f"retire claim {name} in {environment.name}:", steps):
         return 0
     common.confirm(f"This retires claim {name} in {environment.name}: devices that still have it cannot come in.", yes=args.yes)
-    who = audit.caller() if certificate_id is not None else ""
-    done: list[str] = []
-    complete = False
-    try:
+    who = audit.caller() if certificate_id is not None else audit.caller_if_any(environment)
+    with audit.recorded(fleet, "claim retire", name, who, why, tell=print) as done:
         if edit is not None:  # first, so that no apply in between makes it active again
             edit.write()
             done.append(f"{environment.file}: claim {name} is inactive")
         if certificate_id is not None:
             done.append(claim_rotation.deactivate(fleet.names, name, certificate_id))
-        complete = True
-    finally:
-        for step in done:
-            print(step)
-        if certificate_id is not None and done:
-            audit.record(fleet, "claim retire", name, who, why, done, complete)
     _say_what_is_left(applied.command(environment), environment.name, name, is_last=is_last, now=bool(args.now))
     return 0
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 Subparsers = Any  # argparse._SubParsersAction, which argparse does not export
 
 DEFAULT_ENVIRONMENT = "local"
+MAXIMUM_HOURS = 87_600
 NOTHING_CHANGED = "nothing was changed (--dry-run)"
 
 
@@ -112,11 +113,37 @@ def never_fail_on_output() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
+def add_since(parser: argparse.ArgumentParser, default: float, maximum: int = MAXIMUM_HOURS) -> None:
+    """How far to look back in logs. default, maximum: hours."""
+    parser.add_argument(
+        "--since",
+        metavar="HOURS",
+        type=lambda text: _hours(text, maximum),
+        default=default,
+        help=f"how far to look back in logs, at most {maximum} (default: {default:g})",
+    )
+
+
+def _hours(text: str, maximum: int) -> float:
+    try:
+        hours = float(text)
+    except ValueError:
+        hours = 0.0
+    if not 0 < hours <= maximum:
+        raise argparse.ArgumentTypeError(f"{text!r:.40} is not a number of hours: use more than 0 and at most {maximum}")
+    return hours
+
+
 def add_consent(parser: argparse.ArgumentParser, *, given: str = "") -> None:
     """The options of every command that writes. given: the option that they stand beside, if it reads without that one."""
-    beside = f"with {given}: " if given else ""
-    parser.add_argument("--dry-run", action="store_true", help=f"{beside}only show what it would do, and change nothing")
-    parser.add_argument("--yes", action="store_true", help=f"{beside}do not ask")
+    add_dry_run(parser, given=given)
+    parser.add_argument("--yes", action="store_true", help=f"with {given}: do not ask" if given else "do not ask")
+
+
+def add_dry_run(parser: argparse.ArgumentParser, *, given: str = "") -> None:
+    """Of a command that asks nobody, since it only adds what was not there."""
+    does = "only show what it would do, and change nothing"
+    parser.add_argument("--dry-run", action="store_true", help=f"with {given}: {does}" if given else does)
 
 
 def only_shown(args: argparse.Namespace, title: str, steps: Sequence[str], *, quiet: bool = False) -> bool:

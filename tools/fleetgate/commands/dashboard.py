@@ -10,7 +10,7 @@ from fleetgate.commands import common
 _EPILOG = """\
 examples:
   fleetgate dashboard
-  fleetgate dashboard --render fleet.png --hours 8
+  fleetgate dashboard --render fleet.png --since 8
   fleetgate dashboard --render fleet.html --env production
 
 From live data: the registry, the hook's log and its metrics. The CloudWatch dashboard of the stack shows the same over time.
@@ -25,7 +25,7 @@ def add(subparsers: common.Subparsers) -> None:
     parser.epilog = _EPILOG
     parser.set_defaults(refuse=parser.error)
     parser.add_argument("--render", metavar="FILE", help="draw it: a .png, or a .html page with the picture and its numbers")
-    parser.add_argument("--hours", type=int, default=24, metavar="N", help="the last so many hours, 1 to 720 (default: 24)")
+    common.add_since(parser, 24, 720)
     parser.add_argument("--json", action="store_true", help="for programs")
 
 
@@ -36,8 +36,6 @@ def _dashboard(args: argparse.Namespace) -> int:
     from fleetgate.commands.registry import open_registry
 
     common.refuse_empty(args)
-    if not 1 <= args.hours <= 720:
-        args.refuse("argument --hours: give 1 to 720")
     path = Path(args.render) if args.render else None
     if path is not None:
         dashboard_plot.check(path)
@@ -45,7 +43,7 @@ def _dashboard(args: argparse.Namespace) -> int:
     table = open_registry(fleet)
     until_ms = time.time_ns() // 1_000_000
     with progress.bar("reading the registry and the hook's log", None, kept=False):
-        shown = dashboard.look(fleet, table, fleet.names.hook, until_ms - args.hours * 3_600_000, until_ms)
+        shown = dashboard.look(fleet, table, fleet.names.hook, until_ms - int(args.since * 3_600_000), until_ms)
     if path is not None:
         dashboard_plot.write(shown, path)
         common.say(f"drawn: {path}")

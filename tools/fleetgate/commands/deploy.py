@@ -20,9 +20,9 @@ def add(subparsers: common.Subparsers) -> None:
     _add_shared(apply)
     drain = common.add_parser(subparsers, "drain", "remove all devices of one type; its resources stay", _drain)
     drain.add_argument("--type", metavar="TYPE", required=True, help="device type; may have left the catalogue already")
-    drain.add_argument("--yes", action="store_true", help="do not ask")
+    common.add_consent(drain)
     destroy = common.add_parser(subparsers, "destroy", "remove all devices, then all resources", _destroy)
-    destroy.add_argument("--yes", action="store_true", help="do not ask")
+    common.add_consent(destroy)
     _add_shared(destroy)
 
 
@@ -77,17 +77,30 @@ def _apply(args: argparse.Namespace) -> int:
 
 
 def _destroy(args: argparse.Namespace) -> int:
-    from fleetgate import deploy
+    from fleetgate import audit, cloud, deploy
     from fleetgate.errors import count
 
     fleet = common.fleet(args)
     name, account = fleet.environment.name, fleet.environment.settings.account_id
+    if args.dry_run:
+        steps = deploy.what_goes(fleet, common.say, lock_timeout=args.lock_timeout)
+        common.only_shown(args, f"destroy environment {name} in account {account}:", steps or ["nothing: it is not applied"])
+        return 0
     common.confirm(
         f"This removes every device and resource of environment {name} in account {account}, the registry included.",
         yes=args.yes,
     )
     common.say(f"destroying environment {name}")
-    devices = deploy.destroy(fleet, common.say, verbose=args.verbose, lock_timeout=args.lock_timeout)
+    cloud.require(fleet.environment)
+    who = audit.caller()
+    done: list[str] = []
+    complete = False
+    try:
+        devices = deploy.destroy(fleet, common.say, verbose=args.verbose, lock_timeout=args.lock_timeout, done=done)
+        complete = True
+    finally:
+        if done:  # the table has gone with the rest, so the file is what remains
+            audit.record(fleet, "destroy", name, who, "", done, complete, in_table=not complete)
     host = fleet.environment.cloud_host
     down = "make down" if host.name == common.DEFAULT_ENVIRONMENT else f"make down ENV={host.name}"
     running = f"; its embedded cloud still runs ({down})" if host.settings.embedded_cloud else ""
@@ -96,7 +109,7 @@ def _destroy(args: argparse.Namespace) -> int:
 
 
 def _drain(args: argparse.Namespace) -> int:
-    from fleetgate import deploy, drain
+    from fleetgate import audit, deploy, drain
     from fleetgate.errors import count
 
     fleet = common.fleet(args)
@@ -106,8 +119,19 @@ def _drain(args: argparse.Namespace) -> int:
         print(f"no device of type {args.type} in environment {args.env}")
         return 0
     found = f"{count(len(devices.things), 'device')} of type {args.type}"
+    if common.only_shown(args, f"drain {args.type} in {args.env}:", devices.steps()):
+        return 0
     common.confirm(f"This removes {found} from environment {args.env} for good.", yes=args.yes)
-    drain.remove(devices, common.say)
+    who = audit.caller()
+    complete = False
+    try:
+        drain.remove(devices, common.say)
+        complete = True
+    finally:
+        removed = {thing: [f"thing {thing}: removed with its certificates"] for thing in devices.things}
+        parts = {devices.owners.get(thing, thing): audit.Part(steps, complete) for thing, steps in removed.items()}
+        parts[args.type] = audit.Part(devices.steps(), complete)
+        audit.record(fleet, "drain", args.type, who, "", devices.steps(), complete, by_subject=parts)
     print(f"removed {found}")
     return 0
 

@@ -12,7 +12,6 @@ from fleetgate.commands import common
 if TYPE_CHECKING:
     from fleetgate.diagnosis import Diagnosis, Message
 
-_MAXIMUM_HOURS = 87_600
 _MAXIMUM_MESSAGE = 100_000
 
 
@@ -31,7 +30,7 @@ def add(subparsers: common.Subparsers) -> None:
     )
     parser.add_argument("--claim", metavar="CLAIM", help="the claim that it comes with: its name, or its certificate id")
     parser.add_argument("--type", metavar="TYPE", help="its device type, if nothing knows it yet")
-    parser.add_argument("--since", metavar="HOURS", type=float, default=24.0, help="how far to look back in logs (default: 24)")
+    common.add_since(parser, 24)
     parser.add_argument("--json", action="store_true", help="for programs: chain, causes, notes, and what was not looked at")
     parser.set_defaults(failed=2, refuse=parser.error)
 
@@ -44,8 +43,6 @@ def _run(args: argparse.Namespace) -> int:
     common.refuse_empty(args)
     if args.who is None and args.rejected is None:
         args.refuse("give WHO (a serial number, thing name or client id), --rejected FILE, or both")
-    if not 0 < args.since <= _MAXIMUM_HOURS:
-        args.refuse(f"argument --since: use more than 0 and at most {_MAXIMUM_HOURS} hours")
     message = _message(args.rejected) if args.rejected is not None else None
     fleet = common.fleet(args)
     if args.type is not None and args.type not in fleet.catalogue.device_types:

@@ -28,8 +28,7 @@ def add(subparsers: common.Subparsers) -> None:
 def _add_shared(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--kind", type=_kind, required=True, help="which report this is: there is one of each kind")
     parser.add_argument("file", type=Path, metavar="FILE", help="the report, Markdown")
-    parser.add_argument("--dry-run", action="store_true", help="say what would be written, ask GitHub nothing")
-    parser.add_argument("--yes", action="store_true", help="do not ask")
+    common.add_consent(parser)
 
 
 def _number(text: str) -> int:
@@ -65,8 +64,8 @@ def _issue(args: argparse.Namespace) -> int:
 
 
 def _agreed(args: argparse.Namespace, text: str, what: str) -> bool:
-    if args.dry_run:
-        print(f"would write {what}:\n{text}", end="")
+    if args.dry_run:  # asks GitHub nothing
+        common.only_shown(args, f"write {what}:", text.splitlines())
         return False
     common.confirm(f"This writes {what} on GitHub.", yes=args.yes)
     return True

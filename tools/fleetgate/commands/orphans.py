@@ -11,6 +11,7 @@ from fleetgate.commands import common
 
 if TYPE_CHECKING:
     from fleetgate.build import Fleet
+    from fleetgate.errors import Problem
     from fleetgate.orphan_search import Search
     from fleetgate.orphans import Finding
 
@@ -24,11 +25,12 @@ def add(subparsers: common.Subparsers) -> None:
     parser.description = (
         "Finds certificates that are pending or have no thing, things without a certificate or without a registry row, and rows"
         " without a thing. --fix takes them away and sets their rows back to registered, so that the devices may come in anew."
-        " Only what the gate must have made is touched; all else is told as not judged. The exit status is 1 if orphans are left."
+        " Only what the gate must have made is touched; all else is told as not judged. The exit status is 1 if orphans are"
+        " left, 2 if it could not be asked."
     )
+    parser.set_defaults(failed=2)
     parser.add_argument("--fix", action="store_true", help="take them away (asks)")
-    parser.add_argument("--dry-run", action="store_true", help="with --fix: only show what it would do")
-    parser.add_argument("--yes", action="store_true", help="with --fix: do not ask")
+    common.add_consent(parser, given="--fix")
     parser.add_argument(
         "--limit", metavar="N", type=int, default=100, help="show and mend at most so many (default: 100; 0: all)"
     )
@@ -74,9 +76,8 @@ def _run(args: argparse.Namespace) -> int:
         return 0
     if not args.fix or args.dry_run:
         chosen_by = f" --older-than {args.older_than:g} --limit {args.limit} --env {env}"  # or others would be mended
-        common.say(
-            "nothing was changed" + (" (--dry-run)" if args.dry_run else f"; to mend it: fleetgate orphans --fix{chosen_by}")
-        )
+        to_mend = f"nothing was changed; to mend it: fleetgate orphans --fix{chosen_by}"
+        common.say(common.NOTHING_CHANGED if args.dry_run else to_mend)
         return 1
     common.confirm(f"This takes away {count(len(chosen), 'orphan')} of environment {env} for good.", yes=args.yes)
     problems = _mend(fleet, search, chosen)
@@ -102,22 +103,25 @@ def _mend(fleet: Fleet, search: Search, findings: Sequence[Finding]) -> int:
     """Mends them, tells and records what was done; returns how many could not be mended."""
     from fleetgate import audit
     from fleetgate.errors import count
-    from fleetgate.orphan_search import mend_all
+    from fleetgate.orphan_search import MENDED, mend_all
 
-    who, done, problems, complete = audit.caller(), list[str](), None, False
+    who = audit.caller()
+    done: dict[Finding, str] = {}
+    failed: dict[Finding, Problem] = {}
     try:
-        problems = mend_all(search, findings, done)
-        complete = not problems
+        mend_all(search, findings, done, failed)
     finally:
-        if done:
-            steps = {line.rpartition(": ")[0]: line for line in done}
-            told = {f.subject: [steps[key]] for f in findings if (key := f"{f.kind} {f.subject}") in steps}
-            audit.record(fleet, "orphans", fleet.environment.name, who, "", sorted(done), complete, by_subject=told)
-    for problem in problems:
+        outcomes = done | {finding: problem.what for finding, problem in failed.items()}
+        if outcomes:
+            steps = {finding: f"{finding.kind} {finding.subject}: {outcome}" for finding, outcome in outcomes.items()}
+            told = {finding.subject: audit.Part([step], finding in done) for finding, step in steps.items()}
+            complete = len(done) == len(findings)
+            audit.record(fleet, "orphans", fleet.environment.name, who, "", sorted(steps.values()), complete, by_subject=told)
+    for problem in failed.values():
         common.say(str(problem))
-    mended = sum(line.endswith(": mended") for line in done)
-    common.say(f"mended {count(mended, 'orphan')}, {len(done) - mended} changed meanwhile, {len(problems)} could not be mended")
-    return len(problems)
+    mended = sum(outcome == MENDED for outcome in done.values())
+    common.say(f"mended {count(mended, 'orphan')}, {len(done) - mended} changed meanwhile, {len(failed)} could not be mended")
+    return len(failed)
 
 
 def _print(findings: Sequence[Finding], not_judged: Sequence[Finding]) -> None:

@@ -20,7 +20,6 @@ _FIRST_ATTRIBUTES = ("serialNumber", "deviceType", "status", "thingName", "manuf
 _LISTED_COLUMNS = _FIRST_ATTRIBUTES[:4]
 _JSON_HELP = "for programs: all attributes; every time, leasedAt and leaseExpiresAt too, is UTC like 2026-01-31T23:59:59Z"
 _SHOWN_DECISIONS = 50
-_MAXIMUM_HOURS = 87_600
 
 
 def add(subparsers: common.Subparsers) -> None:
@@ -33,6 +32,7 @@ def add(subparsers: common.Subparsers) -> None:
     parser.add_argument("--location", metavar="TEXT", help="where they are; wins over what a device says")
     parser.add_argument("--csv", metavar="FILE", help="columns serialNumber, deviceType and, if wanted, manufacturer, location")
     parser.add_argument("--skip-invalid", action="store_true", help="add the good rows even if others are bad")
+    common.add_dry_run(parser)
 
     parser = common.add_parser(group, "show", "show the row of a serial number", _show)
     parser.add_argument("serial", metavar="SERIAL")
@@ -41,10 +41,12 @@ def add(subparsers: common.Subparsers) -> None:
     parser = common.add_parser(group, "why", "say why the gate let a serial number in or refused it", _why)
     parser.description = (
         "Shows what the hook decided about a serial number, newest last, by its log: what each reason means, the next step, and"
-        " the present status of its row. The exit status is 1 if there is no decision."
+        " the present status of its row. The exit status is 1 if there is no decision, 2 if nobody could be"
+        " asked."
     )
     parser.add_argument("serial", metavar="SERIAL", help="as the device sends it")
-    parser.add_argument("--since", metavar="HOURS", type=float, default=24.0, help="how far to look back (default: 24)")
+    common.add_since(parser, 24)
+    parser.set_defaults(failed=2)
     parser.add_argument("--json", action="store_true", help="for programs: every decision, and the row as show --json has it")
 
     parser = common.add_parser(group, "list", "list rows", _list)
@@ -62,7 +64,7 @@ def add(subparsers: common.Subparsers) -> None:
     )
     parser.add_argument("serial", metavar="SERIAL")
     parser.add_argument("--reason", metavar="TEXT", help="why; kept in the row and in the audit trail")
-    _add_consent(parser)
+    common.add_consent(parser)
 
     parser = common.add_parser(group, "remove", "take out the row of a serial number that no device has used", _remove)
     parser.description = (
@@ -71,12 +73,7 @@ def add(subparsers: common.Subparsers) -> None:
     )
     parser.add_argument("serial", metavar="SERIAL")
     parser.add_argument("--reason", metavar="TEXT", help="why; kept in the audit trail")
-    _add_consent(parser)
-
-
-def _add_consent(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--dry-run", action="store_true", help="only show what it would do")
-    parser.add_argument("--yes", action="store_true", help="do not ask")
+    common.add_consent(parser)
 
 
 def _add(args: argparse.Namespace) -> int:
@@ -94,7 +91,7 @@ def _add(args: argparse.Namespace) -> int:
     for problem in registry.grouped(problems):
         common.say(f"skipped: {problem}")
     skipped = len(wanted) - len(good) + len(unreadable)
-    return _write(good, skipped, open_registry(fleet), fleet)
+    return _write(args, good, skipped, open_registry(fleet), fleet)
 
 
 def open_registry(fleet: Fleet) -> Registry:
@@ -126,26 +123,31 @@ def _read(args: argparse.Namespace) -> tuple[list[Wanted], list[Problem]]:
     return registry.read_arguments(args.type, args.serials, args.manufacturer, args.location)
 
 
-def _write(rows: Sequence[Wanted], skipped: int, table: Registry, fleet: Fleet) -> int:
-    import time
+def _write(args: argparse.Namespace, rows: Sequence[Wanted], skipped: int, table: Registry, fleet: Fleet) -> int:
     from concurrent.futures import ThreadPoolExecutor
 
-    from fleetgate import progress
-    from fleetgate.registry import Added, differences, grouped
+    from fleetgate import audit, progress, times
+    from fleetgate.registry import Added, compared, differences, grouped
 
-    now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    now = times.now()
     results: list[tuple[Wanted, Added, Row | None]] = []
 
     def put(row: Wanted) -> tuple[Wanted, Added, Row | None]:
-        return (row, *table.add(row, now))
+        return (row, *(compared(row, table.get(row.serial)) if args.dry_run else table.add(row, now)))
 
-    with progress.bar("adding serials", len(rows)) as bar, ThreadPoolExecutor(_PARALLEL) as pool:
-        try:
-            for result in pool.map(put, rows):
-                results.append(result)
-                bar.advance()
-        finally:
-            pool.shutdown(cancel_futures=True)
+    who = "" if args.dry_run else audit.caller()
+    label = "looking at serials" if args.dry_run else "adding serials"
+    try:
+        with progress.bar(label, len(rows)) as bar, ThreadPoolExecutor(_PARALLEL) as pool:
+            try:
+                for result in pool.map(put, rows):
+                    results.append(result)
+                    bar.advance()
+            finally:
+                pool.shutdown(cancel_futures=True)
+    finally:
+        if not args.dry_run:
+            _record_added(fleet, who, [row for row, added, _ in results if added is Added.ADDED], len(results) == len(rows))
     counts = {kind: sum(added is kind for _, added, _ in results) for kind in Added}
     problems = []
     for row, added, existing in results:
@@ -158,8 +160,21 @@ def _write(rows: Sequence[Wanted], skipped: int, table: Registry, fleet: Fleet) 
     for problem in grouped(problems):
         common.say(str(problem))
     parts = [f"{number} {kind.value}" for kind, number in counts.items()] + ([f"{skipped} skipped"] if skipped else [])
-    print(", ".join(parts))
+    if args.dry_run:
+        common.only_shown(args, f"add to the registry of {fleet.environment.name}:", parts)
+    else:
+        print(", ".join(parts))
     return 1 if problems else 0
+
+
+def _record_added(fleet: Fleet, who: str, rows: Sequence[Wanted], complete: bool) -> None:
+    """One entry for each serial in the trail; a line of the file names them all."""
+    from fleetgate import audit, registry
+
+    if rows:
+        parts = {row.serial: audit.Part([f"registry row: registered as {row.device_type}"]) for row in rows}
+        done = [f"registered as {kind}: {said}" for kind, said in registry.spelled_short(rows).items()]
+        audit.record(fleet, "registry add", fleet.environment.name, who, "", done, complete, by_subject=parts)
 
 
 def _show(args: argparse.Namespace) -> int:
@@ -181,20 +196,15 @@ def _show(args: argparse.Namespace) -> int:
 
 
 def _why(args: argparse.Namespace) -> int:
-    import time
+    from fleetgate import decisions, registry, times
 
-    from fleetgate import decisions, registry
-    from fleetgate.errors import fail
-
-    if not 0 < args.since <= _MAXIMUM_HOURS:
-        raise fail("--since", f"{args.since:g} is not a number of hours", f"use more than 0 and at most {_MAXIMUM_HOURS}")
     fleet = common.fleet(args)
     env = fleet.environment.name
     row = open_registry(fleet).get(args.serial)
     log = decisions.Log(fleet.names.hook)
     period = f"the last {args.since:g} h"
     common.say(f"looking through {log.group}, {period}")
-    since_ms = int((time.time() - args.since * 3600) * 1000)
+    since_ms = times.ago_ms(args.since)
     found = [decisions.explain(record, env) for record in log.decisions("serialNumber", args.serial, since_ms)]
     if args.json:
         common.print_json({"decisions": found, "row": registry.shown(row) if row else None, "serialNumber": args.serial})
@@ -297,7 +307,7 @@ def check_filters(
 
 
 def _revoke(args: argparse.Namespace) -> int:
-    from fleetgate import audit, near
+    from fleetgate import audit, near, times
 
     why = audit.reason(args.reason)
     fleet = common.fleet(args)
@@ -315,7 +325,7 @@ def _revoke(args: argparse.Namespace) -> int:
     question = f"This revokes {args.serial} ({row['deviceType']}, {row['status']}) in {env}: the gate"
     common.confirm(f"{question} will not let it in again.", yes=args.yes)
     who = audit.caller()
-    before = table.revoke(args.serial, {"revokedAt": audit.now(), "revokedBy": who, "revokedReason": why})
+    before = table.revoke(args.serial, {"revokedAt": times.now(), "revokedBy": who, "revokedReason": why})
     if before is None:
         raise near.unknown(fleet, table, args.serial)
     done = [f"registry row: {before['status']} -> revoked; certificate and connection untouched"]

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from fleetgate.commands import common
@@ -27,8 +25,7 @@ def add(subparsers: common.Subparsers) -> None:
     parser.add_argument("serial", metavar="SERIAL")
     parser.add_argument("--reason", metavar="TEXT", help="why; kept in the registry row and in the audit trail")
     parser.add_argument("--reinstate", action="store_true", help="take a revocation back: revoked becomes registered")
-    parser.add_argument("--dry-run", action="store_true", help="only show what it would do")
-    parser.add_argument("--yes", action="store_true", help="do not ask")
+    common.add_consent(parser)
 
 
 def _run(args: argparse.Namespace) -> int:
@@ -43,7 +40,7 @@ def _run(args: argparse.Namespace) -> int:
 
 
 def _revoke(args: argparse.Namespace, fleet: Fleet, table: Registry, target: Target, why: str) -> int:
-    from fleetgate import audit, revocation
+    from fleetgate import audit, revocation, times
 
     steps = revocation.revoke_steps(target)
     if not steps:
@@ -58,8 +55,8 @@ def _revoke(args: argparse.Namespace, fleet: Fleet, table: Registry, target: Tar
         return 0
     common.confirm(f"This revokes {target.serial} in {fleet.environment.name} and cuts its device off.", yes=args.yes)
     who = audit.caller()
-    notes = {"revokedAt": audit.now(), "revokedBy": who, "revokedReason": why}
-    with _recorded(fleet, "revoke", target.serial, who, why) as done:
+    notes = {"revokedAt": times.now(), "revokedBy": who, "revokedReason": why}
+    with audit.recorded(fleet, "revoke", target.serial, who, why, tell=_tell) as done:
         revocation.revoke(fleet, table, target, notes, done, common.say)
     print(f"{target.serial} is revoked")
     if not why:
@@ -79,24 +76,11 @@ def _reinstate(args: argparse.Namespace, fleet: Fleet, table: Registry, target: 
         return 0
     common.confirm(f"This lets {target.serial} come in again in {fleet.environment.name}.", yes=args.yes)
     who = audit.caller()
-    with _recorded(fleet, "reinstate", target.serial, who, why) as done:
+    with audit.recorded(fleet, "reinstate", target.serial, who, why, tell=_tell) as done:
         revocation.reinstate(fleet, table, target, done)
     print(f"{target.serial} is registered: its device has to provision again, its old certificate is of no use")
     return 0
 
 
-@contextmanager
-def _recorded(fleet: Fleet, action: str, serial: str, who: str, why: str) -> Iterator[list[str]]:
-    """Collects the steps that were taken; shows them and keeps the audit entry, also of a run that is interrupted or fails."""
-    from fleetgate import audit
-
-    done: list[str] = []
-    complete = False
-    try:
-        yield done
-        complete = True
-    finally:
-        if done:
-            for step in done:
-                print(f"  {step}")
-            audit.record(fleet, action, serial, who, why, done, complete)
+def _tell(step: str) -> None:
+    print(f"  {step}")

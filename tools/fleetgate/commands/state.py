@@ -15,8 +15,7 @@ def add(subparsers: common.Subparsers) -> None:
     migrate = common.add_parser(
         group, "migrate", "move the state to where the environment's file says, and leave no second one behind", _migrate
     )
-    migrate.add_argument("--dry-run", action="store_true", help="show what it would do, and change nothing")
-    migrate.add_argument("--yes", action="store_true", help="do not ask")
+    common.add_consent(migrate)
     imported = common.add_parser(
         group, "import", "note in the state what an interrupted apply has made, and Terraform does not know of", _import
     )
@@ -27,11 +26,10 @@ def add(subparsers: common.Subparsers) -> None:
     )
     imported.add_argument("address", metavar="ADDRESS", help="Terraform's address, as plan or apply names it; quote it")
     imported.add_argument("id", metavar="ID", help="what the provider imports it by: mostly the name")
-    imported.add_argument("--dry-run", action="store_true", help="only show what it would do")
-    imported.add_argument("--yes", action="store_true", help="do not ask")
+    common.add_consent(imported)
     unlock = common.add_parser(group, "unlock", "take away the lock of a process that is surely gone", _unlock)
     unlock.add_argument("lock", metavar="LOCK", help="the lock's id, as the refused command and `state show` name it")
-    unlock.add_argument("--yes", action="store_true", help="do not ask")
+    common.add_consent(unlock)
 
 
 def _show(args: argparse.Namespace) -> int:
@@ -58,7 +56,7 @@ def _show(args: argparse.Namespace) -> int:
 
 
 def _migrate(args: argparse.Namespace) -> int:
-    from fleetgate import cloud, state_migration
+    from fleetgate import audit, build, cloud, state_migration
 
     environment = common.environment(args)
     cloud.require(environment)
@@ -67,30 +65,35 @@ def _migrate(args: argparse.Namespace) -> int:
         print("nothing to move: the state is where the environment's file says")
         return 0
     what = str(migration.what) if migration.what else "nothing: there is no state yet"
-    print(f"from  {migration.start.name}\nto    {migration.end.name}\nwhat  {what}")
-    if args.dry_run:
+    steps = [f"from  {migration.start.name}", f"to    {migration.end.name}", f"what  {what}"]
+    if common.only_shown(args, f"move the state of environment {environment.name}:", steps):
         return 0
     common.confirm(f"This moves the state of environment {environment.name}.", yes=args.yes)
-    state_migration.run(environment, migration, common.say)
+    fleet = build.compile_fleet(environment)
+    with audit.recorded(fleet, "state migrate", environment.name, audit.caller()) as done:
+        done.append(f"state: from {migration.start.name} to {migration.end.name} ({what})")
+        state_migration.run(environment, migration, common.say)
     print(f"the state of environment {environment.name} is {migration.end.name}")
     return 0
 
 
 def _import(args: argparse.Namespace) -> int:
-    from fleetgate import deploy
+    from fleetgate import audit, deploy
 
     fleet = common.fleet(args)
     env = fleet.environment.name
     if common.only_shown(args, f"note in the state of environment {env}:", [f"{args.address} is {args.id}"]):
         return 0
     common.confirm(f"From then on {args.id} is environment {env}'s, and goes with it when that is destroyed.", yes=args.yes)
-    deploy.take_over(fleet, args.address, args.id, common.say)
+    with audit.recorded(fleet, "state import", env, audit.caller()) as done:
+        deploy.take_over(fleet, args.address, args.id, common.say)
+        done.append(f"{args.address} is {args.id}")
     print(f"{args.address} is in the state; next: fleetgate plan --env {env}")
     return 0
 
 
 def _unlock(args: argparse.Namespace) -> int:
-    from fleetgate import cloud, remote_state, state_bucket
+    from fleetgate import audit, build, cloud, remote_state, state_bucket
     from fleetgate.errors import fail
     from fleetgate.terraform import Runner
 
@@ -108,9 +111,13 @@ def _unlock(args: argparse.Namespace) -> int:
         raise fail(
             where, f"is locked by {lock}, as {lock.id}, not as {args.lock!r:.80}", "look again who holds it before you take it"
         )
+    if common.only_shown(args, f"unlock the {where}:", [f"lock {lock.id} of {lock}: taken away"]):
+        return 0
     common.confirm(f"This takes the state from {lock}. If that process still runs, both will write.", yes=args.yes)
     runner = Runner(environment, common.say)
     runner.init()
-    runner.unlock(lock.id)
+    with audit.recorded(build.compile_fleet(environment), "state unlock", environment.name, audit.caller()) as done:
+        runner.unlock(lock.id)
+        done.append(f"lock {lock.id} of {lock}: taken away")
     print(f"unlocked; next: fleetgate plan --env {environment.name}, which shows what the lost process has left undone")
     return 0

@@ -1,0 +1,186 @@
+"""Every deed leaves an entry, in the audit trail's table and in the file; a dry run leaves none, and changes nothing."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from types import SimpleNamespace
+
+import boto3
+import pytest
+
+import hook_events
+import lambdas
+from fleetgate import audit, decommission, environment
+from fleetgate.cli import main
+from fleetgate.environment import ACCOUNT_VARIABLE
+from fleetgate.terraform import Resource, Runner, State
+
+TYPE, SERIAL, THING = hook_events.TYPE, hook_events.SERIAL, hook_events.THING
+POLICY = f"fleetgate-{TYPE}"
+
+
+@pytest.fixture
+def lines(checkout):
+    """The entries of the file."""
+    path = checkout / "build/moto/audit.jsonl"
+    return lambda: [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
+
+
+@pytest.fixture
+def applied(registry, monkeypatch):
+    """One device of a fleet that Terraform owns a table, a type and a policy of. moto cannot list shadows."""
+    monkeypatch.setenv(ACCOUNT_VARIABLE, lambdas.ACCOUNT)
+    monkeypatch.setattr(decommission, "_remove_shadows", lambda thing: None)
+    resources = (
+        Resource("aws_dynamodb_table", None, {"name": lambdas.TABLE, "hash_key": "serialNumber"}),
+        Resource("aws_iot_thing_type", TYPE, {"name": TYPE}),
+        Resource("aws_iot_policy", TYPE, {"name": POLICY}),
+    )
+    fake = SimpleNamespace(resources=resources, destroyed=0, fails=False)
+
+    def destroy(self, var_file):
+        fake.destroyed += 1
+        if fake.fails:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Runner, "init", lambda self: None)
+    monkeypatch.setattr(Runner, "state", lambda self: State({}, fake.resources))
+    monkeypatch.setattr(Runner, "destroy", destroy)
+    iot = boto3.client("iot")
+    iot.create_policy(policyName=POLICY, policyDocument="{}")
+    made = iot.create_keys_and_certificate(setAsActive=True)
+    iot.attach_policy(policyName=POLICY, target=made["certificateArn"])
+    iot.create_thing(thingName=THING)
+    iot.attach_thing_principal(thingName=THING, principal=made["certificateArn"])
+    registry.put(status="active", certificateId=made["certificateId"], thingName=THING)
+    fake.things = lambda: [thing["thingName"] for thing in iot.list_things()["things"]]
+    return fake
+
+
+def deeds(registry):
+    return [(entry["operation"], entry["subject"], entry["complete"]) for entry in registry.trail()]
+
+
+def test_a_drain_is_in_the_history_of_the_device_and_of_the_type(fleetgate, registry, applied, lines):
+    status, out, err = fleetgate("drain", "--type", TYPE, "--dry-run")
+    assert status == 0 and f"1 device with shadows and certificates: {THING}" in out and "nothing was changed (--dry-run)" in err
+    assert applied.things() == [THING] and registry.row()["status"] == "active" and lines() == []
+    assert fleetgate("drain", "--type", TYPE, "--yes")[0] == 0 and applied.things() == []
+    assert sorted(deeds(registry)) == [("DRAIN", SERIAL, True), ("DRAIN", TYPE, True)]
+    [line] = lines()
+    assert (line["action"], line["subject"], line["complete"]) == ("drain", TYPE, True) and lambdas.ACCOUNT in line["who"]
+    boto3.client("logs").create_log_group(logGroupName=lambdas.HOOK_LOG_GROUP)
+    assert f"thing {THING}: removed" in " ".join(fleetgate("audit", SERIAL, "--json")[1].split())
+
+
+def test_an_interrupted_drain_is_told_as_not_completed(fleetgate, registry, applied, lines, monkeypatch):
+    monkeypatch.setattr(decommission, "remove_device", lambda thing: (_ for _ in ()).throw(KeyboardInterrupt))
+    assert fleetgate("drain", "--type", TYPE, "--yes")[0] == 130
+    assert [line["complete"] for line in lines()] == [False] and {one[2] for one in deeds(registry)} == {False}
+
+
+def test_a_destroy_leaves_its_entry_in_the_file_since_the_table_goes_with_it(fleetgate, registry, applied, lines, checkout):
+    local = environment.load(checkout, "moto")
+    assert fleetgate("claim", "create", "factory-1")[0] == 0 and local.claim_csr_file("factory-1").is_file()
+    status, out, err = fleetgate("destroy", "--dry-run")
+    assert status == 0 and f"1 device with shadows and certificates: {THING}" in out and "3 resources of Terraform's" in out
+    assert "nothing was changed" in err and applied.destroyed == 0 and applied.things() == [THING]
+    before = registry.trail()
+    assert fleetgate("destroy", "--yes")[0] == 0 and applied.destroyed == 1 and applied.things() == []
+    [line] = lines()[1:]
+    assert (line["action"], line["subject"], line["complete"]) == ("destroy", "moto", True)
+    assert line["done"][-1] == "3 resources of Terraform's: destroyed" and any(THING in step for step in line["done"])
+    assert registry.trail() == before
+
+
+def test_an_interrupted_destroy_is_in_both_as_not_completed(fleetgate, registry, applied, lines):
+    assert fleetgate("claim", "create", "factory-1")[0] == 0
+    applied.fails = True
+    assert fleetgate("destroy", "--yes")[0] == 130
+    assert lines()[-1]["complete"] is False and deeds(registry)[-1] == ("DESTROY", "moto", False)
+    applied.resources = ()
+    status, out, _ = fleetgate("destroy", "--dry-run")
+    assert status == 0 and "nothing: it is not applied" in out
+
+
+def test_what_is_done_to_a_claim_is_told_with_its_reason(fleetgate, registry, lines, checkout, monkeypatch):
+    monkeypatch.setenv(ACCOUNT_VARIABLE, lambdas.ACCOUNT)
+    local = environment.load(checkout, "moto")
+    key = local.claim_folder("factory-1") / "key.pem"
+    status, out, _ = fleetgate("claim", "create", "factory-1", "--dry-run")
+    assert status == 0 and str(key) in out and not key.exists() and lines() == []
+    assert fleetgate("claim", "create", "factory-1")[0] == 0
+    pem = key.read_bytes()
+    key.unlink()
+    for words in (["--dry-run"], []):
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(pem)))
+        assert fleetgate("claim", "restore", "factory-1", *words)[0] == 0 and key.exists() is not bool(words)
+    assert fleetgate("claim", "rotate", "factory-1", "--yes")[0] == 0
+    assert fleetgate("claim", "retire", "factory-1", "--yes", "--reason", "key leaked")[0] == 0
+    assert sorted(deeds(registry)) == [
+        ("CLAIM CREATE", "factory-1", True),
+        ("CLAIM RESTORE", "factory-1", True),
+        ("CLAIM RETIRE", "factory-1", True),
+        ("CLAIM ROTATE", "factory-1", True),
+        ("CLAIM ROTATE", "factory-1-r2", True),
+    ]
+    assert [(line["action"], line["why"]) for line in lines()] == [
+        ("claim create", ""),
+        ("claim restore", ""),
+        ("claim rotate", ""),
+        ("claim retire", "key leaked"),
+    ]
+    assert {line["who"].startswith("arn:aws:") for line in lines()} == {True}
+    assert "PRIVATE" not in json.dumps([lines(), registry.trail()], default=str)
+
+
+@pytest.mark.parametrize("cause", ["no cloud", "another account"])
+def test_a_claim_is_made_where_nobody_can_be_asked_and_the_file_says_by_whom(
+    fleetgate, registry, lines, monkeypatch, checkout, cause
+):
+    from fleetgate import aws
+    from fleetgate.errors import fail
+
+    if cause == "no cloud":
+        monkeypatch.setattr("fleetgate.cloud.require", lambda env: (_ for _ in ()).throw(fail("cloud", "is not there", "")))
+    else:
+        monkeypatch.setattr(aws, "account_of", lambda config: "999999999999")
+    status, _, err = fleetgate("claim", "create", "factory-1")
+    assert status == 0 and "did not take" not in err and registry.trail() == []
+    [line] = lines()
+    assert line["who"] == audit.here() and "@" in line["who"]
+
+
+def test_added_serials_have_an_entry_each_and_one_line_names_them_all(fleetgate, registry, lines):
+    registry.put(serialNumber="TEMP-000002")
+    words = ("registry", "add", "--type", TYPE, "TEMP-000001..TEMP-000004")
+    status, out, err = fleetgate(*words, "--dry-run")
+    assert status == 0 and "3 added" in out and "1 already there" in out and "nothing was changed" in err
+    assert registry.size() == 1 and registry.trail() == lines() == []
+    assert fleetgate(*words)[0] == 0 and registry.size() == 4
+    assert sorted(deeds(registry)) == [("REGISTRY ADD", f"TEMP-00000{n}", True) for n in (1, 3, 4)]
+    [line] = lines()
+    assert line["done"] == [f"registered as {TYPE}: TEMP-000001, TEMP-000003..TEMP-000004"]
+    assert fleetgate(*words)[0] == 0 and len(lines()) == 1  # nothing was added, nothing is told
+
+
+@pytest.mark.parametrize("words", [["claim", "create", "factory-1"], ["registry", "add", "--type", TYPE, SERIAL]], ids=" ".join)
+def test_what_only_adds_asks_nobody(fleetgate, registry, words):
+    assert fleetgate(*words)[0] == 0
+
+
+WRITES = [
+    *("destroy", "drain", "bootstrap", "revoke", "orphans", "redrive"),
+    *("state migrate", "state unlock", "claim create", "claim restore", "claim rotate", "claim retire"),
+    *("registry add", "registry revoke", "registry remove", "github comment", "github issue"),
+]
+
+
+@pytest.mark.parametrize("command", WRITES)
+def test_whatever_writes_can_say_first_what_it_would_do_in_the_same_words(capsys, command):
+    with pytest.raises(SystemExit):
+        main([*command.split(), "--help"])
+    said = " ".join(capsys.readouterr().out.split())
+    assert "--dry-run" in said and "only show what it would do, and change nothing" in said
