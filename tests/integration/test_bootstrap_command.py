@@ -56,8 +56,8 @@ def configuration(s3):
 
 
 def test_the_bucket_is_made_as_it_must_be_and_a_second_run_changes_nothing(fleetgate, s3):
-    status, out, _ = fleetgate("bootstrap", "--yes")
-    assert status == 0 and steps(out) == ALL_STEPS
+    status, _, err = fleetgate("bootstrap", "--yes")
+    assert status == 0 and steps(err) == ALL_STEPS
     made = configuration(s3)
     assert made["versions"] == "Enabled" and made["public"] == {True}
     assert made["ownership"] == [{"ObjectOwnership": "BucketOwnerEnforced"}]
@@ -95,9 +95,9 @@ def test_what_somebody_has_changed_since_is_put_right_and_nothing_else(fleetgate
         "Resource": f"arn:aws:s3:::{BUCKET}",
     }
     s3.put_bucket_policy(Bucket=BUCKET, Policy=json.dumps({"Version": "2012-10-17", "Statement": [other]}))
-    status, out, _ = fleetgate("bootstrap", "--yes")
+    status, _, err = fleetgate("bootstrap", "--yes")
     assert status == 0
-    assert steps(out) == ["block public access", "keep every version of the state", "refuse whoever comes without TLS"]
+    assert steps(err) == ["block public access", "keep every version of the state", "refuse whoever comes without TLS"]
     assert [s["Sid"] for s in configuration(s3)["policy"]] == ["Theirs", "TlsOnly"]
 
 

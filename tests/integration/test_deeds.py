@@ -99,6 +99,7 @@ def test_an_interrupted_destroy_is_in_both_as_not_completed(fleetgate, registry,
     assert fleetgate("claim", "create", "factory-1")[0] == 0
     applied.fails = True
     assert fleetgate("destroy", "--yes")[0] == 130
+    assert lines()[-1]["done"][-1] == "3 resources of Terraform's: begun to destroy"
     assert lines()[-1]["complete"] is False and deeds(registry)[-1] == ("DESTROY", "moto", False)
     applied.resources = ()
     status, out, _ = fleetgate("destroy", "--dry-run")
@@ -173,7 +174,7 @@ def test_what_only_adds_asks_nobody(fleetgate, registry, words):
 
 WRITES = [
     *("destroy", "drain", "bootstrap", "revoke", "orphans", "redrive"),
-    *("state migrate", "state unlock", "claim create", "claim restore", "claim rotate", "claim retire"),
+    *("state migrate", "state import", "state unlock", "claim create", "claim restore", "claim rotate", "claim retire"),
     *("registry add", "registry revoke", "registry remove", "github comment", "github issue"),
 ]
 

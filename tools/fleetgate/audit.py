@@ -22,7 +22,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -30,7 +30,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from fleetgate import applied, aws, decisions, times
+from fleetgate import applied, aws, decisions, progress, times
 from fleetgate.build import Fleet
 from fleetgate.catalogue import SERIAL
 from fleetgate.environment import Environment
@@ -164,8 +164,15 @@ def _keep(table: str, entries: Sequence[Entry], path: Path) -> None:
             return said
         return None
 
-    with ThreadPoolExecutor(min(_PARALLEL, len(entries))) as pool:
-        failed = [(entry["subject"], error) for entry, error in zip(entries, pool.map(keep, entries), strict=True) if error]
+    failed = []
+    # Of some entries the bar would only flicker.
+    shown = progress.bar("telling the audit trail", len(entries)) if len(entries) > _PARALLEL else nullcontext()
+    with shown as bar, ThreadPoolExecutor(min(_PARALLEL, len(entries))) as pool:
+        for entry, error in zip(entries, pool.map(keep, entries), strict=True):
+            if error:
+                failed.append((entry["subject"], error))
+            if bar is not None:
+                bar.advance()
     for about, error in failed[:_SHOWN]:
         print(f"fleetgate: the table {table} did not take the entry of {about}: {error}", file=sys.stderr)
     if len(failed) > _SHOWN:

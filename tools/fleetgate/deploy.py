@@ -87,7 +87,7 @@ def apply(environment: Environment, say: Say, *, verbose: bool = False, lock_tim
 def what_goes(fleet: Fleet, say: Say, *, lock_timeout: str = LOCK_TIMEOUT) -> list[str]:
     """What `destroy` would take away, in a few lines; nothing is changed. [] if there is nothing."""
     cloud.require(fleet.environment)
-    _require_unprotected(fleet.environment)
+    require_unprotected(fleet.environment)
     _, state = _terraform(fleet.environment, say, lock_timeout=lock_timeout)
     _require_table_unprotected(state, applied.command(fleet.environment))
     if not state.resources:
@@ -106,7 +106,7 @@ def destroy(
     done = [] if done is None else done
     environment = fleet.environment
     cloud.require(environment)
-    _require_unprotected(environment)
+    require_unprotected(environment)
     _make_missing_claims(environment, say)
     build.write(fleet)
     runner, state = _terraform(environment, say, verbose=verbose, lock_timeout=lock_timeout)
@@ -126,8 +126,10 @@ def destroy(
         raise fail("things", f"{count(len(left), 'thing')} not made by fleetgate with one of its types: {shown}", remedy)
     say("  destroying what Terraform owns")
     if state.resources:
-        done.append(f"{count(len(state.resources), 'resource')} of Terraform's: destroyed")
+        done.append(f"{count(len(state.resources), 'resource')} of Terraform's: begun to destroy")
     runner.destroy(environment.build / build.TFVARS)
+    if state.resources:
+        done[-1] = f"{count(len(state.resources), 'resource')} of Terraform's: destroyed"
     for path in (_record_file(environment), runner.plan_file):
         path.unlink(missing_ok=True)
     for name in environment.settings.claims:  # the key and its request stay: they make the next claim certificate
@@ -135,7 +137,8 @@ def destroy(
     return len(devices.things)
 
 
-def _require_unprotected(environment: Environment) -> None:
+def require_unprotected(environment: Environment) -> None:
+    """Raises FleetgateError if the environment's file protects its tables from being destroyed."""
     if environment.settings.deletion_protection:
         apply = applied.command(environment)
         remedy = (

@@ -86,6 +86,7 @@ def _destroy(args: argparse.Namespace) -> int:
         steps = deploy.what_goes(fleet, common.say, lock_timeout=args.lock_timeout)
         common.only_shown(args, f"destroy environment {name} in account {account}:", steps or ["nothing: it is not applied"])
         return 0
+    deploy.require_unprotected(fleet.environment)  # before anybody is asked anything
     common.confirm(
         f"This removes every device and resource of environment {name} in account {account}, the registry included.",
         yes=args.yes,
