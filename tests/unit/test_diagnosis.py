@@ -432,4 +432,4 @@ def test_a_device_is_known_by_each_of_its_names(fleet, who, serial):
 
 def test_a_line_of_a_log_that_could_hold_a_key_is_not_shown():
     assert failure_in(["RuntimeError: -----BEGIN PRIVATE KEY-----"], NOW, is_over=False).text == "(redacted)"
-    assert failure_in(["RuntimeError: \x1b[31mred"], NOW, is_over=False).text == "RuntimeError:  [31mred"
+    assert failure_in(["RuntimeError: \x1b[31mred"], NOW, is_over=False).text == r"RuntimeError: \x1b[31mred"
