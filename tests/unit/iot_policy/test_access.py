@@ -12,7 +12,7 @@ from fleetgate.iot_policy import model
 from fleetgate.iot_policy.access import compare, with_turns
 from fleetgate.iot_policy.assumptions import Assumptions
 from fleetgate.iot_policy.evaluator import Identity, Request, authorize
-from fleetgate.iot_policy.grants import Scope
+from fleetgate.iot_policy.grants import TOO_LARGE, Scope
 from fleetgate.iot_policy.isolation import Member
 
 SCOPE = Scope()
@@ -39,6 +39,14 @@ def test_the_same_access_in_other_words_is_no_change():
     before = [CONNECT, ("Allow", "iot:Publish", f"topic/dt/{THING}/*"), ("Allow", "iot:Publish", f"topic/dt/{THING}/a")]
     after = [("Allow", ["iot:publish"], f"topic/dt/{THING}/*"), CONNECT]
     assert found(before, after) == ([], False)
+
+
+def test_a_policy_whose_languages_are_too_large_may_gain_anything():
+    stars = {"Effect": "Allow", "Action": "iot:*", "Resource": ["*" + "?" * n + "*:*/" + "*?" * n for n in range(60)]}
+    starred = Member("pump", (model.read({"Version": "2012-10-17", "Statement": [stars]}, "pump"),), thing_type="pump")
+    for sides in (([starred], [member(CONNECT)]), ([member(CONNECT)], [starred])):
+        changes = compare(sides[0], SCOPE, sides[1], SCOPE)
+        assert [(one.decided, one.why) for one in changes.changes] == [(False, TOO_LARGE)] and changes.grows
 
 
 def test_each_new_resource_gets_a_witness():

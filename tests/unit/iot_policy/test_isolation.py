@@ -345,6 +345,20 @@ def test_many_wildcards_in_one_resource_are_undecided_and_not_compared_for_ever(
     assert any("a number of wildcards beyond what is compared" in reach.message for reach in report.reaches)
 
 
+#: Six kilobytes: each of its resources asks hundreds of things of a name, since `*` and `?` stand before it.
+STARS = {"Effect": "Allow", "Action": "iot:*", "Resource": ["*" + "?" * n + "*:*/" + "*?" * n for n in range(60)]}
+
+
+def test_wildcards_before_the_name_do_not_make_a_policy_take_for_ever():
+    """The languages themselves would be too large, before the first step of a search: minutes, and hundreds of megabytes."""
+    starred = Member("starred", (model.read({"Version": "2012-10-17", "Statement": [STARS]}, "starred"),))
+    report = check_all([member(*GOOD), starred, member(CONNECT, ("Allow", "iot:Publish", "topic/*"), name="wide")], (SCOPE,))
+    said = {(one.attacker, one.victim): one for one in report.reaches}
+    assert said["starred", "starred"].verdict is Verdict.UNDECIDED and said["starred", "starred"].message == grants.TOO_LARGE
+    # The others are looked at all the same.
+    assert said["wide", "pump"].verdict is Verdict.REACHED and ("pump", "pump") not in said
+
+
 def test_a_step_of_a_wide_automaton_costs_more(monkeypatch):
     """Else a policy as long as AWS takes them is given up long after one of the usual size."""
     wide = [("Allow", "iot:Publish", f"topic/{number}/" + "x" * 900) for number in range(8)]

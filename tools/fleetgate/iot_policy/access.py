@@ -18,7 +18,7 @@ from fleetgate.iot_policy.assumptions import DEFAULT, Assumptions, Turn, turns
 from fleetgate.iot_policy.automaton import Grant, Requirement, Side, find
 from fleetgate.iot_policy.budget import Undecided
 from fleetgate.iot_policy.evaluator import Request, authorize, covers_action
-from fleetgate.iot_policy.grants import ANY_KIND, SOME_CLIENT_ID, Holder, Scope
+from fleetgate.iot_policy.grants import ANY_KIND, SOME_CLIENT_ID, TOO_LARGE, Holder, Scope, are_searchable
 from fleetgate.iot_policy.isolation import CONNECT, UNREADABLE, Fleet, Member
 from fleetgate.iot_policy.model import Policy, Statement
 from fleetgate.iot_policy.pattern import Wildcard
@@ -88,6 +88,10 @@ def compare(
             continue
         if not all(policy.is_whole for policy in (*first.policies, *second.policies)):
             changes.append(Change(name, True, "iot:*", "", "", decided=False, why=UNREADABLE))
+            continue
+        sides = ((first.policies, before_scope), (second.policies, after_scope))
+        if not all(are_searchable(policies, scope, assumptions) for policies, scope in sides):
+            changes.append(Change(name, True, "iot:*", "", "", decided=False, why=TOO_LARGE))
             continue
         with budget.limited():
             changes += _Comparison(first, before_scope, second, after_scope, assumptions).changes()

@@ -306,6 +306,27 @@ def _tokens(resource: Resource, known: bool) -> Tokens:
     return resource.arn.whole.tokens if known else pattern.parse(resource.text, variables=False).tokens
 
 
+#: Tokens of what all resources of a device ask of names, for one type of resource. Policies of AWS' size have some hundred; one
+#: wildcard before the name can make hundreds of patterns of one.
+MAXIMUM_TOKENS = 10_000
+TOO_LARGE = "a policy has more wildcards before the names of its resources than are searched"
+
+
+def are_searchable(policies: Sequence[Policy], scope: Scope, assumptions: Assumptions) -> bool:
+    """Whether the languages of these policies are small enough to be built. Cheap, and asked before any is."""
+    left = MAXIMUM_TOKENS
+    for resource, tokens in resources(policies, assumptions):
+        head = resource.text.partition("/")[0]
+        if "*" not in head and "?" not in head:
+            continue
+        plain = pattern.joined(["x" if isinstance(token, Variable) else token for token in tokens])
+        for kind in ("client", "topic", "topicfilter", "thing"):
+            left -= sum(map(len, residues(plain, scope.prefix(kind))))
+            if left < 0:
+                return False
+    return True
+
+
 #: Partition, Region and account as they stand in an ARN, wildcards and all.
 Place = tuple[str, str, str]
 #: Tried first where a wildcard leaves a partition, a Region or an account open.

@@ -18,7 +18,7 @@ from fleetgate.iot_policy.assumptions import DEFAULT, Assumptions, SharedSubscri
 from fleetgate.iot_policy.automaton import Grant, Requirement, Side, Tokens, find, find_delivery
 from fleetgate.iot_policy.budget import Undecided
 from fleetgate.iot_policy.evaluator import Identity, Request
-from fleetgate.iot_policy.grants import SOME_CLIENT_ID, Holder, Scope, asks_for_name
+from fleetgate.iot_policy.grants import SOME_CLIENT_ID, TOO_LARGE, Holder, Scope, are_searchable, asks_for_name
 from fleetgate.iot_policy.model import Policy
 from fleetgate.iot_policy.pattern import Pattern, Variable, Wildcard
 from fleetgate.iot_policy.thing_names import RESERVED, Meetings, Names, NameSpace, Shape, choose, generic, shape
@@ -242,19 +242,20 @@ class _Checker:
         self.members = fleet.members
         self.victims = [number for number, member in enumerate(fleet.members) if not member.claim]
         self.by_name = {member.name: member for member in fleet.members}
+        #: Why nothing can be told of a member.
+        self.unread = {member.name: why for member in fleet.members if (why := self._unread(member))}
         self._shapes: dict[tuple[str, bool], Shape] = {}
         self._asked_heads: dict[tuple[str, str, bool], _Heads] = {}
         self._offered_heads: dict[tuple[str, str, bool], _Heads] = {}
 
     def report(self) -> Report:
         reaches: list[Reach] = []
-        unread = {member.name for member in self.members if not all(policy.is_whole for policy in member.policies)}
-        ordinary = self._candidates()
+        unread, ordinary = self.unread, self._candidates()
         for number, attacker in enumerate(self.members):
             for other in self.victims:
                 victim = self.members[other]
-                if unread & {attacker.name, victim.name}:
-                    reaches += (self._reach(attacker, victim, way, Verdict.UNDECIDED, UNREADABLE) for way in Way)
+                if reason := unread.get(attacker.name, "") or unread.get(victim.name, ""):
+                    reaches += (self._reach(attacker, victim, way, Verdict.UNDECIDED, reason) for way in Way)
                 elif (special := self._is_special(number, other)) or (number, other) in ordinary:
                     names = Names(generic(attacker.names, victim.names), True)
                     with budget.limited(budget.MAXIMUM_PAIR):
@@ -279,6 +280,12 @@ class _Checker:
             self.fleet.assumptions,
         )
 
+    def _unread(self, member: Member) -> str:
+        """Why nothing can be told of it; "" if something can."""
+        if not all(policy.is_whole for policy in member.policies):
+            return UNREADABLE
+        return "" if are_searchable(member.policies, self.fleet.scope, self.fleet.assumptions) else TOO_LARGE
+
     # -- which pairs need a search
 
     def _shape(self, member: Member, *, coarse: bool = False) -> Shape:
@@ -290,7 +297,8 @@ class _Checker:
 
     @cached_property
     def _meetings(self) -> Meetings:
-        return Meetings([self._shape(one) for one in self.members], [None if one.claim else one.names for one in self.members])
+        shapes = [self._shape(one) if one.name not in self.unread else Shape((), ()) for one in self.members]
+        return Meetings(shapes, [None if one.claim else one.names for one in self.members])
 
     def _is_special(self, attacker: int, victim: int) -> bool:
         one, two = self.members[attacker].names, self.members[victim].names
@@ -301,8 +309,9 @@ class _Checker:
         asked: list[_Heads] = []
         offered: list[_Heads] = []
         for member in self.members:
-            asked.append(self._asked(member, member.names.first))
-            offered.append(self._offered(member, member.names.second) if not member.claim else _Heads())
+            is_read = member.name not in self.unread
+            asked.append(self._asked(member, member.names.first) if is_read else _Heads())
+            offered.append(self._offered(member, member.names.second) if is_read and not member.claim else _Heads())
         sending = _join([heads.topics for heads in asked], [heads.topics for heads in offered])
         subscribing = _join([heads.filters for heads in asked], [heads.sent for heads in offered])  # nothing is received without
         fetching = _join([heads.fetched for heads in asked], [heads.sent for heads in offered])
