@@ -7,7 +7,11 @@ from __future__ import annotations
 
 import json
 import re
+import socket
+import ssl
 import time
+import urllib.error
+import urllib.request
 import uuid
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -399,15 +403,14 @@ DEVIATIONS: dict[str, list[Deviation]] = {
         Deviation((_CONNECT,), False, "x/y", thing=True, group=policy_of(allow("iot:Publish", "ARN:topic/x/y")))
     ],
 }
-#: What no device of these tests can do: come with its certificate over HTTPS, which the embedded cloud does not take, and publish
-#: to a topic with a newline, which the SDK refuses.
-ONLY_DOCUMENTED = {"https-unchecked", "star-stops-at-newline"}
+#: What no device of these tests can do with its SDK, shown by tests of their own.
+OTHERWISE_SHOWN = {"https-unchecked", "star-stops-at-newline", "no-test-authorization"}
 
 
 def test_every_deviation_that_is_documented_is_shown_here():
     text = (ROOT / "docs/policy-semantics.md").read_text(encoding="utf-8")
     documented = set(re.findall(r"(?m)^\| `([a-z-]+)` \|", text.partition("| deviation |")[2]))
-    assert documented == {*DEVIATIONS, *ONLY_DOCUMENTED, "no-test-authorization"}
+    assert documented == {*DEVIATIONS, *OTHERWISE_SHOWN}
 
 
 @pytest.fixture(scope="module")
@@ -494,6 +497,57 @@ def sent(cloud, deviant, case):
         except Refused:
             return False
     return True
+
+
+def test_the_star_of_the_embedded_cloud_stops_at_a_newline(cloud, deviant):
+    """`star-stops-at-newline`, in packets of our own: the SDK sends no such topic."""
+    fleet = cloud.fleet()
+    own = policy_of(allow("iot:Connect", "*"), allow("iot:Publish", f"{arn_of(fleet)}:topic/x/*"))
+    endpoint = provisioning.gate(fleet, "factory-1").endpoint
+    with attached(cloud.client("iot"), deviant.arn, own):
+        for topic, through in (("x/a b", True), ("x/a\nb", False)):
+            decided = authorize(
+                [model.read(own, "own")], Request("iot:Publish", f"{arn_of(fleet)}:topic/{topic}"), Identity("raw")
+            )
+            assert decided.allowed
+            assert raw_publish(endpoint, deviant, topic) is through
+
+
+def raw_publish(endpoint, deviant, topic):
+    """Whether the broker acknowledges it; in MQTT 3.1.1 it closes the connection over what it refuses."""
+
+    def text(value):
+        return len(value).to_bytes(2, "big") + value.encode()
+
+    def packet(kind, body):
+        return bytes([kind, len(body)]) + body
+
+    context = ssl.create_default_context(cafile=endpoint.ca_file)
+    context.load_cert_chain(deviant.certificate, deviant.key)
+    with (
+        socket.create_connection((endpoint.host, endpoint.port), SECONDS) as plain,
+        context.wrap_socket(plain, server_hostname=endpoint.host) as tls,
+    ):
+        tls.sendall(packet(0x10, text("MQTT") + b"\x04\x02\x00\x1e" + text("raw")))
+        assert tls.recv(4) == b"\x20\x02\x00\x00"  # CONNACK
+        tls.sendall(packet(0x32, text(topic) + b"\x00\x01x"))
+        return tls.recv(4) == b"\x40\x02\x00\x01"  # PUBACK
+
+
+def test_the_embedded_cloud_takes_no_certificate_over_https(cloud, deviant, listener):
+    """`https-unchecked`: of whom AWS asks the certificate's policies it asks for a signature, and then only what IAM says."""
+    fleet, topic = cloud.fleet(), "https/unchecked"
+    own = policy_of(allow("iot:Publish", f"{arn_of(fleet)}:topic/{topic}"))
+    asked = Request("iot:Publish", f"{arn_of(fleet)}:topic/{topic}")
+    assert authorize([model.read(own, "own")], asked, Identity("", protocol="https")).allowed
+    listener.subscribe(topic, SECONDS)
+    with attached(cloud.client("iot"), deviant.arn, own):
+        host = {"Host": f"data-ats.iot.{fleet.environment.settings.region}.amazonaws.com"}
+        address = f"{fleet.environment.endpoint_url}/topics/{topic}?qos=1"  # without TLS: there is no place for a certificate
+        with pytest.raises(urllib.error.HTTPError, match="403"):
+            urllib.request.urlopen(urllib.request.Request(address, b"by a device", host, method="POST"), timeout=SECONDS)
+    cloud.client("iot-data").publish(topic=topic, qos=1, payload=b"signed")
+    assert listener.take((topic,), SECONDS) == (topic, b"signed")
 
 
 def test_the_embedded_cloud_cannot_be_asked_and_takes_any_policy(cloud):
