@@ -226,6 +226,11 @@ variable "tags" {
   nullable    = false
 
   validation {
+    condition     = lookup(var.tags, "Stack", "") == var.prefix
+    error_message = "tags must have Stack, the stack's prefix: by it the deployer's policy tells the stack's keys. For example {Stack = \"fleetgate\"}."
+  }
+
+  validation {
     condition     = alltrue([for key, value in var.tags : length(key) > 0 && length(key) <= 128 && length(value) <= 256 && !startswith(lower(key), "aws:")])
     error_message = "tags must have keys of 1 to 128 characters that do not begin with aws: and values of at most 256, for example {Project = \"IoTProvisioning\"}."
   }

@@ -69,7 +69,7 @@ variables {
   quotas_per_second           = { create_certificate_from_csr = 20, create_keys = 10, register_thing = 10 }
   region                      = "eu-west-1"
   stuck_after_seconds         = { provisioning = 3600, provisioned = 86400 }
-  tags                        = { Project = "IoTProvisioning" }
+  tags                        = { Project = "IoTProvisioning", Stack = "fleetgate" }
   template_body               = "{\"Parameters\": {}, \"Resources\": {}}"
   template_name               = "fleetgate-fleet"
   thing_name_prefixes         = ["gateway-", "temperature-sensor-"]
@@ -319,7 +319,7 @@ run "a_tag_that_aws_keeps_for_itself_is_refused" {
   command = plan
 
   variables {
-    tags = { "aws:project" = "IoTProvisioning" }
+    tags = { "aws:project" = "IoTProvisioning", Stack = "fleetgate" }
   }
 
   expect_failures = [var.tags]

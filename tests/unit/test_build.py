@@ -163,6 +163,7 @@ def test_names_do_not_meet_those_of_another_stack(checkout):
         ("lease_seconds: 0", "lease_seconds"),
         ("log_retention_days: 31", "not a retention"),
         ("tags: {'aws:x': y}", "not a tag"),
+        ("tags: {stack: other}", "is fleetgate's own"),
         ("claims: {}", "claims"),
         ("claims: {a: {active: false}}", "no claim is active"),
         ("embedded_cloud: {gateway_port: 1, mqtt_port: 1}", "two ports"),

@@ -171,14 +171,93 @@ def test_what_is_another_stacks_stays_out_of_reach(recorded, action, resource):
     assert allowing(recorded, action, resource) == []
 
 
-def test_a_planner_reads_and_writes_nothing_but_the_lock_of_the_state():
-    found = {s["Sid"]: s for s in deployer.statements(*fleet(), plan_only=True)}
-    lock = found.pop("StateLock")
+def test_a_planner_reads_and_writes_nothing_not_even_the_lock_of_the_state():
+    key = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/0"
+    made = fleet(RECORDED.replace("state: {", f"state: {{kms_key_arn: '{key}', "))
+    found = {s["Sid"]: s for s in deployer.statements(*made, plan_only=True)}
+    lock, state_key = found["StateLock"], found.pop("StateKey")
     assert lock["Resource"] == [f"arn:aws:s3:::{BUCKET}/fleetgate/e2e.tfstate.tflock"]
+    assert lock["Action"] == found["State"]["Action"] == ["s3:GetObject"]
+    assert state_key["Action"] == ["kms:Decrypt"] and state_key["Resource"] == [key]
     actions = {action for statement in found.values() for action in statement["Action"]}
-    assert {action.partition(":")[2][:3] for action in actions} == {"Des", "Get", "Lis"}
-    assert "dynamodb:GetItem" not in actions and "s3:GetObject" in actions
+    assert {re.match(r"[A-Z][a-z]+", action.partition(":")[2])[0] for action in actions} == {"Describe", "Get", "List"}
+    assert "dynamodb:GetItem" not in actions
     assert list(deployer.policies(*fleet(), plan_only=True)) == ["fleetgate-planner"]
+
+
+STACK, OTHERS = {"aws:resourcetag/stack": "fleetgate"}, {"aws:resourcetag/stack": "pumps"}
+NEW = {"aws:requesttag/stack": "fleetgate"}
+
+
+def aliases(*names_):
+    return {"kms:resourcealiases": list(names_)}
+
+
+@pytest.mark.parametrize(
+    "action, context, allowed",
+    [
+        pytest.param("TagResource", NEW, True, id="a new key gets its first tags"),
+        pytest.param("TagResource", NEW | STACK | aliases("alias/fleetgate"), True, id="the key gets other tags"),
+        pytest.param("TagResource", NEW | aliases("alias/fleetgate"), True, id="a key from before there was the tag"),
+        pytest.param("TagResource", NEW | {"kms:keyspec": "SYMMETRIC_DEFAULT"}, True, id="of the stack's kind"),
+        pytest.param("TagResource", {"aws:requesttag/project": "IoTProvisioning"}, False, id="tags without the stack's"),
+        pytest.param("TagResource", {"aws:requesttag/stack": "pumps"}, False, id="another stack's tag"),
+        pytest.param("TagResource", NEW | OTHERS, False, id="another stack's key is not taken over"),
+        pytest.param("TagResource", NEW | aliases("alias/payments"), False, id="nor one that somebody has named"),
+        pytest.param("TagResource", NEW | aliases("alias/fleetgate", "alias/payments"), False, id="nor one of two names"),
+        pytest.param("TagResource", NEW | {"kms:keyspec": "RSA_4096"}, False, id="nor one that signs"),
+        pytest.param("TagResource", NEW | {"kms:keyusage": "GENERATE_VERIFY_MAC"}, False, id="nor one for MACs"),
+        pytest.param("TagResource", NEW | {"kms:keyorigin": "EXTERNAL"}, False, id="nor one with material from elsewhere"),
+        *(
+            pytest.param(action, context, allowed, id=f"{action} {id_}")
+            for action in ("PutKeyPolicy", "ScheduleKeyDeletion", "CreateAlias", "UpdateAlias", "UntagResource")
+            for context, allowed, id_ in (
+                (STACK | aliases("alias/fleetgate"), True, "the stack's key"),
+                (STACK, True, "before it has its alias, and when that is gone"),
+                ({}, False, "a key without tags"),
+                ({"aws:resourcetag/project": "IoTProvisioning"}, False, "another stack's, as all were tagged once"),
+                (OTHERS | aliases("alias/pumps"), False, "another stack's"),
+                (STACK | aliases("alias/payments"), False, "tagged as ours, and somebody's"),
+                (STACK | aliases("alias/fleetgate", "alias/payments"), False, "somebody's as well"),
+                (STACK | aliases("alias/fleetgate/calls"), False, "of a trail that the stack has not"),
+            )
+        ),
+    ],
+)
+def test_a_key_is_reached_by_the_stacks_tag_and_never_under_anothers_alias(recorded, action, context, allowed):
+    """By the embedded cloud's evaluator, which is told here what AWS says of a key: the cloud itself says nothing of aliases."""
+    from ministack.core.iam_evaluator import EvalContext, evaluate, parse_policy_document
+
+    asked = EvalContext(
+        principal_arn=f"arn:aws:iam::{ACCOUNT}:user/deployer",
+        principal_type="User",
+        principal_account=ACCOUNT,
+        action=f"kms:{action}",
+        resource_arn=f"arn:aws:kms:{REGION}:{ACCOUNT}:key/1234abcd-12ab-34cd-56ef-1234567890ab",
+        region=REGION,
+        service_context=context,
+    )
+    statements = parse_policy_document({"Version": "2012-10-17", "Statement": recorded})
+    assert (evaluate(asked, [statements]).decision == "Allow") is allowed
+
+
+def test_the_trails_key_has_an_alias_of_its_own_that_is_no_other_prefixs():
+    found = {s["Sid"]: s for s in deployer.statements(*fleet(RECORDED + "manage_cloudtrail: true\n"))}
+    wanted = ["alias/fleetgate", "alias/fleetgate/calls"]
+    assert found["ItsAlias"]["Resource"] == [f"arn:aws:kms:{REGION}:{ACCOUNT}:{alias}" for alias in wanted]
+    for sid in ("TagTheKey", "TheKey"):
+        assert found[sid]["Condition"]["ForAllValues:StringEquals"] == {"kms:ResourceAliases": wanted}
+    module = (ROOT / "terraform/modules/cloudtrail/main.tf").read_text()
+    assert '"alias/${var.prefix}/calls"' in module
+
+
+def test_every_resource_carries_the_tag_by_which_the_policy_tells_the_stack():
+    made, _ = fleet(RECORDED + "prefix: pumps\ntags: {Project: Water, Team: a}\n")
+    assert made.tags == {"Project": "Water", "Stack": "pumps", "Team": "a"}
+    found = {s["Sid"]: s for s in deployer.statements(*fleet(RECORDED + "prefix: pumps\n"))}
+    asked = [found[sid]["Condition"]["StringEquals"] for sid in ("CreateTheKey", "TagTheKey", "TheKey")]
+    keys = ("aws:RequestTag/Stack", "aws:RequestTag/Stack", "aws:ResourceTag/Stack")
+    assert [condition[key] for condition, key in zip(asked, keys, strict=True)] == ["pumps"] * 3
 
 
 @pytest.mark.parametrize(
@@ -253,6 +332,20 @@ def test_the_command_writes_a_file_for_each_and_the_trust_of_one_repository(caps
         "token.actions.githubusercontent.com:aud": "sts.amazonaws.com",
         "token.actions.githubusercontent.com:sub": ["repo:acme/fleet:environment:example"],
     }
+
+
+@pytest.mark.parametrize(
+    "more, wanted",
+    [
+        ([], ["repo:acme/fleet:pull_request", "repo:acme/fleet:ref:refs/heads/main"]),
+        (["--subject", "repo:acme/fleet:ref:refs/heads/trunk"], ["repo:acme/fleet:ref:refs/heads/trunk"]),
+    ],
+    ids=["what the workflows plan in", "named"],
+)
+def test_a_planner_trusts_pull_requests_and_main_unless_it_is_told_whom(capsys, more, wanted):
+    status, out, _ = run(capsys, "--plan-only", "--github", "acme/fleet", *more)
+    (statement,) = json.loads(out)["fleetgate-planner-trust"]["Statement"]
+    assert status == 0 and statement["Condition"]["StringEquals"]["token.actions.githubusercontent.com:sub"] == wanted
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from typing import Any
 
 from fleetgate import catalogue, decisions, files, names, package, policies, template
 from fleetgate.catalogue import Catalogue
-from fleetgate.environment import Environment, Settings
+from fleetgate.environment import Environment
 from fleetgate.errors import FleetgateError, Problem, fail
 from fleetgate.names import Names
 from fleetgate.policies import Policy
@@ -103,16 +103,11 @@ def tfvars(fleet: Fleet, packages: dict[str, bytes]) -> dict[str, Any]:
         "quotas_per_second": settings.quotas_per_second.model_dump(),
         "region": settings.region,
         "stuck_after_seconds": settings.stuck_after_seconds.model_dump(),
-        "tags": default_tags(settings),
+        "tags": environment.tags,
         "template_body": template.to_document(fleet.template_body),
         "template_name": fleet_names.template,
         "thing_name_prefixes": [t.thing_prefix for t in fleet_names.types.values()],
     }
-
-
-def default_tags(settings: Settings) -> dict[str, str]:
-    """The tags of everything that Terraform makes for an environment."""
-    return {"Project": "IoTProvisioning", **settings.tags}
 
 
 def input_digests(environment: Environment) -> dict[str, str]:

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from fleetgate import remote_state
-from fleetgate.environment import Environment
+from fleetgate.environment import STACK_TAG, Environment
 from fleetgate.errors import fail
 from fleetgate.names import Names
 
@@ -50,12 +50,13 @@ def policies(environment: Environment, names: Names, *, plan_only: bool = False)
     }
 
 
-def trust(environment: Environment, repository: str, subjects: Sequence[str] = ()) -> Document:
-    """Lets GitHub Actions of one repository take the role by OIDC. subjects: default its deployments to this environment.
+def trust(environment: Environment, repository: str, subjects: Sequence[str] = (), *, plan_only: bool = False) -> Document:
+    """Lets GitHub Actions of one repository take the role by OIDC.
 
+    subjects: default its deployments to this environment; of the role that plans only, pull requests and the branch main.
     Without a condition on `sub` any repository on GitHub could [GitHub: security hardening with OpenID Connect].
     """
-    wanted = list(subjects) or [f"repo:{repository}:environment:{environment.name}"]
+    wanted = list(subjects) or [f"repo:{repository}:{what}" for what in _subjects(environment, plan_only=plan_only)]
     provider = f"arn:{environment.partition}:iam::{environment.settings.account_id}:oidc-provider/{GITHUB}"
     statement = {
         "Sid": "GitHubActions",
@@ -65,6 +66,10 @@ def trust(environment: Environment, repository: str, subjects: Sequence[str] = (
         "Condition": {"StringEquals": {f"{GITHUB}:aud": "sts.amazonaws.com", f"{GITHUB}:sub": wanted}},
     }
     return {"Version": VERSION, "Statement": [statement]}
+
+
+def _subjects(environment: Environment, *, plan_only: bool) -> list[str]:
+    return ["pull_request", "ref:refs/heads/main"] if plan_only else [f"environment:{environment.name}"]
 
 
 def to_text(document: Document) -> str:
@@ -95,10 +100,11 @@ def statements(environment: Environment, names: Names, *, plan_only: bool = Fals
 
 
 def _reading(statement: Statement) -> Statement:
-    """The part of a statement that a plan needs: it reads all but the devices' rows, and writes the lock of the state."""
-    if statement["Sid"] in ("StateKey", "StateLock"):
-        return statement
-    actions = [action for action in statement["Action"] if action.partition(":")[2].startswith(_READS)]
+    """The part of a statement that a plan needs: it reads all but the devices' rows, and writes nothing, the lock included.
+
+    Code that nobody has reviewed runs under it. With the lock it could take a running apply's away, or leave one for ever.
+    """
+    actions = [action for action in statement["Action"] if action.partition(":")[2].startswith((*_READS, "Decrypt"))]
     return {**statement, "Action": [] if statement["Sid"] == "RegistryRows" else actions}
 
 
@@ -127,12 +133,9 @@ class _Arns:
         return {"StringEquals": {"aws:RequestedRegion": self.settings.region}}
 
     @property
-    def project(self) -> str:
-        return {"Project": PROJECT, **self.settings.tags}["Project"]
-
-
-#: The default tag Project (see build.tfvars), by which a KMS key is told: its ARN is random.
-PROJECT = "IoTProvisioning"
+    def aliases(self) -> list[str]:
+        """Of the stack's KMS keys."""
+        return [f"alias/{self.prefix}", *[f"alias/{self.prefix}/calls"] * self.settings.manage_cloudtrail]
 
 
 def _allow(sid: str, actions: str, resources: Sequence[str], condition: dict[str, Any] | None = None) -> Statement:
@@ -163,20 +166,28 @@ def _state(arns: _Arns) -> Iterator[Statement]:
 
 
 def _key(arns: _Arns) -> Iterator[Statement]:
+    """KMS keys, whose ARNs are random: they are told by the stack's tag, and by having no alias but the stack's own.
+
+    A new key has no alias before its Terraform resource is done, nor an old one when it is its turn to be destroyed, so no
+    alias at all is right, too: that is what ForAllValues says [IAM: multivalued context keys].
+    """
     keys = [arns.arn("kms", "key/*")]
-    requested = {"StringEquals": {"aws:RequestTag/Project": arns.project}}
-    ours = {"StringEquals": {"aws:ResourceTag/Project": arns.project}}
-    yield _allow(
-        "CreateTheKey", "kms: CreateKey", ["*"], {"StringEquals": {**requested["StringEquals"], **arns.here["StringEquals"]}}
-    )
-    # A key that has the tag of another project stays out of reach; one that has none does not, since a new one has none.
-    yield _allow("TagTheKey", "kms: TagResource", keys, {**requested, "StringEqualsIfExists": ours["StringEquals"]})
+    requested = {f"aws:RequestTag/{STACK_TAG}": arns.prefix}
+    ours = {f"aws:ResourceTag/{STACK_TAG}": arns.prefix}
+    nobody_elses = {"ForAllValues:StringEquals": {"kms:ResourceAliases": arns.aliases}}
+    yield _allow("CreateTheKey", "kms: CreateKey", ["*"], {"StringEquals": {**requested, **arns.here["StringEquals"]}})
+    # AWS asks for this on all keys from whoever creates one with tags [KMS: controlling access to tags]. So a key without
+    # the tag has to pass, since a new one has none: what can be kept out is another stack's, one with an alias, and every
+    # kind of key that is not of the stack's kind.
+    kind = {"kms:KeyOrigin": "AWS_KMS", "kms:KeySpec": "SYMMETRIC_DEFAULT", "kms:KeyUsage": "ENCRYPT_DECRYPT"}
+    narrow = {"StringEquals": requested, "StringEqualsIfExists": {**ours, **kind}, **nobody_elses}
+    yield _allow("TagTheKey", "kms: TagResource", keys, narrow)
     managed = (
         "kms: CreateAlias DeleteAlias DescribeKey EnableKeyRotation GetKeyPolicy GetKeyRotationStatus ListResourceTags "
         "PutKeyPolicy ScheduleKeyDeletion UntagResource UpdateAlias UpdateKeyDescription"
     )
-    yield _allow("TheKey", managed, keys, ours)
-    yield _allow("ItsAlias", "kms: CreateAlias DeleteAlias UpdateAlias", [arns.arn("kms", f"alias/{arns.prefix}")])
+    yield _allow("TheKey", managed, keys, {"StringEquals": ours, **nobody_elses})
+    yield _allow("ItsAlias", "kms: CreateAlias DeleteAlias UpdateAlias", [arns.arn("kms", alias) for alias in arns.aliases])
     # The provider looks up the key by which DynamoDB encrypts, AWS's own, which has no tag of ours.
     aliases = {"ForAnyValue:StringEquals": {"kms:ResourceAliases": ["alias/aws/dynamodb"]}}
     yield _allow("DynamoDbsKey", "kms: DescribeKey", keys, aliases)

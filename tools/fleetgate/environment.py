@@ -25,6 +25,8 @@ ACCOUNT_VARIABLE = "FLEETGATE_ACCOUNT_ID"
 #: The name of the environment that was entered, for messages.
 ENVIRONMENT_VARIABLE = "FLEETGATE_ENVIRONMENT"
 DEFAULT_PREFIX = "fleetgate"
+#: The tag that tells one stack's resources from another's: its value is the prefix, of which an account has one each.
+STACK_TAG = "Stack"
 REGION = r"^[a-z]{2}(-[a-z]+)+-[0-9]$"
 
 #: Id and secret of other credentials than `test` for the embedded cloud: a rehearsal under the deployer's own policy
@@ -139,7 +141,7 @@ class Settings(Strict):
         default=None,
         description="First part of things, thing types and groups. Default: none for the prefix `fleetgate`, else the prefix.",
     )
-    tags: dict[str, str] = Field(default_factory=dict, description="Default tags besides Project = IoTProvisioning.")
+    tags: dict[str, str] = Field(default_factory=dict, description="Besides Project = IoTProvisioning and Stack = prefix.")
     deletion_protection: bool = Field(default=False, description="Protects registry, audit trail and CloudTrail's logs.")
     lease_seconds: Annotated[int, Field(ge=10, le=86400)] = Field(
         default=300,
@@ -204,6 +206,11 @@ class Environment:
         settings = self.settings
         chosen = settings.namespace if settings.namespace is not None else settings.prefix * (settings.prefix != DEFAULT_PREFIX)
         return f"{chosen}-" if chosen else ""
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """What every resource is tagged with. The deployer's policy tells the stack's KMS keys by one of these."""
+        return {"Project": "IoTProvisioning", **self.settings.tags, STACK_TAG: self.settings.prefix}
 
     @property
     def local_state_file(self) -> Path:
@@ -358,6 +365,8 @@ def _check(settings: Settings, source: Source) -> Any:
     for key, value in settings.tags.items():
         if not 1 <= len(key) <= 128 or len(value) > 256 or key.lower().startswith("aws:"):
             yield source.problem(("tags", key), "not a tag", "keys 1 to 128 characters, not aws:…; values at most 256")
+        if key.lower() == STACK_TAG.lower():  # in a policy's condition, and for IAM's own tags, case does not count
+            yield source.problem(("tags", key), "is fleetgate's own: the stack's prefix", "leave it out, or give it another name")
     if not any(claim.active for claim in settings.claims.values()):
         yield source.problem(("claims",), "no claim is active: no device could come in", "set `active: true` for one")
 

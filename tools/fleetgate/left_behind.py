@@ -14,7 +14,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from fleetgate import aws
-from fleetgate.build import Fleet, default_tags
+from fleetgate.build import Fleet
 from fleetgate.environment import Environment
 from fleetgate.errors import FleetgateError, Problem
 from fleetgate.terraform import State
@@ -60,7 +60,7 @@ def require_nothing(fleet: Fleet, state: State) -> None:
         if wanted.name in ours or (found := wanted.look(wanted.name)) is None:
             continue
         began = began_to_make(environment, wanted.address)
-        problems.append(explain(environment.name, wanted, found, default_tags(environment.settings), began=began))
+        problems.append(explain(environment.name, wanted, found, environment.tags, began=began))
     if problems:
         raise FleetgateError(problems)
 

@@ -28,6 +28,12 @@ resource "aws_cloudtrail" "this" {
 
 # --- the key ---
 
+# A slash, since <prefix>-calls may be another stack's prefix, and so its alias.
+resource "aws_kms_alias" "this" {
+  name          = "alias/${var.prefix}/calls"
+  target_key_id = aws_kms_key.this.key_id
+}
+
 resource "aws_kms_key" "this" {
   description             = "API calls that CloudTrail has logged for ${var.prefix}."
   enable_key_rotation     = true

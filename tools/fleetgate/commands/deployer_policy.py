@@ -20,7 +20,9 @@ def add(subparsers: common.Subparsers) -> None:
         "--output", metavar="FOLDER", type=Path, help="write one file for each document there, for aws iam create-policy"
     )
     parser.add_argument(
-        "--plan-only", action="store_true", help="for a role that can plan and change nothing, such as pull requests'"
+        "--plan-only",
+        action="store_true",
+        help="for a role that can plan and write nothing, not even the state's lock: give the plan -lock=false",
     )
     parser.add_argument("--github", metavar="OWNER/REPO", type=_repository, help="a trust policy for its GitHub Actions as well")
     parser.add_argument(
@@ -28,7 +30,8 @@ def add(subparsers: common.Subparsers) -> None:
         metavar="SUB",
         action="append",
         default=[],
-        help="the `sub` that GitHub's token must have; may be repeated (default: repo:OWNER/REPO:environment:NAME)",
+        help="the `sub` that GitHub's token must have; may be repeated (default: repo:OWNER/REPO:environment:NAME, "
+        "with --plan-only repo:OWNER/REPO:pull_request and repo:OWNER/REPO:ref:refs/heads/main)",
     )
 
 
@@ -53,7 +56,7 @@ def _show(args: argparse.Namespace) -> int:
     documents = deployer.policies(environment, fleet.names, plan_only=args.plan_only)
     if args.github:
         documents[f"{fleet.names.prefix}-{'planner' if args.plan_only else 'deployer'}-trust"] = deployer.trust(
-            environment, args.github, args.subject
+            environment, args.github, args.subject, plan_only=args.plan_only
         )
     if args.output is None:
         common.print_json(documents)

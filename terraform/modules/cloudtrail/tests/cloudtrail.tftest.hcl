@@ -17,6 +17,8 @@ run "the_trail_is_validated_encrypted_and_sees_all_regions" {
       && aws_cloudtrail.this.include_global_service_events
       && aws_cloudtrail.this.s3_bucket_name == aws_s3_bucket.this.id
       && aws_kms_key.this.enable_key_rotation
+      && aws_kms_alias.this.name == "alias/fleet-gate/calls"
+      && aws_kms_alias.this.target_key_id == aws_kms_key.this.key_id
     )
     error_message = "The trail must be validated, encrypted, and have all Regions."
   }
