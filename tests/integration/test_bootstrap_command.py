@@ -252,6 +252,24 @@ def test_a_copy_never_replaces_a_state_that_somebody_has_stored_meanwhile(fleetg
         bucket.head_object(Bucket=BUCKET, Key=f"{KEY}.tflock")
 
 
+@pytest.mark.parametrize("other", ["other", None], ids=["given to somebody else", "taken away"])
+@pytest.mark.parametrize("mishap", [None, KeyError("what went wrong")], ids=["and the work done", "and the work failed"])
+def test_a_lock_that_is_somebody_elses_by_now_stays(fleetgate, bucket, checkout, other, mishap):
+    from fleetgate import environment
+    from fleetgate.errors import FleetgateError
+
+    moto, lock = environment.load(checkout, "moto"), {"Bucket": BUCKET, "Key": f"{KEY}.tflock"}
+    with pytest.raises(KeyError if mishap else FleetgateError, match="went wrong" if mishap else "taken the lock away"):  # noqa: SIM117
+        with state_bucket.held(moto):
+            bucket.delete_object(**lock)  # as `state unlock` does
+            if other:
+                bucket.put_object(**lock, Body=json.dumps({"ID": other, "Who": "ada@workstation"}).encode())
+            if mishap:
+                raise mishap
+    left = state_bucket.lock(moto)
+    assert (left.id if left else None) == other
+
+
 TEXT = '{"version": 4, "lineage": "one", "serial": 3, "resources": [{"mode": "managed", "instances": [{}]}]}\n'
 
 

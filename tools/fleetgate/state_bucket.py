@@ -118,7 +118,10 @@ def wait(environment: Environment, say: Callable[[str], None], lock_timeout: str
 
 @contextmanager
 def held(environment: Environment) -> Iterator[None]:
-    """Locks the state as Terraform does. Raises FleetgateError if somebody else holds it."""
+    """Locks the state as Terraform does. Raises FleetgateError if somebody else holds it, or has taken it away meanwhile.
+
+    Whoever was given the lock by `state unlock` in between works on the state now: that lock is not ours to remove.
+    """
     bucket = _Bucket(environment)
     key = f"{remote_state.key(environment, settings(environment))}.tflock"
     who = f"{getpass.getuser()}@{socket.gethostname()}"
@@ -132,8 +135,21 @@ def held(environment: Environment) -> Iterator[None]:
         raise remote_state.locked(environment, lock(environment) or remote_state.read_lock("")) from None
     try:
         yield
-    finally:
-        bucket.call("delete_object", Key=key)
+    except BaseException:
+        _release(bucket, key, body["ID"])
+        raise
+    if not _release(bucket, key, body["ID"]):
+        remedy = f"see who was at work: fleetgate state show --env {environment.name}; then run the same command again"
+        raise fail(remote_state.place(environment).name, "somebody has taken the lock away while this worked", remedy)
+
+
+def _release(bucket: _Bucket, key: str, identifier: str) -> bool:
+    """Removes the lock of this id. Returns whether it was still there."""
+    text = bucket.text(key)
+    if not text or remote_state.read_lock(text).id != identifier:
+        return False
+    bucket.call("delete_object", Key=key)
+    return True
 
 
 def seconds(text: str) -> int:
