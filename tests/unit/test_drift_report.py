@@ -16,6 +16,11 @@ def change(actions, before, after, unknown=None, *, address="aws_iot_policy.this
     return {"address": address, "mode": mode, "change": inner}
 
 
+def importing(planned):
+    planned["change"]["importing"] = {"id": SECRET}
+    return planned
+
+
 @pytest.mark.parametrize(
     ("planned", "drifted", "told"),
     [
@@ -74,6 +79,39 @@ def change(actions, before, after, unknown=None, *, address="aws_iot_policy.this
             [],
             ["aws_iot_policy.this differs, and would be replaced: name (not applied yet)"],
             id="replaced",
+        ),
+        pytest.param(
+            [change(["forget"], {"policy": SECRET}, None)],
+            [],
+            ["aws_iot_policy.this is there, and would be nobody's: Terraform forgets it (not applied yet)"],
+            id="a removed block",
+        ),
+        pytest.param(
+            [change(["create", "forget"], {"name": SECRET}, {"name": "b"})],
+            [],
+            [
+                "aws_iot_policy.this differs, and would be made anew beside the old one, which nobody owns then: name "
+                "(not applied yet)"
+            ],
+            id="replaced, and the old one kept",
+        ),
+        pytest.param(
+            [importing(change(["no-op"], {"name": SECRET}, {"name": SECRET}))],
+            [],
+            ["aws_iot_policy.this is there, and would be taken over (not applied yet)"],
+            id="an import block",
+        ),
+        pytest.param(
+            [importing(change(["update"], {"name": SECRET}, {"name": "b"}))],
+            [],
+            ["aws_iot_policy.this differs: name (not applied yet)"],
+            id="an import block, and a difference",
+        ),
+        pytest.param(
+            [change(["something-new"], {"name": SECRET}, {"name": "b"})],
+            [],
+            ["aws_iot_policy.this differs, Terraform says: something-new: name (not applied yet)"],
+            id="what nobody knows here",
         ),
     ],
 )

@@ -18,7 +18,11 @@ _WHAT = {
     ("update",): "differs",
     ("delete", "create"): "differs, and would be replaced",
     ("create", "delete"): "differs, and would be replaced",
+    ("create", "forget"): "differs, and would be made anew beside the old one, which nobody owns then",
+    ("forget",): "is there, and would be nobody's: Terraform forgets it",
 }
+_TAKEN_OVER = "is there, and would be taken over"
+_UNCHANGED = {("no-op",), ("read",)}
 
 
 @dataclass(frozen=True)
@@ -47,9 +51,12 @@ def differences(plan: Mapping[str, Any]) -> list[Difference]:
     outside = {change["address"]: change["change"] for change in plan.get("resource_drift", ())}
     found = []
     for change in plan.get("resource_changes", ()):
-        what = _WHAT.get(tuple(change["change"]["actions"]))
-        if what is None or change.get("mode", "managed") != "managed":
+        actions = tuple(change["change"]["actions"])
+        imported = actions in _UNCHANGED and change["change"].get("importing")
+        if (actions in _UNCHANGED and not imported) or change.get("mode", "managed") != "managed":
             continue
+        # What a later Terraform calls by another name is a change all the same.
+        what = _TAKEN_OVER if imported else _WHAT.get(actions, f"differs, Terraform says: {', '.join(actions)}")
         names = tuple(sorted(_changed(change["change"]))) if "differs" in what else ()
         found.append(Difference(change["address"], what, names, _is_outside(change["change"], outside.get(change["address"]))))
     return sorted(found, key=lambda difference: difference.address)
