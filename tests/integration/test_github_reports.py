@@ -119,6 +119,14 @@ def test_the_comment_is_written_once_and_then_kept_up_to_date(hub, report):
     assert [call for call in hub.calls if not call.startswith("GET")] == writes
 
 
+def test_a_report_that_was_not_made_takes_the_place_of_an_older_one(hub, report, tmp_path):
+    assert comment(report("of the first commit"), "--if-missing", "not known") == 0
+    assert hub.comments[0]["body"] == f"{github.mark('access')}\nof the first commit"
+    assert comment(str(tmp_path / "not-made.md"), "--if-missing", "not known for 1234") == 0
+    assert [c["body"] for c in hub.comments] == [f"{github.mark('access')}\nnot known for 1234\n"]
+    assert comment(str(tmp_path / "not-made.md")) == 1 and len(hub.comments) == 1
+
+
 def test_the_comment_is_found_behind_many_others(hub, report):
     for number in range(130):
         hub.comment(7, f"talk {number}")

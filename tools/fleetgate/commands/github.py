@@ -13,6 +13,11 @@ def add(subparsers: common.Subparsers) -> None:
     group = common.add_group(subparsers, "github", "keep a report on GitHub up to date")
     comment = common.add_parser(group, "comment", "write a file as the comment of a pull request", _comment, env=False)
     comment.add_argument("--pull-request", metavar="N", type=_number, required=True, help="its number")
+    comment.add_argument(
+        "--if-missing",
+        metavar="TEXT",
+        help="say this if there is no FILE, so that nobody takes an older report for the new one",
+    )
     _add_shared(comment)
     issue = common.add_parser(
         group,
@@ -46,7 +51,8 @@ def _kind(text: str) -> str:
 def _comment(args: argparse.Namespace) -> int:
     from fleetgate import github
 
-    text = args.file.read_text(encoding="utf-8")
+    missing = args.if_missing is not None and not args.file.exists()
+    text = f"{args.if_missing}\n" if missing else args.file.read_text(encoding="utf-8")
     if not _agreed(args, text, f"the comment {args.kind} of pull request {args.pull_request}"):
         return 0
     github.put_comment(github.from_variables(), args.pull_request, args.kind, text, print)
