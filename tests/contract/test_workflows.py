@@ -29,6 +29,7 @@ PERMISSIONS = {
     ("ci", "test"): {"contents": "read"},
     ("deploy", "apply"): {"contents": "read", "id-token": "write"},
     ("deploy", "plan"): {"contents": "read", "id-token": "write"},
+    ("drift", "judge"): {"contents": "read", "id-token": "write"},
     ("drift", "look"): {"contents": "read", "id-token": "write"},
     ("drift", "report"): {"contents": "read", "issues": "write"},
     ("pull-request", "access"): {"contents": "read"},
@@ -192,6 +193,28 @@ def test_a_workflow_that_breaks_a_rule_is_found(name, old, new, said):
     assert old in TEXTS[name]
     found = problems(name, TEXTS[name].replace(old, new))
     assert any(said in problem for problem in found), found
+
+
+def test_who_plans_under_the_role_that_reads_takes_no_lock():
+    """Its policies let it write none (fleetgate deployer-policy --plan-only); `drift` plans without one by itself."""
+    planning = {
+        (name, label): job
+        for name, text in TEXTS.items()
+        for label, job in yaml.safe_load(text)["jobs"].items()
+        if "FLEETGATE_PLAN_ROLE" in str(job)
+    }
+    assert set(planning) == {("deploy", "plan"), ("drift", "judge"), ("drift", "look"), ("pull-request", "plan")}
+    locking = [where for where, job in planning.items() if job["env"].get("TF_CLI_ARGS_plan") != "-lock=false"]
+    assert locking == [("drift", "look")]
+    assert {step.get("run") for step in planning["drift", "look"]["steps"]} & {'make lint ENV="$FLEETGATE_ENV"'} == set()
+
+
+def test_a_report_of_an_older_commit_never_stays_as_if_it_were_of_the_last_one():
+    job = yaml.safe_load(TEXTS["pull-request"])["jobs"]["comment"]
+    assert job["if"].split(" && ") == ["!cancelled()", OWN_BRANCH] and set(job["needs"]) == {"access", "plan"}
+    calls = [words for words in commands(job["steps"][-1]["run"]) if "comment" in words]
+    assert [words[words.index("--kind") + 1] for words in calls] == ["access", "changes"]
+    assert all("$COMMIT" in words[words.index("--if-missing") + 1] for words in calls)
 
 
 def test_zizmor_finds_nothing():

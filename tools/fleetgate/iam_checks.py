@@ -138,7 +138,7 @@ def _checkov(plan: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Exit status 0 clean, 1 findings, 2 not judged."""
+    """Exit status 0 clean, 1 findings, 2 not judged, or not all of it."""
     parser = argparse.ArgumentParser(
         prog="python -m fleetgate.iam_checks",
         description="Judge a Terraform plan by checkov, and its IAM policies by parliament too.",
@@ -150,6 +150,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         metavar="FOLDER",
         default=FOLDER,
         help="the root module that was planned; its files hold the skips",
+    )
+    parser.add_argument(
+        "--allow-unknown",
+        action="store_true",
+        help="let policies pass that nobody can judge yet, since they name what the plan makes first; they are told",
     )
     args = parser.parse_args(argv)
     try:
@@ -164,11 +169,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(line)
     unknown = [document.address for document in found if not document.text]
     if unknown:
-        print(f"{len(unknown)} of {len(found)} IAM policies are not judged yet: run it again after make apply", file=sys.stderr)
-        print(f"not judged, since Terraform knows them after the first apply only: {', '.join(unknown)}", file=sys.stderr)
+        names = ", ".join(unknown)
+        print(f"NOT JUDGED: {len(unknown)} of {len(found)} IAM policies, whose texts are known after the apply: {names}")
+        allowed = "run it again after the apply" if args.allow_unknown else "judge them after the apply, or add --allow-unknown"
+        print(f"    -> they name what this plan makes first: {allowed}", file=sys.stderr)
     judged = len(found) - len(unknown)
     print(f"IAM policies: {judged} of {len(found)} judged by parliament, the whole plan by checkov: {len(findings)} findings")
-    return 1 if findings else 0
+    if findings:
+        return 1
+    return 2 if unknown and not args.allow_unknown else 0
 
 
 def _addresses(plan: dict[str, Any]) -> list[str]:
