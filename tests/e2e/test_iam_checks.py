@@ -12,10 +12,15 @@ import pytest
 
 from checkouts import ROOT
 from clouds import ENVIRONMENT
+from fleetgate import skips
 
 PYTHON = Path(os.environ.get("FLEETGATE_IAM_PYTHON", ROOT / ".venv-iam/bin/python"))
 #: What the embedded cloud cannot keep can be planned all the same, and is judged with the rest.
-SWITCHED_OFF = (("manage_alarms: false", "manage_alarms: true"), ('iot_log_level: ""', "iot_log_level: INFO"))
+SWITCHED_OFF = (
+    ("manage_alarms: false", "manage_alarms: true"),
+    ("manage_device_defender: false", "manage_device_defender: true\nmanage_cloudtrail: true"),
+    ('iot_log_level: ""', "iot_log_level: INFO"),
+)
 
 
 @pytest.fixture(scope="module")
@@ -40,8 +45,8 @@ def judge(plan, *options):
 
 
 def test_the_whole_stack_is_judged_and_no_check_fails(plan):
-    resources = {change["type"] for change in json.loads(plan.read_text())["resource_changes"]}
-    assert {"aws_cloudwatch_metric_alarm", "aws_iot_logging_options"} <= resources
+    judged = {skips.split(change["address"])[0] for change in json.loads(plan.read_text())["resource_changes"]}
+    assert judged - {""} == {f"module.{path.name}" for path in (ROOT / "terraform/modules").iterdir()}
     done = judge(plan)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "0 findings" in done.stdout

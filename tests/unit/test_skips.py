@@ -50,17 +50,17 @@ def test_a_skip_belongs_to_the_resource_that_it_stands_in_and_to_no_other(tmp_pa
     ]
 
 
-def topic(values, unknown, *, said):
-    """A plan of one topic in a module; said: the arguments that its file gives it."""
+def topic(values, unknown, *, said, variables=(), given=()):
+    """A plan of one topic in a module; said: the arguments that its file gives it, as Terraform's JSON has them."""
     address = "module.inner[0].aws_sns_topic.this"
     resource = {"address": address, "type": "aws_sns_topic", "name": "this", "values": values}
-    block = {"type": "aws_sns_topic", "name": "this", "mode": "managed", "expressions": {key: {} for key in said}}
+    block = {"type": "aws_sns_topic", "name": "this", "mode": "managed", "expressions": said}
+    module = {"resources": [block], "variables": dict(variables)}
+    call = {"source": "./modules/inner", "module": module, "expressions": {name: {} for name in given}}
     return {
         "planned_values": {"root_module": {"child_modules": [{"resources": [resource]}]}},
         "resource_changes": [{"address": address, "change": {"after": values, "after_unknown": unknown}}],
-        "configuration": {
-            "root_module": {"module_calls": {"inner": {"source": "./modules/inner", "module": {"resources": [block]}}}}
-        },
+        "configuration": {"root_module": {"module_calls": {"inner": call}}},
     }
 
 
@@ -78,6 +78,21 @@ def topic(values, unknown, *, said):
             {"sse": [{"on": True, "key": "known after apply"}]},
             id="block",
         ),
+        pytest.param({"a": None, "b": 1}, {}, ["a", "b"], {"b": 1}, id="null is nothing that somebody has said"),
+        pytest.param(
+            {"sse": [{"on": True, "key": "aws's own"}]},
+            {},
+            {"sse": [{"on": {"constant_value": True}}]},
+            {"sse": [{"on": True}]},
+            id="nor what the cloud filled in inside of a block",
+        ),
+        pytest.param(
+            {"sse": [{"on": True}]},
+            {"sse": [{"key": True}]},
+            {"sse": [{"on": {"references": []}}]},
+            {"sse": [{"on": True}]},
+            id="whether or not it is known",
+        ),
         pytest.param({"list": ["a"]}, {"list": [True]}, ["list"], {"list": ["known after apply"]}, id="list"),
         pytest.param({"policy": [1]}, {}, ["name"], {"policy": [1]}, id="a dynamic block, which the configuration does not list"),
     ],
@@ -85,12 +100,36 @@ def topic(values, unknown, *, said):
 def test_checkov_is_given_what_the_files_say_whether_or_not_it_is_known(tmp_path, values, unknown, said, judged):
     (tmp_path / "modules/inner").mkdir(parents=True)
     (tmp_path / "modules/inner/main.tf").write_text(FILE)
-    plan = topic(values, unknown, said=said)
+    plan = topic(values, unknown, said=said if isinstance(said, dict) else {key: {} for key in said})
     before = repr(plan)
     fit = skips.judgeable(plan, tmp_path)
     assert [resource["values"] for resource in skips.resources(fit["planned_values"]["root_module"])] == [judged]
     assert fit["resource_changes"][0]["change"]["after"] == judged
     assert repr(plan) == before
+
+
+KEY = {"sse": [{"on": {"constant_value": True}, "key": {"references": ["var.key_arn"]}}]}
+
+
+@pytest.mark.parametrize(
+    ("values", "unknown"),
+    [({"on": True, "key": "arn"}, {}), ({"on": True}, {"key": True}), ({"on": True, "key": None}, {})],
+    ids=["applied", "not applied", "null"],
+)
+@pytest.mark.parametrize(
+    ("variables", "given", "has_key"),
+    [
+        pytest.param({"key_arn": {}}, [], False, id="nobody gave one"),
+        pytest.param({"key_arn": {}}, ["key_arn"], True, id="the call gives one"),
+        pytest.param({"key_arn": {"default": "arn"}}, [], True, id="the default is one"),
+    ],
+)
+def test_an_argument_that_hands_on_a_variable_of_nobody_is_not_said(tmp_path, values, unknown, variables, given, has_key):
+    """Or else a table without a key of its own has one: AWS's, or the one that is not known yet."""
+    plan = topic({"sse": [values]}, {"sse": [unknown]}, said=KEY, variables=variables, given=given)
+    fit = skips.judgeable(plan, tmp_path)
+    ((resource),) = skips.resources(fit["planned_values"]["root_module"])
+    assert ("key" in resource["values"]["sse"][0]) is (has_key and values.get("key", "") is not None)
 
 
 def test_modules_of_a_plan_are_found_in_their_folders_and_those_from_elsewhere_are_not(tmp_path):

@@ -21,6 +21,8 @@ _SKIP = re.compile(r"(?:checkov|bridgecrew):skip=\s*([A-Z0-9_]+)(?::([^\n]*))?")
 _DYNAMIC = re.compile(r'\bdynamic\s+"([^"]+)"')
 _INDEX = re.compile(r'\[(?:"(?:[^"\\]|\\.)*"|\d+)\]')
 _UNKNOWN = "known after apply"
+#: What a resource's files say of it: its arguments, and of each block in it the same; None for what is no block.
+Said = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,8 @@ def judgeable(plan: dict[str, Any], root: Path) -> dict[str, Any]:
     """The plan with exactly what the files say of each resource, whether or not it is applied.
 
     A key that is known after the first apply only is no key to checkov, which then finds data that is not encrypted; and what
-    AWS fills in by itself is a decision to it: Lambda's `PassThrough` would be tracing.
+    AWS fills in by itself is a decision to it: Lambda's `PassThrough` would be tracing, and AWS's own key of DynamoDB one of
+    ours, as would be a null that is written out.
     """
     judged = copy.deepcopy(plan)
     written = {name: _written(plan, name) for name in ("", *folders(plan, root))}
@@ -96,9 +99,9 @@ def judgeable(plan: dict[str, Any], root: Path) -> dict[str, Any]:
         said = written.get(module, {}).get(name)
         if said is None or "values" not in resource:
             continue
-        said = said | dynamic.get(module, {}).get(name, frozenset())
+        said = said | dict.fromkeys(dynamic.get(module, {}).get(name, ()))
         values, later = resource["values"], unknown.get(resource["address"], {})
-        filled = _filled({key: value for key, value in values.items() if key in said}, later, said)
+        filled = _filled(_kept(values, said), later, said)
         resource["values"] = filled
         for change in judged.get("resource_changes", ()):
             if change["address"] == resource["address"] and isinstance(change.get("change", {}).get("after"), dict):
@@ -106,36 +109,70 @@ def judgeable(plan: dict[str, Any], root: Path) -> dict[str, Any]:
     return judged
 
 
-def _filled(values: dict[str, Any], unknown: Any, said: frozenset[str] | None = None) -> dict[str, Any]:
-    """With a text in each place whose value is not known yet. said: only these may be filled; inside of a block, all."""
+def _kept(values: dict[str, Any], said: Said) -> dict[str, Any]:
+    """What the files say, without what they say is null."""
+    kept = {}
+    for key, value in values.items():
+        if key in said and value is not None:
+            inner = said[key]
+            blocks = inner is not None and isinstance(value, list)
+            kept[key] = [_kept(item, inner) if isinstance(item, dict) else item for item in value] if blocks else value
+    return kept
+
+
+def _filled(values: dict[str, Any], unknown: Any, said: Said | None = None) -> dict[str, Any]:
+    """With a text in each place whose value is not known yet. said: only these may be filled; None: all."""
     result = dict(values)
     for key, later in unknown.items() if isinstance(unknown, dict) else ():
         if said is not None and key not in said:
             continue
-        value = result.get(key)
+        value, inside = result.get(key), said[key] if said is not None else None
         if later is True:
             result[key] = _UNKNOWN
         elif isinstance(later, list) and isinstance(value, list):
             paired = zip(value, later, strict=False)
             result[key] = [
-                _UNKNOWN if inner is True else _filled(item, inner) if isinstance(item, dict) else item for item, inner in paired
+                _UNKNOWN if inner is True else _filled(item, inner, inside) if isinstance(item, dict) else item
+                for item, inner in paired
             ]
         elif isinstance(later, dict) and isinstance(value, dict):
             result[key] = _filled(value, later)
     return result
 
 
-def _written(plan: Mapping[str, Any], module: str) -> dict[str, frozenset[str]]:
+def _written(plan: Mapping[str, Any], module: str) -> dict[str, Said]:
     """The arguments that a module's files give each resource."""
     block = plan.get("configuration", {}).get("root_module", {})
+    null: frozenset[str] = frozenset()
     for name in filter(None, module.split(".")):
         if name != "module":
-            block = block.get("module_calls", {}).get(name, {}).get("module", {})
+            call = block.get("module_calls", {}).get(name, {})
+            block = call.get("module", {})
+            null = _null(block.get("variables", {}), call.get("expressions", {}))
     return {
-        f"{resource['type']}.{resource['name']}": frozenset(resource.get("expressions", {}))
+        f"{resource['type']}.{resource['name']}": _said(resource.get("expressions", {}), null)
         for resource in block.get("resources", ())
         if resource.get("mode", "managed") == "managed"
     }
+
+
+def _null(variables: Mapping[str, Any], given: Mapping[str, Any]) -> frozenset[str]:
+    """Variables of a module that are null, as expressions refer to them: without a default and without a value of the call."""
+    return frozenset(f"var.{name}" for name, one in variables.items() if one.get("default") is None and name not in given)
+
+
+def _said(expressions: Mapping[str, Any], null: frozenset[str]) -> Said:
+    """null: an argument that hands on such a variable, and nothing else, is not given. The plan of an applied fleet has what
+    AWS chose in its place, that of an empty account nothing that is known; so it is told by the files alone."""
+    found: Said = {}
+    for name, expression in expressions.items():
+        if isinstance(expression, list):  # the blocks of this name
+            found[name] = {}
+            for block in expression:
+                found[name] |= _said(block, null)
+        elif frozenset(expression.get("references") or ("",)) - null:
+            found[name] = None
+    return found
 
 
 def _dynamic(folder: Path) -> dict[str, frozenset[str]]:
