@@ -24,6 +24,7 @@ TELEMETRY = "sensors/temperature/{thing}/readings"
 FILE = """account_id: "000000000000"
 region: {region}
 prefix: {name}
+deletion_protection: false
 manage_event_configurations: {owns_events}
 iot_log_level: ""
 manage_alarms: false

@@ -21,6 +21,7 @@ SITE = "orchard-north"
 ORCHARD = """account_id: "000000000000"
 region: us-east-1
 prefix: orchard
+deletion_protection: false
 claims: {factory-1: {}}
 embedded_cloud: {of: e2e}
 """

@@ -20,6 +20,7 @@ BUCKET = f"fleetgate-state-{ACCOUNT}"
 #: As in tests/e2e/test_deployer.py, which writes the recording.
 RECORDED = f"""account_id: "{ACCOUNT}"
 region: {REGION}
+deletion_protection: false
 iot_log_level: ""
 manage_device_defender: false
 alarm_emails: [iot-oncall@example.com]

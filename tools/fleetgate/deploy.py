@@ -18,6 +18,7 @@ from fleetgate.terraform import FOLDER, LOCK_TIMEOUT, Runner, State
 
 Say = Callable[[str], None]
 _TABLE = "aws_dynamodb_table"
+_KEPT = "device registry, audit trail and CloudTrail's log files"
 
 #: A provisioning template keeps five versions; the provider adds one with each edit and never removes any.
 MAXIMUM_TEMPLATE_VERSIONS = 5
@@ -89,7 +90,7 @@ def what_goes(fleet: Fleet, say: Say, *, lock_timeout: str = LOCK_TIMEOUT) -> li
     cloud.require(fleet.environment)
     require_unprotected(fleet.environment)
     _, state = _terraform(fleet.environment, say, lock_timeout=lock_timeout)
-    _require_table_unprotected(state, applied.command(fleet.environment))
+    _require_nothing_protected(state, fleet.environment)
     if not state.resources:
         return []
     say("  looking for devices")
@@ -110,7 +111,7 @@ def destroy(
     _make_missing_claims(environment, say)
     build.write(fleet)
     runner, state = _terraform(environment, say, verbose=verbose, lock_timeout=lock_timeout)
-    _require_table_unprotected(state, applied.command(environment))
+    _require_nothing_protected(state, environment)
     types = _deployed_types(state)
     say("  closing the gate, looking for devices")
     for deployed in state.of("aws_iot_provisioning_template"):
@@ -138,19 +139,19 @@ def destroy(
 
 
 def require_unprotected(environment: Environment) -> None:
-    """Raises FleetgateError if the environment's file protects its tables from being destroyed."""
+    """Raises FleetgateError if the environment's file protects from deletion what must not go with the rest."""
     if environment.settings.deletion_protection:
-        apply = applied.command(environment)
+        what = f"deletion_protection is on, which is the default: {_KEPT} must not go with the rest"
+        remedy = f"if they may: write deletion_protection: false there, run {applied.command(environment)}, then this again"
+        raise fail(environment.file, what, remedy)
+
+
+def _require_nothing_protected(state: State, environment: Environment) -> None:
+    if kept := protected(state):
         remedy = (
-            f"set deletion_protection: false in {environment.file}, then {apply}, then {apply.replace('apply', 'destroy', 1)}"
+            f"the environment's file has switched that off, and AWS not heard of it: run {applied.command(environment)} first"
         )
-        raise fail(environment.file, "deletion_protection is on", remedy)
-
-
-def _require_table_unprotected(state: State, apply: str) -> None:
-    if any(table.values.get("deletion_protection_enabled") for table in state.of(_TABLE)):
-        remedy = f"run first: {apply}; the environment's file has switched it off, the table has not heard of it yet"
-        raise fail("device registry", "deletion_protection is still on", remedy)
+        raise fail(", ".join(kept), "still protected from deletion", remedy)
 
 
 def plan_aside(fleet: Fleet, say: Say) -> dict[str, Any]:
@@ -207,6 +208,16 @@ def _terraform(
     runner = Runner(environment, say, verbose=verbose, lock_timeout=lock_timeout)
     runner.init()
     return runner, runner.state()
+
+
+def protected(state: State) -> list[str]:
+    """What AWS or Terraform would refuse to delete: a destroy that finds it on its way stops in the middle."""
+    tables = (table.values for table in state.of(_TABLE))
+    buckets = (bucket.values for bucket in state.of("aws_s3_bucket"))
+    return sorted(
+        [f"table {values['name']}" for values in tables if values.get("deletion_protection_enabled")]
+        + [f"bucket {values['bucket']}" for values in buckets if not values.get("force_destroy")]
+    )
 
 
 def _table(state: State) -> str | None:

@@ -142,7 +142,9 @@ class Settings(Strict):
         description="First part of things, thing types and groups. Default: none for the prefix `fleetgate`, else the prefix.",
     )
     tags: dict[str, str] = Field(default_factory=dict, description="Besides Project = IoTProvisioning and Stack = prefix.")
-    deletion_protection: bool = Field(default=False, description="Protects registry, audit trail and CloudTrail's logs.")
+    deletion_protection: bool = Field(
+        default=True, description="Keeps registry, audit trail and CloudTrail's log files, whoever destroys the rest."
+    )
     lease_seconds: Annotated[int, Field(ge=10, le=86400)] = Field(
         default=300,
         description="How long a started registration keeps its serial from another certificate; above the service's 5 s budget.",
