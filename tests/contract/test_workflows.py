@@ -19,7 +19,7 @@ import pytest
 import yaml
 
 from checkouts import ROOT
-from fleetgate import cli
+from fleetgate import cli, deployer, environment
 
 FOLDER = ROOT / ".github/workflows"
 TEXTS = {path.stem: path.read_text(encoding="utf-8") for path in sorted(FOLDER.glob("*.yml"))}
@@ -231,6 +231,26 @@ def test_the_makefile_calls_what_there_is():
         optional = re.sub(r"\$\(if .*,([^,)]*)\)", r"\1", recipe)
         words = shlex.split(re.sub(r"\$\(\w+\)", "x", optional))
         assert list(fleetgate_problems(words)) == [], recipe
+
+
+@pytest.mark.parametrize("page", ["ci", "deploying"])
+def test_the_pages_about_pipelines_call_what_there_is(page):
+    blocks = re.findall(r"```sh\n(.*?)```", (ROOT / f"docs/{page}.md").read_text(encoding="utf-8"), re.DOTALL)
+    lines = [line.partition("#")[0].split() for block in blocks for line in block.splitlines()]
+    made, called = ([words[1:] for words in lines if words[:1] == [tool]] for tool in ("make", "fleetgate"))
+    assert called and [problem for words in made for problem in make_problems(words)] == []
+    assert [problem for words in called for problem in fleetgate_problems(words)] == []
+
+
+def test_the_page_about_ci_sets_up_state_roles_and_variables_in_that_order_and_writes_no_policy_by_hand():
+    text = (ROOT / "docs/ci.md").read_text(encoding="utf-8")
+    steps = re.search(r"### Set it up\n(.*?)\n### ", text, re.DOTALL)[1]
+    order = ["section `state`", "make bootstrap", "deployer-policy", "--plan-only", "FLEETGATE_PLAN_ROLE", "FLEETGATE_APPLY_ROLE"]
+    found = [steps.find(word) for word in order]
+    assert -1 not in found and found == sorted(found)
+    assert "AssumeRoleWithWebIdentity" not in text
+    (statement,) = deployer.trust(environment.load(ROOT, "example"), "OWNER/NAME", plan_only=True)["Statement"]
+    assert all(f"`{subject}`" in text for subject in statement["Condition"]["StringEquals"][f"{deployer.GITHUB}:sub"])
 
 
 def test_the_terraform_of_the_workflows_is_one_that_the_tools_take():
