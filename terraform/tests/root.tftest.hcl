@@ -324,3 +324,13 @@ run "a_tag_that_aws_keeps_for_itself_is_refused" {
 
   expect_failures = [var.tags]
 }
+
+run "a_stack_without_the_tag_that_tells_its_keys_is_refused" {
+  command = plan
+
+  variables {
+    tags = { Project = "IoTProvisioning", Stack = "pumps" }
+  }
+
+  expect_failures = [var.tags]
+}
