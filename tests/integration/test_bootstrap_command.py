@@ -235,11 +235,20 @@ def test_whoever_waits_for_a_state_hears_for_whom_and_for_how_long_at_most(fleet
     assert said == ["  waiting: the state is locked by ada@workstation since 2026-11-27 11:19:11 UTC, for apply"]
 
 
-def test_a_copy_never_replaces_a_state_that_somebody_has_stored_meanwhile(fleetgate, bucket, checkout):
+@pytest.fixture
+def moto(bucket, checkout, monkeypatch):
+    """The environment, and this process in it, for what is called in process."""
     from fleetgate import environment
+
+    found = environment.load(checkout, "moto")
+    for name, value in found.process_variables().items():
+        monkeypatch.delenv(name, raising=False) if value is None else monkeypatch.setenv(name, value)
+    return found
+
+
+def test_a_copy_never_replaces_a_state_that_somebody_has_stored_meanwhile(moto, bucket):
     from fleetgate.errors import FleetgateError
 
-    moto = environment.load(checkout, "moto")
     state_bucket.write(moto, '{"lineage": "one", "serial": 1, "resources": [{"mode": "managed", "instances": [{}]}]}')
     with pytest.raises(FleetgateError, match="is a state already"):
         state_bucket.write(moto, '{"lineage": "two", "serial": 1, "resources": []}')
@@ -252,13 +261,18 @@ def test_a_copy_never_replaces_a_state_that_somebody_has_stored_meanwhile(fleetg
         bucket.head_object(Bucket=BUCKET, Key=f"{KEY}.tflock")
 
 
+def test_the_lock_goes_with_the_work_also_if_that_failed(moto):
+    with pytest.raises(KeyError, match="went wrong"), state_bucket.held(moto):
+        raise KeyError("what went wrong")
+    assert state_bucket.lock(moto) is None
+
+
 @pytest.mark.parametrize("other", ["other", None], ids=["given to somebody else", "taken away"])
 @pytest.mark.parametrize("mishap", [None, KeyError("what went wrong")], ids=["and the work done", "and the work failed"])
-def test_a_lock_that_is_somebody_elses_by_now_stays(fleetgate, bucket, checkout, other, mishap):
-    from fleetgate import environment
+def test_a_lock_that_is_somebody_elses_by_now_stays(moto, bucket, other, mishap):
     from fleetgate.errors import FleetgateError
 
-    moto, lock = environment.load(checkout, "moto"), {"Bucket": BUCKET, "Key": f"{KEY}.tflock"}
+    lock = {"Bucket": BUCKET, "Key": f"{KEY}.tflock"}
     with pytest.raises(KeyError if mishap else FleetgateError, match="went wrong" if mishap else "taken the lock away"):  # noqa: SIM117
         with state_bucket.held(moto):
             bucket.delete_object(**lock)  # as `state unlock` does
