@@ -94,6 +94,13 @@ def topic(values, unknown, *, said, variables=(), given=()):
             id="whether or not it is known",
         ),
         pytest.param({"list": ["a"]}, {"list": [True]}, ["list"], {"list": ["known after apply"]}, id="list"),
+        pytest.param(
+            {"outer": [{"policy": [1], "more": 2}]},
+            {},
+            {"outer": [{}]},
+            {"outer": [{"policy": [1]}]},
+            id="inside of a block, too",
+        ),
         pytest.param({"policy": [1]}, {}, ["name"], {"policy": [1]}, id="a dynamic block, which the configuration does not list"),
     ],
 )

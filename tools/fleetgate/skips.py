@@ -99,7 +99,7 @@ def judgeable(plan: dict[str, Any], root: Path) -> dict[str, Any]:
         said = written.get(module, {}).get(name)
         if said is None or "values" not in resource:
             continue
-        said = said | dict.fromkeys(dynamic.get(module, {}).get(name, ()))
+        said = _with(said, dynamic.get(module, {}).get(name, frozenset()))
         values, later = resource["values"], unknown.get(resource["address"], {})
         filled = _filled(_kept(values, said), later, said)
         resource["values"] = filled
@@ -173,6 +173,12 @@ def _said(expressions: Mapping[str, Any], null: frozenset[str]) -> Said:
         elif frozenset(expression.get("references") or ("",)) - null:
             found[name] = None
     return found
+
+
+def _with(said: Said, dynamic: frozenset[str]) -> Said:
+    """With all that blocks of these names hold, on whichever level they stand."""
+    deeper = {name: inner if inner is None else _with(inner, dynamic) for name, inner in said.items()}
+    return deeper | dict.fromkeys(dynamic)
 
 
 def _dynamic(folder: Path) -> dict[str, frozenset[str]]:
