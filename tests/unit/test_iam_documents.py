@@ -26,6 +26,8 @@ def test_every_policy_of_an_identity_is_judged_also_those_inside_of_a_role() -> 
         Document("aws_iam_role.this inline policy logs", "{1}"),
         Document("aws_iam_role.this inline policy later", None),
     ]
+    nothing_known = {"root_module": {"resources": [{"address": "aws_iam_role_policy.this", "type": "aws_iam_role_policy"}]}}
+    assert list(documents({"planned_values": nothing_known})) == [Document("aws_iam_role_policy.this", None)]
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,7 @@ def documents(plan: dict[str, Any]) -> Iterator[Document]:
     """The identity policies of a plan."""
     module = plan.get("planned_values", {}).get("root_module", {})
     for resource in skips.resources(module):
-        values = resource["values"]
+        values = resource.get("values", {})  # there are none where nothing is known yet
         if resource["type"] in _POLICIES:
             yield Document(resource["address"], values.get("policy"))
         elif resource["type"] == "aws_iam_role":
