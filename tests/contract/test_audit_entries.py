@@ -71,7 +71,7 @@ def test_a_registry_event_that_is_sent_again_gets_the_key_that_its_rule_would_ha
     """What the rules say in AWS IoT's SQL stands in `fleetgate redrive audit` as well."""
     text = (ROOT / "terraform/modules/audit/rules.tf").read_text(encoding="utf-8")
     [named] = re.findall(r'_named = "(.*)"', text)
-    rules = re.findall(r'= \{ topic = "(.*?)", subject = "(.*?)", about = ".*?"(, columns = local._named)? \}', text)
+    rules = re.findall(r'topic = "(.*?)", subject = "(.*?)", about = ".*?"(, columns = local._named)?', text)
     columns = {topic: tuple(named.split(", ")) if narrow else None for topic, _, narrow in rules}
     assert {topic: (subject, columns[topic]) for topic, subject, _ in rules} == registry_events.RULES
     assert "_id = \"timestamp + '#' + eventId + '#' + eventType AS id\"" in text

@@ -264,7 +264,7 @@ def test_a_protected_registry_is_not_destroyed(fleetgate, checkout, with_cloud):
     edit(checkout, "terraform/envs/local.yaml", "deletion_protection: false\n", "")  # protected unless somebody says otherwise
     status, _, err = fleetgate("destroy", "--yes")
     assert status == 1 and "device registry, audit trail and CloudTrail's log files must not go" in err
-    assert "write deletion_protection: false there, run make apply ENV=local, then this again" in err
+    assert "write deletion_protection: false there, run make apply, then this again" in err
 
 
 @pytest.fixture

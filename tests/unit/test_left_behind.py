@@ -41,8 +41,8 @@ DENIED = ROLE.replace("409", "403").replace(
     [
         (TAGS, True, "was interrupted", "run: fleetgate state import", True),
         (None, True, "was interrupted", "run: fleetgate state import", True),
-        (TAGS | {"Owner": "we"}, False, "made by an apply that was interrupted", "if no other environment", True),
-        (None, False, "made by an apply that was interrupted", "if no other environment", True),
+        (TAGS | {"Owner": "we"}, False, "made by an apply that was interrupted", "if no other checkout or state", True),
+        (None, False, "made by an apply that was interrupted", "if no other checkout or state", True),
         ({}, False, "has not this environment's tags", "set namespace in the file", False),
         ({"Project": "IoTProvisioning"}, False, "has not this environment's tags", "set namespace in the file", False),
         (TAGS | {"Environment": "live"}, False, "has not this environment's tags", "set namespace in the file", False),

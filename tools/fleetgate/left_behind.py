@@ -73,8 +73,9 @@ def explain(env: str, wanted: Wanted, found: Found, tags: Tags, *, began: bool) 
         return Problem(wanted.label, what, f"run: {take_over}; then fleetgate plan again")
     if found.tags is not None and not tags.items() <= found.tags.items():
         return Problem(wanted.label, "is there already, and is another's: it has not this environment's tags", wanted.other_name)
-    what = "is there already, and not in this environment's state: another stack's, or made by an apply that was interrupted"
-    remedy = f"if no other environment, checkout or Region has it, run: {take_over}; then fleetgate plan again. Otherwise "
+    whose = "this stack's by its tags" if found.tags is not None else "perhaps this stack's; its tags may not be seen"
+    what = f"is there already, {whose}, and not in this environment's state: made by an apply that was interrupted, or elsewhere"
+    remedy = f"if no other checkout or state has it, run: {take_over}; then fleetgate plan again. Otherwise "
     return Problem(wanted.label, what, remedy + wanted.other_name)
 
 
