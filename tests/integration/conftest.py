@@ -102,7 +102,7 @@ def fleetgate(
 ) -> Callable[..., tuple[int, str, str]]:
     """Runs a command of an environment on AWS, which is moto here; returns exit status, stdout and stderr."""
     monkeypatch.setattr("fleetgate.cloud.require", lambda environment: None)
-    text = 'account_id: "123456789012"\nregion: us-east-1\nclaims:\n  factory-1: {}\ndeletion_protection: false\n'
+    text = 'account_id: "123456789012"\nregion: us-east-1\ndeletion_protection: false\nclaims:\n  factory-1: {}\n'
     (checkout / "terraform/envs/moto.yaml").write_text(text, encoding="utf-8")
 
     def run(*arguments: str) -> tuple[int, str, str]:
