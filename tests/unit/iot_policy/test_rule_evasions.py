@@ -385,6 +385,7 @@ def test_an_attribute_whose_values_a_condition_writes_out_is_no_finding(
     "statement",
     [
         subscribe("$aws/th?ngs/+/shadow/update/*"),
+        subscribe("$aws/?hings/+?shadow/update/delta"),
         subscribe("$aws/th?ngs/#"),
         subscribe("$aws/things*/shado?/*pdate/delta"),
         subscribe("$share/g/$aws/th*s/+/jobs/#"),

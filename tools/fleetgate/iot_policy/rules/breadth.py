@@ -157,8 +157,10 @@ def _below_any_name(name: Pattern, kind: str) -> str | None:
             if not rest:
                 continue
             if isinstance(rest[0], str):
-                if kind == "topicfilter" and (rest[0].startswith("+/") or rest[0] == "#"):
+                if kind == "topicfilter" and rest[0] == "#":
                     return start + view.one_text(rest)
+                for below in automaton.residues(rest, "+/") if kind == "topicfilter" else ():
+                    return f"{start}+/{view.one_text(below)}"
             elif kind == "topicfilter" and rest[0] is Wildcard.ONE and str(rest[-1]).startswith("/") and len(rest) == 2:
                 return f"{start}+{rest[1]}"
             elif Wildcard.ANY in rest or any(isinstance(token, str) and "/" in token for token in rest):
