@@ -148,6 +148,6 @@ def open_browser(program: str, profile: Path) -> Iterator[Page]:
         yield Page(process, our_write, our_read)
     finally:
         process.terminate()
-        process.wait(timeout=20)
+        process.wait(timeout=120)
         os.close(our_write)
         os.close(our_read)

@@ -84,7 +84,7 @@ class Cloud:
             capture_output=True,
             text=True,
             check=False,
-            timeout=600,
+            timeout=1800,
             env=os.environ | (env or {}),
             stdin=subprocess.DEVNULL,
         )

@@ -185,7 +185,7 @@ def way(tmp_path_factory):
         said.lock = wait_for_lock(cloud, first)
         waiting = user.start("apply", "--no-smoke")
         said.impatient = user.run("apply", "--no-smoke", "--lock-timeout", "0s", status=1).stderr
-        said.first, said.waited = first.communicate(timeout=300)[0], waiting.communicate(timeout=300)[0]
+        said.first, said.waited = first.communicate(timeout=1800)[0], waiting.communicate(timeout=1800)[0]
         said.statuses = (first.returncode, waiting.returncode)
 
         user.run("registry", "add", "--type", clouds.TYPE, "TEMP-000001")
@@ -210,7 +210,7 @@ def way(tmp_path_factory):
         killed = user.start("plan")
         said.left_behind = wait_for_lock(cloud, killed)
         os.killpg(killed.pid, signal.SIGKILL)
-        killed.communicate(timeout=60)
+        killed.communicate(timeout=600)
         said.after_kill = user.run("destroy", "--yes", "--lock-timeout", "0s", status=1).stderr
         said.wrong_lock = user.run("state", "unlock", "not-this-one", "--yes", status=1).stderr
         said.unlocked = user.run("state", "unlock", said.left_behind.id, "--yes").stdout

@@ -47,7 +47,7 @@ def test_ctrl_c_during_the_smoke_checks_removes_the_canary_and_ends_with_one_lin
             if f"device.{TYPE}.registers" in line:
                 process.send_signal(signal.SIGINT)
                 break
-        out, err = process.communicate(timeout=120)
+        out, err = process.communicate(timeout=900)
     assert (process.returncode, out) == (130, "")
     lines = err.splitlines()
     assert "  stopping; removing the canaries" in lines and f"  ok      device.{TYPE}.removed" in err

@@ -44,7 +44,7 @@ def run(cloud, folder, *arguments):
     inherited = {name: value for name, value in os.environ.items() if name not in ("TF_CLI_CONFIG_FILE", "TF_DATA_DIR")}
     command = ["terraform", arguments[0], "-no-color", "-input=false", *arguments[1:]]
     done = subprocess.run(
-        command, cwd=folder, env=inherited | variables, capture_output=True, text=True, check=False, timeout=300
+        command, cwd=folder, env=inherited | variables, capture_output=True, text=True, check=False, timeout=1800
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout

@@ -27,7 +27,7 @@ def copy(tmp_path_factory):
 def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     environment = {k: v for k, v in os.environ.items() if k not in ("TF_CLI_CONFIG_FILE", "TF_DATA_DIR")}
     command = ["terraform", arguments[0], "-no-color", *arguments[1:]]
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=300)
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=1200)
 
 
 def require_valid(folder: Path) -> None:

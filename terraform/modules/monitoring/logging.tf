@@ -37,6 +37,11 @@ resource "aws_iam_role" "iot_logging" {
   })
 }
 
+locals {
+  # Of the name, which a plan knows before the group is there: so the policy is judged before it is applied.
+  _iot_log_arn = "arn:${local._partition}:logs:${local.region}:${local.account_id}:log-group:${try(aws_cloudwatch_log_group.iot[0].name, "")}"
+}
+
 resource "aws_iam_role_policy" "iot_logging" {
   count = var.iot_log_level == "" ? 0 : 1
 
@@ -50,7 +55,7 @@ resource "aws_iam_role_policy" "iot_logging" {
       Sid      = "WriteTheLog"
       Effect   = "Allow"
       Action   = ["logs:CreateLogStream", "logs:PutLogEvents"]
-      Resource = [aws_cloudwatch_log_group.iot[0].arn, "${aws_cloudwatch_log_group.iot[0].arn}:*"]
+      Resource = [local._iot_log_arn, "${local._iot_log_arn}:*"]
     }]
   })
 }
