@@ -46,14 +46,26 @@ DENIED = ROLE.replace("409", "403").replace(
         ({}, False, "has not this environment's tags", "set namespace in the file", False),
         ({"Project": "IoTProvisioning"}, False, "has not this environment's tags", "set namespace in the file", False),
         (TAGS | {"Environment": "live"}, False, "has not this environment's tags", "set namespace in the file", False),
+        (TAGS | {"Environment": "live"}, True, "has not this environment's tags", "set namespace in the file", False),
+        ({}, True, "has not this environment's tags", "set namespace in the file", False),
     ],
-    ids=["begun", "begun, tags unseen", "our tags", "tags unseen", "no tags", "a tag too few", "another's tag"],
+    ids=[
+        "begun",
+        "begun, tags unseen",
+        "our tags",
+        "tags unseen",
+        "no tags",
+        "a tag too few",
+        "another's tag",
+        "begun, another's tag",
+        "begun, no tags",
+    ],
 )
 def test_what_is_there_is_called_another_s_only_where_its_tags_say_so(tags, began, what, remedy, imports):
     problem = left_behind.explain("test", WANTED, Found(tags), TAGS, began=began)
     assert problem.where == "thing type gateway" and what in problem.what and remedy in problem.remedy
     assert (IMPORT in problem.remedy) == imports
-    assert began or "set namespace in the file" in problem.remedy  # the other way on is never left out
+    assert "interrupted before" in problem.what or "set namespace in the file" in problem.remedy  # the other way on is told
 
 
 @pytest.mark.parametrize(

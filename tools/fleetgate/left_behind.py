@@ -68,11 +68,12 @@ def require_nothing(fleet: Fleet, state: State) -> None:
 def explain(env: str, wanted: Wanted, found: Found, tags: Tags, *, began: bool) -> Problem:
     """Whose it may be. tags: this environment's; began: this machine's last apply of it began to make just this."""
     take_over = f"fleetgate state import --env {env} '{wanted.address}' {wanted.name}"
+    if found.tags is not None and not tags.items() <= found.tags.items():
+        # Also where an apply began: Terraform's log says so of a creation that AWS has refused, too.
+        return Problem(wanted.label, "is there already, and is another's: it has not this environment's tags", wanted.other_name)
     if began:
         what = f"is there already: the last apply made it and was interrupted before it was noted (build/{env}/terraform.log)"
         return Problem(wanted.label, what, f"run: {take_over}; then fleetgate plan again")
-    if found.tags is not None and not tags.items() <= found.tags.items():
-        return Problem(wanted.label, "is there already, and is another's: it has not this environment's tags", wanted.other_name)
     whose = "this stack's by its tags" if found.tags is not None else "perhaps this stack's; its tags may not be seen"
     what = f"is there already, {whose}, and not in this environment's state: made by an apply that was interrupted, or elsewhere"
     remedy = f"if no other checkout or state has it, run: {take_over}; then fleetgate plan again. Otherwise "
@@ -149,4 +150,4 @@ def _role(name: str) -> Found | None:
         role = iam.get_role(RoleName=name)["Role"]
     except iam.exceptions.NoSuchEntityException:
         return None
-    return Found({tag["Key"]: tag["Value"] for tag in role["Tags"]} if role.get("Tags") else None)
+    return Found({tag["Key"]: tag["Value"] for tag in role.get("Tags", ())})  # AWS leaves Tags out where there are none
