@@ -41,8 +41,9 @@ MORE = f"state: {{bucket: {BUCKET}}}\nalarm_emails: [iot-oncall@example.com]\n"
 GOLDEN = ROOT / "tests/golden/deployer_calls.txt"
 REMOVED_FOR_REAL = "Functions"
 
-#: Statements that the way needs on AWS and that the embedded cloud never asks for; each has a test of its own below.
-ASKED_ON_AWS_ONLY = {"GiveRolesToServices", "TagTheKey"}
+#: Statements that the way needs on AWS and that the embedded cloud never asks for; each has a test of its own, below or of its
+#: conditions in tests/unit/test_deployer_policy.py.
+ASKED_ON_AWS_ONLY = {"GiveRolesToServices", "LookAtTheKey", "TagTheKey"}
 
 
 class Deployer:

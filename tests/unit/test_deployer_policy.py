@@ -190,6 +190,9 @@ STACK, OTHERS = {"aws:resourcetag/stack": "fleetgate"}, {"aws:resourcetag/stack"
 NEW = {"aws:requesttag/stack": "fleetgate"}
 
 
+READS_OF_A_KEY = ("DescribeKey", "GetKeyPolicy", "GetKeyRotationStatus", "ListResourceTags")
+
+
 def aliases(*names_):
     return {"kms:resourcealiases": list(names_)}
 
@@ -223,6 +226,23 @@ def aliases(*names_):
                 (STACK | aliases("alias/fleetgate/calls"), False, "of a trail that the stack has not"),
             )
         ),
+        *(
+            pytest.param(action, context, allowed, id=f"{action} {id_}")
+            for action in READS_OF_A_KEY
+            for context, allowed, id_ in (
+                (STACK | aliases("alias/fleetgate"), True, "the stack's key"),
+                (STACK, True, "before it has its alias"),
+                (aliases("alias/fleetgate"), True, "from before there was the tag"),
+                ({"aws:resourcetag/project": "IoTProvisioning"} | aliases("alias/fleetgate"), True, "as all were tagged once"),
+                ({}, False, "a key without tag and alias"),
+                (OTHERS | aliases("alias/pumps"), False, "another stack's"),
+                (aliases("alias/payments"), False, "somebody's"),
+            )
+        ),
+        *(
+            pytest.param(action, aliases("alias/fleetgate"), False, id=f"{action} by the alias alone")
+            for action in ("PutKeyPolicy", "ScheduleKeyDeletion", "UntagResource")
+        ),
     ],
 )
 def test_a_key_is_reached_by_the_stacks_tag_and_never_under_anothers_alias(recorded, action, context, allowed):
@@ -242,12 +262,19 @@ def test_a_key_is_reached_by_the_stacks_tag_and_never_under_anothers_alias(recor
     assert (evaluate(asked, [statements]).decision == "Allow") is allowed
 
 
+def test_a_planner_may_look_at_the_key_from_before_there_was_the_tag_too():
+    found = {s["Sid"]: s for s in deployer.statements(*fleet(), plan_only=True)}
+    assert found["LookAtTheKey"]["Action"] == [f"kms:{action}" for action in READS_OF_A_KEY]
+    assert set(found["TheKey"]["Action"]) == set(found["LookAtTheKey"]["Action"])  # a plan reads nothing else of it
+
+
 def test_the_trails_key_has_an_alias_of_its_own_that_is_no_other_prefixs():
     found = {s["Sid"]: s for s in deployer.statements(*fleet(RECORDED + "manage_cloudtrail: true\n"))}
     wanted = ["alias/fleetgate", "alias/fleetgate/calls"]
     assert found["ItsAlias"]["Resource"] == [f"arn:aws:kms:{REGION}:{ACCOUNT}:{alias}" for alias in wanted]
     for sid in ("TagTheKey", "TheKey"):
         assert found[sid]["Condition"]["ForAllValues:StringEquals"] == {"kms:ResourceAliases": wanted}
+    assert found["LookAtTheKey"]["Condition"] == {"ForAnyValue:StringEquals": {"kms:ResourceAliases": wanted}}
     module = (ROOT / "terraform/modules/cloudtrail/main.tf").read_text()
     assert '"alias/${var.prefix}/calls"' in module
 

@@ -187,6 +187,9 @@ def _key(arns: _Arns) -> Iterator[Statement]:
         "PutKeyPolicy ScheduleKeyDeletion UntagResource UpdateAlias UpdateKeyDescription"
     )
     yield _allow("TheKey", managed, keys, {"StringEquals": ours, **nobody_elses})
+    # A key from before there was the tag has the stack's alias alone. Whoever may not look at it cannot plan to tag it.
+    by_alias = {"ForAnyValue:StringEquals": {"kms:ResourceAliases": arns.aliases}}
+    yield _allow("LookAtTheKey", "kms: DescribeKey GetKeyPolicy GetKeyRotationStatus ListResourceTags", keys, by_alias)
     yield _allow("ItsAlias", "kms: CreateAlias DeleteAlias UpdateAlias", [arns.arn("kms", alias) for alias in arns.aliases])
     # The provider looks up the key by which DynamoDB encrypts, AWS's own, which has no tag of ours.
     aliases = {"ForAnyValue:StringEquals": {"kms:ResourceAliases": ["alias/aws/dynamodb"]}}
