@@ -11,7 +11,7 @@ import pytest
 
 import hook_events
 import lambdas
-from fleetgate import catalogue, decisions, package, template
+from fleetgate import catalogue, decisions, package, smoke_hook, template
 from fleetgate.catalogue import Catalogue
 
 hook = lambdas.modules("provisioning_hook", "decision", "report", "settings")
@@ -57,6 +57,19 @@ def test_the_hook_gives_every_parameter_that_the_template_declares_and_no_other(
         extras = {attribute: kind.attributes.get(attribute, "unknown") for attribute in types.extra_attributes}
         assert set(things) == {*catalogue.THING_ATTRIBUTES, *extras}
         assert extras.items() <= things.items()
+
+
+def test_the_hook_counts_apart_what_the_smoke_checks_provoke_under_a_canarys_serial_and_nothing_else(fleet, tmp_path):
+    """Whoever has a claim can say that serial: any other denial of his would stay out of every alarm."""
+    known = rules(fleet, fleet.catalogue, tmp_path)
+    name, kind = next(iter(fleet.catalogue.device_types.items()))
+    apart = {
+        reason
+        for reason in (None, *hook.decision.Reason)
+        for text in [hook.report.line(canary(name, kind), hook.decision.Decision(reason, None, {}), known, 0, None)]
+        if decisions.is_canary(json.loads(text))
+    }
+    assert apart == {None, smoke_hook.MALFORMED, smoke_hook.TAKEN}
 
 
 def test_the_hook_counts_the_canaries_of_the_catalogue_apart_and_nobody_else(fleet, tmp_path):

@@ -111,10 +111,11 @@ def test_what_is_over_its_limit_is_marked_and_within_the_picture(tmp_path):
 
 def test_what_a_canary_of_the_smoke_checks_was_told_is_no_denial_of_the_fleet_s(fleetgate, hook, registry, tmp_path):  # noqa: F811
     hook(hook_events.request("stranger"))
-    hook(hook_events.request("stranger", SerialNumber="TEMP-000000"))
+    hook(hook_events.request("stranger", SerialNumber="TEMP-000000", FirmwareVersion="no version"))
+    hook(hook_events.request("stranger", SerialNumber="TEMP-000000"))  # which no smoke check provokes
     told = json.loads(fleetgate("dashboard", "--json")[1])
-    assert told["decisions"] == {"unknown_serial": 1} and told["canaryDecisions"] == 1
-    assert told["quotas"]["RegisterThing"]["busiestMinute"] == 2  # it uses the quota as any other
+    assert told["decisions"] == {"unknown_serial": 2} and told["canaryDecisions"] == 1
+    assert told["quotas"]["RegisterThing"]["busiestMinute"] == 3  # it uses the quota as any other
     assert re.search(r"canaries of the smoke checks\W+1", fleetgate("dashboard")[1])
     assert fleetgate("dashboard", "--render", str(tmp_path / "a.html"))[0] == 0
     assert "<th>canaries of the smoke checks</th><td>1</td>" in (tmp_path / "a.html").read_text()

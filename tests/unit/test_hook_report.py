@@ -57,7 +57,14 @@ def test_an_allowance_is_counted_as_one(rules):
     assert (record["allowed"], record["reason"], record["Reason"]) == (True, "allowed", "allowed")
 
 
-@pytest.mark.parametrize("decision", [DENIED, ALLOWED], ids=["denied", "allowed"])
+def denied(reason):
+    return hook.decision.Decision(reason, hook_events.THING, {})
+
+
+PROVOKED = (hook.decision.Reason.MALFORMED_FIRMWARE, hook.decision.Reason.ALREADY_PROVISIONED)
+
+
+@pytest.mark.parametrize("decision", [ALLOWED, *map(denied, PROVOKED)], ids=["allowed", *PROVOKED])
 def test_a_canary_of_the_smoke_checks_is_counted_apart_so_that_it_fires_no_alarm(decision, rules):
     record = json.loads(line(hook_events.request(SerialNumber="TEMP-000000"), rules, decision))
     [directive] = record["_aws"]["CloudWatchMetrics"]
@@ -79,7 +86,13 @@ def test_a_canary_of_the_smoke_checks_is_counted_apart_so_that_it_fires_no_alarm
     ids=["another type's", "a type that there is not", "almost one", "a list", "nothing"],
 )
 def test_what_is_no_canary_counts_as_a_device(sent, rules):
-    record = json.loads(line(hook_events.request(**sent), rules))
+    record = json.loads(line(hook_events.request(**sent), rules, denied(PROVOKED[0])))
+    assert (record["Decisions"], "CanaryDecisions" in record) == (1, False)
+
+
+@pytest.mark.parametrize("reason", [reason for reason in hook.decision.Reason if reason not in PROVOKED])
+def test_a_denial_that_no_smoke_check_provokes_counts_as_a_devices_whoever_says_the_canarys_serial(reason, rules):
+    record = json.loads(line(hook_events.request(SerialNumber="TEMP-000000"), rules, denied(reason)))
     assert (record["Decisions"], "CanaryDecisions" in record) == (1, False)
 
 

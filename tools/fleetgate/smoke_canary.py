@@ -336,10 +336,10 @@ class Canary:
         if decision is None:
             what = f"the second certificate was kept out ({answer}), but the hook logged no decision in {FOLLOW_SECONDS:g} s"
             raise CheckFailed(what, "the hook failed instead of deciding", f"aws logs tail /aws/lambda/{self.setup.names.hook}")
-        equal("reason", decision.get("reason"), "already_provisioned")
+        equal("reason", decision.get("reason"), smoke_hook.TAKEN)
         after = registry.get(serial)
         equal("row", _without_lock(after), _without_lock(before))
-        return "refused: already_provisioned; the row is unchanged"
+        return f"refused: {smoke_hook.TAKEN}; the row is unchanged"
 
     def _see_log(self) -> str:
         decision = self._decision(there(self._identity).certificate_id)

@@ -14,6 +14,9 @@ from fleetgate import aws, identity
 from fleetgate.decisions import Log, decisions_in
 from fleetgate.errors import fail
 
+#: For what the smoke checks have themselves refused. The hook counts these apart under a canary's serial, and no others.
+MALFORMED, TAKEN = "malformed_firmware", "already_provisioned"
+
 
 @dataclass(frozen=True)
 class Answer:

@@ -150,8 +150,8 @@ def check_hook_denies(checker: Checker, setup: Setup, device_type: str) -> None:
         decision = setup.hook.decision(answer, FOLLOW_SECONDS, checker.stop)
         if decision is None:
             raise CheckFailed("it was denied, but the log does not say why")
-        equal("reason in the log", decision.get("reason"), "malformed_firmware")
-        return "malformed_firmware"
+        equal("reason in the log", decision.get("reason"), smoke_hook.MALFORMED)
+        return smoke_hook.MALFORMED
 
     checker.run(
         "hook.denies",
