@@ -14,6 +14,10 @@ PARALLEL := -n 2 --dist loadgroup --no-loadscope-reorder
 # Gates are tests, so that make test runs each of them too, and once.
 GATES := tests/unit tests/contract tests/terraform tests/e2e/test_iam_checks.py
 PLAN := build/$(ENV)/fleet.tfplan.json
+JUDGED := build/$(ENV)/judged
+# What a gate that found something has said, as a block of Markdown without the account's number, since it goes into an issue.
+# One that could not judge says nothing there, and fails.
+NOTED = >$(JUDGED).txt || { test -s $(JUDGED).txt && sed 's/[0-9]\{12\}/************/g; s/^/    /' $(JUDGED).txt >>$(JUDGED).md; }
 # No index address, no path: the files say what to install, the machine says from where.
 PIN := --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url
 
@@ -62,11 +66,17 @@ policies: $(VENV)/runtime ## Check the catalogue, lint and isolate its policies:
 	$(FLEETGATE) catalogue check && $(FLEETGATE) lint --env $(ENV) && $(FLEETGATE) isolation --env $(ENV)
 
 # Whoever adds something adds policies that name it, whose texts Terraform knows after the apply: a gate before that cannot
-# judge them, and says which. The same line judges them all once they are applied (drift.yml runs it every night).
+# judge them, and says which. Once they are applied, make judge lets none of them pass unjudged (drift.yml runs it every night).
 lint: policies $(IAM)/ready ## The policies, then the whole plan (starts the embedded cloud): lint, checkov, parliament
 	$(FLEETGATE) cloud up --if-embedded --env $(ENV) && $(FLEETGATE) plan --env $(ENV) --json $(PLAN)
 	$(FLEETGATE) lint $(PLAN) && PYTHONPATH=tools $(IAM)/bin/python -m fleetgate.iam_checks --allow-unknown $(PLAN)
 	@if $(FLEETGATE) cloud status --env $(ENV) >/dev/null 2>&1; then echo "the embedded cloud still runs: make down ENV=$(ENV)"; fi
+
+judge: $(VENV)/runtime $(IAM)/ready ## The plan of what is applied, no policy left out; build/ENV/judged.md is empty if nothing is found
+	$(FLEETGATE) cloud up --if-embedded --env $(ENV) && $(FLEETGATE) plan --env $(ENV) --json $(PLAN)
+	: >$(JUDGED).md
+	$(FLEETGATE) lint $(PLAN) $(NOTED)
+	PYTHONPATH=tools $(IAM)/bin/python -m fleetgate.iam_checks $(PLAN) $(NOTED)
 
 review: $(VENV)/runtime ## What a change does, for its reviewers: access against BASE, and the plan that make lint has left
 	mkdir -p build/$(ENV) && $(FLEETGATE) access-diff --base $(BASE) --allow-growth --env $(ENV) >build/$(ENV)/access.md
@@ -106,4 +116,4 @@ clean: ## Remove caches and the virtual environment; build/ stays, it holds stat
 	rm -rf $(VENV) $(IAM) .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info tools/*.egg-info
 	find lambda_src tests tools benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help apply plan bootstrap smoke destroy down policies lint review drift test check unit test-deep bench requirements lock clean
+.PHONY: help apply plan bootstrap smoke destroy down policies lint judge review drift test check unit test-deep bench requirements lock clean

@@ -217,6 +217,53 @@ def test_a_report_of_an_older_commit_never_stays_as_if_it_were_of_the_last_one()
     assert all("$COMMIT" in words[words.index("--if-missing") + 1] for words in calls)
 
 
+def test_what_is_applied_is_judged_in_full_every_night_and_told_in_an_issue_of_its_own():
+    jobs = yaml.safe_load(TEXTS["drift"])["jobs"]
+    assert 'make judge ENV="$FLEETGATE_ENV"' in [step.get("run") for step in jobs["judge"]["steps"]]
+    report = jobs["report"]
+    assert set(report["needs"]) == {"look", "judge"} and report["if"].startswith("${{ !cancelled() && (")
+    for job, file in (("look", "drift.md"), ("judge", "judged.md")):
+        assert any(step.get("with", {}).get("path", "").endswith(f"/{file}") for step in jobs[job]["steps"])
+        (told,) = [step for step in report["steps"] if str(step.get("run", "")).endswith(f" {file}")]
+        (fetched,) = [step for step in report["steps"] if step.get("with", {}).get("name") == file.removesuffix(".md")]
+        assert told["if"] == fetched["if"] == f"needs.{job}.result == 'success'"
+
+
+#: Stands for both tools of `make judge`: says what it was asked, and then what the test has it say.
+STAND_IN = """#!/bin/sh
+echo "$@" >>asked
+case "$*" in *"{when}"*) printf '{said}'; exit {status};; esac
+"""
+
+
+@pytest.mark.parametrize(
+    ("when", "said", "status", "ends", "told"),
+    [
+        pytest.param("nothing", "", 0, 0, "", id="clean"),
+        pytest.param("lint build", "a: S01\\n", 1, 0, "    a: S01\n", id="lint finds something"),
+        pytest.param("iam_checks", "b: of 123456789012:\\n", 1, 0, "    b: of ************:\n", id="checkov finds something"),
+        pytest.param("iam_checks", "NOT JUDGED: 1 of 2\\n", 2, 0, "    NOT JUDGED: 1 of 2\n", id="a policy is not judged"),
+        pytest.param("iam_checks", "", 2, 2, "", id="checkov cannot be run"),
+        pytest.param("lint build", "", 1, 2, "", id="lint fails"),
+        pytest.param("plan --env", "", 1, 2, None, id="no plan"),
+    ],
+)
+def test_make_judge_notes_what_the_gates_find_and_fails_where_they_cannot_judge(tmp_path, when, said, status, ends, told):
+    for name in ("Makefile", "pyproject.toml", "requirements/runtime.txt", "requirements/iam.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes((ROOT / name).read_bytes())
+    for name in (".venv/bin/fleetgate", ".venv-iam/bin/python", ".venv/runtime", ".venv-iam/ready"):
+        file = tmp_path / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(STAND_IN.format(when=when, said=said, status=status))
+        file.chmod(0o755)
+    (tmp_path / "build/e2e").mkdir(parents=True)
+    done = subprocess.run(["make", "judge", "ENV=e2e"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    report = tmp_path / "build/e2e/judged.md"
+    assert (done.returncode, report.read_text() if report.exists() else None) == (ends, told), done.stderr
+    assert "allow-unknown" not in (tmp_path / "asked").read_text()
+
+
 def test_zizmor_finds_nothing():
     zizmor = Path(sys.executable).parent / "zizmor"
     command = [zizmor, "--offline", "--persona", "pedantic", "--no-progress", "--no-config", FOLDER]
