@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
+from checkouts import ROOT
 from fleetgate import left_behind
 from fleetgate.left_behind import Found, Wanted
 
@@ -98,6 +101,39 @@ def test_each_thing_that_terraform_could_not_make_because_it_is_there_has_the_co
     assert f"""state import --env {env} 'module.device_type["gateway"].aws_cloudwatch_log_group.function' /aws/lambda/""" in group
     assert f"state import --env {env} 'module.audit.aws_iam_role.function' fleetgate-audit; then" in role
     assert all(f"set another prefix in {fleet.environment.file}" in remedy for remedy in (group, role))
+
+
+def there(address, name):
+    said = ROLE.replace("module.audit.aws_iam_role.function", address).replace("(fleetgate-audit)", f"({name})")
+    return said.replace("IAM Role", "Something")
+
+
+@pytest.mark.parametrize(
+    "address, name, kind",
+    [
+        ("module.audit.aws_sqs_queue.dead_letter", "fleetgate-audit-dead-letter", "aws_sqs_queue"),
+        ("module.cloudtrail[0].aws_cloudtrail.this", "fleetgate-calls", "aws_cloudtrail"),
+        ("module.monitoring.aws_scheduler_schedule.census", "fleetgate-census", "aws_scheduler_schedule"),
+        ('module.x.aws_s3_bucket.this["a.b"]', "fleetgate-logs", "aws_s3_bucket"),
+    ],
+)
+def test_what_is_not_imported_by_its_name_is_told_without_a_command_that_cannot_work(fleet, address, name, kind):
+    (problem,) = left_behind.conflicts(there(address, name), fleet.environment)
+    assert problem.what.startswith(f"{name} is there already") and name not in problem.remedy
+    assert f"state import --env {fleet.environment.name} '{address}' ID, with the ID that the" in problem.remedy
+    assert f"documentation of {kind} names under Import; then" in problem.remedy
+
+
+@pytest.mark.parametrize("address", ['module.audit.aws_iot_topic_rule.this["thing"]', "aws_kms_alias.this"])
+def test_what_is_imported_by_its_name_has_it_in_the_command_wherever_it_stands(fleet, address):
+    (problem,) = left_behind.conflicts(there(address, "its-name"), fleet.environment)
+    assert f"'{address}' its-name; then fleetgate plan again" in problem.remedy
+
+
+def test_only_kinds_that_the_stack_has_are_said_to_be_imported_by_name():
+    texts = [path.read_text(encoding="utf-8") for path in (ROOT / "terraform").rglob("*.tf") if ".terraform" not in path.parts]
+    kinds = set(re.findall(r'(?m)^resource "(\w+)"', "".join(texts)))
+    assert kinds >= left_behind._BY_NAME
 
 
 @pytest.mark.parametrize("said", [DENIED, "", "Error: creating IAM Role (x): already exists", "Error: Saved plan is stale"])

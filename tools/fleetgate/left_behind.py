@@ -24,6 +24,24 @@ _FRAME = re.compile(r"^╷?\s*│?\s*(?=Error: )", re.MULTILINE)
 _MAKING = re.compile(r"Error: creating [^(\n]*\((?P<id>[^)\n]+)\)")
 _ADDRESS = re.compile(r"^[│ ]*with (?P<address>\S+),\s*$", re.MULTILINE)
 _THERE = re.compile(r"already ?exists|Conflict:|ResourceInUse|ResourceConflict", re.IGNORECASE)
+_KIND = re.compile(r"(?:^|\.)(aws_\w+)\.\w+(?:\[[^\]]*\])?$")
+#: Kinds that the provider imports by the name that its message has [its documentation, version 5, "Import"]. Of others it wants
+#: an address or ARN (queues, trails), or the name with something before it (schedules). A bucket's name may be anybody's.
+_BY_NAME = frozenset(
+    {
+        "aws_cloudformation_stack",
+        "aws_cloudwatch_log_group",
+        "aws_dynamodb_table",
+        "aws_iam_role",
+        "aws_iot_policy",
+        "aws_iot_provisioning_template",
+        "aws_iot_thing_group",
+        "aws_iot_thing_type",
+        "aws_iot_topic_rule",
+        "aws_kms_alias",
+        "aws_lambda_function",
+    }
+)
 
 Tags = Mapping[str, str]
 
@@ -96,9 +114,16 @@ def conflicts(said: str, environment: Environment) -> list[Problem]:
         making, address = _MAKING.search(frame), _ADDRESS.search(frame)
         if making is None or address is None or not _THERE.search(frame):
             continue
-        take_over = f"fleetgate state import --env {environment.name} '{address['address']}' {making['id']}"
+        kind = _KIND.search(address["address"])
+        by_name = kind is not None and kind[1] in _BY_NAME
+        take_over = f"fleetgate state import --env {environment.name} '{address['address']}' {making['id'] if by_name else 'ID'}"
+        which = (
+            ""
+            if by_name
+            else f", with the ID that the provider's documentation of {kind[1] if kind else 'it'} names under Import"
+        )
         remedy = (
-            f"if an interrupted apply of this environment made it, run: {take_over}; then fleetgate plan again."
+            f"if an interrupted apply of this environment made it, run: {take_over}{which}; then fleetgate plan again."
             f" Otherwise it is another's: set another prefix in {environment.file}"
         )
         found.append(Problem(address["address"], f"{making['id']} is there already, and not in this environment's state", remedy))
