@@ -47,6 +47,13 @@ def test_the_runbook_tells_a_burst_of_an_attack_from_what_is_more_than_usual():
     assert "`burst-" in section and "`denied-" in section and "maximum_suspicious_denials" in section
 
 
+def test_the_runbook_says_of_every_place_that_the_audits_rules_write_to_that_an_event_is_there():
+    rules = (ROOT / "terraform/modules/audit/rules.tf").read_text(encoding="utf-8")
+    [section] = re.findall(r"(?ms)^## audit-trail\n(.*?)(?=^## |\Z)", RUNBOOK)
+    [group] = re.findall(r'resource "aws_cloudwatch_log_group" "events" \{\n  name\s*= "([^"]+)"', rules)
+    assert f"`{group.replace('${var.prefix}', '<prefix>')}`" in section and "`<prefix>-audit-dead-letter`" in section
+
+
 def test_the_alarms_ask_for_metrics_that_the_hook_and_the_census_write():
     asked = set(re.findall(r'namespace\s*=\s*"Fleetgate",?\s*metric(?:_name)?\s*=\s*"(\w+)"', ALARMS.replace("\n", " ")))
     assert asked == {"AuditLinesNotUnderstood", "Decisions", "StuckDevices"}
