@@ -5,10 +5,13 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from checkouts import ROOT
 from fleetgate import files
 
 
@@ -26,15 +29,14 @@ def full(monkeypatch):
     return lambda: monkeypatch.setattr(os, "fsync", refuse)
 
 
-@pytest.mark.parametrize("exclusive", [False, True])
-def test_a_full_disk_leaves_what_was_there_and_nothing_beside_it(tmp_path, full, exclusive):
-    path = tmp_path / "file"
-    if not exclusive:
-        files.replace(path, b"before")
+@pytest.mark.parametrize("write, before", [(files.replace, {"file": b"before"}), (files.create, {})], ids=["replace", "create"])
+def test_a_full_disk_leaves_what_was_there_and_nothing_beside_it(tmp_path, full, write, before):
+    for name, data in before.items():
+        (tmp_path / name).write_bytes(data)
     full()
     with pytest.raises(OSError, match="No space left"):
-        files.replace(path, b"x" * 100, exclusive=exclusive)
-    assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == ({} if exclusive else {"file": b"before"})
+        write(tmp_path / "file", b"x" * 100)
+    assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == before
 
 
 def test_what_must_not_be_overwritten_is_not_even_if_it_comes_meanwhile(tmp_path, monkeypatch):
@@ -47,7 +49,7 @@ def test_what_must_not_be_overwritten_is_not_even_if_it_comes_meanwhile(tmp_path
 
     monkeypatch.setattr(os, "fsync", somebody_is_faster)
     with pytest.raises(FileExistsError):
-        files.replace(path, b"ours", 0o600, exclusive=True)
+        files.create(path, b"ours", 0o600)
     assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == {"key": b"theirs"}
 
 
@@ -77,3 +79,42 @@ def test_of_many_writers_one_wins_whole(tmp_path):
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda text: files.replace(path, text), texts * 4))
     assert path.read_bytes() in texts and [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
+def test_what_a_killed_writer_has_left_goes_with_the_next_write_into_its_folder(tmp_path):
+    script = """if True:
+        import os, sys
+        from pathlib import Path
+        from fleetgate import files
+        os.fsync = lambda _: os.kill(os.getpid(), 9)
+        files.create(Path(sys.argv[1]), b"key", 0o600)"""
+    subprocess.run([sys.executable, "-c", script, tmp_path / "key.pem"])
+    [left] = tmp_path.iterdir()
+    assert left.read_bytes() == b"key" and left.name.startswith(".key.pem.")
+    running = tmp_path / f".other.{os.getppid()}-1.new"
+    others = [running, tmp_path / ".mine.new", tmp_path / "a.999999999-1.new"]
+    for path in others:
+        path.write_bytes(b"")
+    files.replace(tmp_path / "certificate.pem", b"")
+    assert sorted(tmp_path.iterdir()) == sorted([*others, tmp_path / "certificate.pem"])
+
+
+def test_what_a_killed_writer_leaves_is_not_put_under_version_control(tmp_path):
+    subprocess.run(["git", "init", "--quiet", tmp_path], check=True)
+    (tmp_path / ".gitignore").write_text((ROOT / ".gitignore").read_text())
+    (tmp_path / ".key.pem.1-2.new").write_text("")
+    shown = subprocess.run(["git", "-C", tmp_path, "status", "--short"], check=True, capture_output=True, text=True)
+    assert shown.stdout.split() == ["??", ".gitignore"]
+
+
+def test_what_is_delivered_follows_a_link_and_takes_no_pipes_place(tmp_path):
+    kept, link, pipe = tmp_path / "kept", tmp_path / "link", tmp_path / "pipe"
+    kept.write_bytes(b"before")
+    link.symlink_to(kept)
+    files.deliver(link, b"after", 0o600)
+    assert link.is_symlink() and kept.read_bytes() == b"after" and stat.S_IMODE(kept.stat().st_mode) == 0o600
+    os.mkfifo(pipe)
+    with ThreadPoolExecutor(1) as pool:
+        read = pool.submit(pipe.read_bytes)
+        files.deliver(pipe, b"said")
+        assert read.result(10) == b"said" and pipe.is_fifo()

@@ -73,7 +73,7 @@ def create(environment: Environment, name: str, made: list[Path] | None = None) 
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"{environment.settings.prefix} claim {name}"[:64])])
     csr = x509.CertificateSigningRequestBuilder().subject_name(subject).sign(key, hashes.SHA256())
     pair.csr_file.parent.mkdir(parents=True, exist_ok=True)
-    files.replace(pair.csr_file, csr.public_bytes(serialization.Encoding.PEM), exclusive=True)
+    files.create(pair.csr_file, csr.public_bytes(serialization.Encoding.PEM))
     made.append(pair.csr_file)
     return pair
 
@@ -126,7 +126,7 @@ def restore(environment: Environment, name: str, pem: bytes) -> Path:
 def _write_key(key_file: Path, pem: bytes) -> None:
     key_file.parent.mkdir(parents=True, exist_ok=True)
     key_file.parent.chmod(0o700)
-    files.replace(key_file, pem, 0o600, exclusive=True)
+    files.create(key_file, pem, 0o600)
 
 
 def missing(environment: Environment) -> list[str]:

@@ -3,16 +3,37 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
+#: What a process that was killed leaves of a file that it was writing, a private key's text, say. It names the process.
+_LEFT = re.compile(r"\..+\.([0-9]{1,9})-[0-9]+\.new")
 
-def replace(path: Path, data: bytes, mode: int | None = None, *, exclusive: bool = False) -> None:
-    """Writes `data` to `path`, durably. Its folder has to be there.
 
-    mode: the file's permissions, from its first byte on (None: what the umask leaves). exclusive: raises FileExistsError instead
-    of taking the place of a file that is there, also of one that came meanwhile.
+def replace(path: Path, data: bytes, mode: int | None = None) -> None:
+    """Writes `data` to `path`, durably, in the place of a file that is there. Its folder has to be there.
+
+    mode: the file's permissions, from its first byte on (None: what the umask leaves).
     """
+    _write(path, data, mode, lambda temporary: temporary.replace(path))
+
+
+def create(path: Path, data: bytes, mode: int | None = None) -> None:
+    """The same, but raises FileExistsError if a file is there, also one that came meanwhile."""
+    _write(path, data, mode, lambda temporary: os.link(temporary, path))  # which, unlike a rename, takes no other file's place
+
+
+def deliver(path: Path, data: bytes, mode: int | None = None) -> None:
+    """Replaces a file that somebody has named: where that is a link, what it leads to; a pipe or a device is written to."""
+    if path.exists() and not path.is_file():
+        path.write_bytes(data)
+    else:
+        replace(path.resolve(), data, mode)
+
+
+def _write(path: Path, data: bytes, mode: int | None, put_in_place: Callable[[Path], object]) -> None:
     # A name of its own for each writer: another one's half must not be taken for this one's whole.
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.new")
     temporary.unlink(missing_ok=True)
@@ -24,14 +45,30 @@ def replace(path: Path, data: bytes, mode: int | None = None, *, exclusive: bool
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        if exclusive:
-            os.link(temporary, path)  # which, unlike a rename, takes no other file's place
-        else:
-            temporary.replace(path)
+        put_in_place(temporary)
     finally:
         temporary.unlink(missing_ok=True)
+    _sweep(path.parent)
     folder = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(folder)  # the name is as durable as what it leads to
     finally:
         os.close(folder)
+
+
+def _sweep(folder: Path) -> None:
+    """Takes away what writers have left that are gone. Of all files of the folder: a key, once there, is not written again."""
+    for path in folder.iterdir():
+        left = _LEFT.fullmatch(path.name)
+        if left and not _runs(int(left.group(1))):
+            path.unlink(missing_ok=True)
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # somebody else's
+        return True
+    return True

@@ -17,7 +17,7 @@ from typing import Any
 
 from python_terraform import IsFlagged, Terraform
 
-from fleetgate import applied, remote_state, terraform_output
+from fleetgate import applied, files, remote_state, terraform_output
 from fleetgate.environment import Environment
 from fleetgate.errors import FleetgateError, fail
 
@@ -120,7 +120,7 @@ class Runner:
         if mirror:
             options["plugin_dir"] = str(mirror)
         self._run("init", show=terraform_output.nothing, **options)
-        stamp_file.write_text(stamp, encoding="ascii")
+        files.replace(stamp_file, stamp.encode())
 
     def plan(self, var_file: Path) -> bool:
         """Plans into `plan_file`. Returns whether anything would change."""
