@@ -8,7 +8,7 @@ import uuid
 import pytest
 
 from clouds import TYPE, row, wait_for, walk
-from fleetgate import aws, revocation
+from fleetgate import audit, aws, revocation
 from fleetgate.device import RefusedByGate
 from fleetgate.identity import IdentityFolder
 from fleetgate.mqtt import DeviceError
@@ -94,7 +94,7 @@ def test_a_run_that_is_killed_at_any_step_of_a_reinstatement_is_finished_by_the_
     for step in ("delete_certificate", "delete_thing"):
         with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
             patch.setattr(aws.client("iot"), step, lambda **_: (_ for _ in ()).throw(KeyboardInterrupt))
-            revocation.reinstate(fleet, table, revocation.find(fleet, table, serial), [])
+            revocation.reinstate(fleet, table, revocation.find(fleet, table, serial), audit.Deed())
         assert row(cloud, serial)["status"] == "revoked"
     cloud.run("revoke", serial, "--reinstate", "--yes")
     provision(cloud, serial, tmp_path)

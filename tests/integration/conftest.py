@@ -71,6 +71,9 @@ class Registry:
             return None
         return {name: int(value["N"]) if "N" in value else value["S"] for name, value in item.items()}
 
+    def serials(self) -> set[str]:
+        return {item["serialNumber"]["S"] for item in self._client.scan(TableName=lambdas.TABLE)["Items"]}
+
     def size(self) -> int:
         return int(self._client.scan(TableName=lambdas.TABLE)["Count"])
 

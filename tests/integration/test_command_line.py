@@ -255,11 +255,6 @@ def test_an_apply_without_a_plan_names_the_command_that_makes_one(fleetgate, wit
     assert status == 1 and "there is no plan to apply" in err and "fleetgate plan --env local" in err
 
 
-def test_destroy_asks_and_without_a_terminal_does_nothing(fleetgate, with_cloud):
-    status, _, err = fleetgate("destroy")
-    assert status == 1 and "--yes" in err
-
-
 def test_a_protected_registry_is_not_destroyed(fleetgate, checkout, with_cloud):
     edit(checkout, "terraform/envs/local.yaml", "deletion_protection: false\n", "")  # protected unless somebody says otherwise
     status, _, err = fleetgate("destroy", "--yes")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import sys
+import threading
 from types import SimpleNamespace
 
 import boto3
@@ -15,6 +16,8 @@ import lambdas
 from fleetgate import audit, decommission, environment
 from fleetgate.cli import main
 from fleetgate.environment import ACCOUNT_VARIABLE
+from fleetgate.errors import fail
+from fleetgate.registry import Registry
 from fleetgate.terraform import Resource, Runner, State
 
 TYPE, SERIAL, THING = hook_events.TYPE, hook_events.SERIAL, hook_events.THING
@@ -75,10 +78,31 @@ def test_a_drain_is_in_the_history_of_the_device_and_of_the_type(fleetgate, regi
     assert f"thing {THING}: removed" in " ".join(fleetgate("audit", SERIAL, "--json")[1].split())
 
 
-def test_an_interrupted_drain_is_told_as_not_completed(fleetgate, registry, applied, lines, monkeypatch):
-    monkeypatch.setattr(decommission, "remove_device", lambda thing: (_ for _ in ()).throw(KeyboardInterrupt))
+def test_an_interrupted_drain_tells_of_each_device_what_became_of_it(fleetgate, registry, applied, lines, monkeypatch):
+    iot = boto3.client("iot")
+    serials = [SERIAL, *(f"TEMP-{number:06}" for number in range(101, 125))]
+    for serial in serials[1:]:
+        iot.create_thing(thingName=f"{TYPE}-{serial}")
+        registry.put(serialNumber=serial, status="active", certificateId="c" * 64, thingName=f"{TYPE}-{serial}")
+    real, last = decommission.remove_device, serials[-1]
+
+    def remove(thing):
+        if thing == f"{TYPE}-{serials[3]}":
+            raise KeyboardInterrupt
+        real(thing)
+
+    monkeypatch.setattr(decommission, "remove_device", remove)
     assert fleetgate("drain", "--type", TYPE, "--yes")[0] == 130
-    assert [line["complete"] for line in lines()] == [False] and {one[2] for one in deeds(registry)} == {False}
+    left = {thing.removeprefix(f"{TYPE}-") for thing in applied.things()}
+    assert {serials[3], last} <= left and SERIAL not in left
+    told = {entry["subject"]: (entry["done"], entry["complete"]) for entry in registry.trail()}
+    assert told.pop(serials[3]) == ([f"thing {TYPE}-{serials[3]}: begun to remove"], False)
+    assert told.pop(TYPE)[1] is False
+    gone = set(serials) - left
+    assert told == {serial: ([f"thing {TYPE}-{serial}: removed with its certificates"], True) for serial in gone}
+    [line] = lines()
+    assert line["complete"] is False and line["done"][0].startswith(f"{len(gone)} device")
+    assert f"{TYPE}-{serials[3]}" not in " ".join(line["done"])
 
 
 def test_a_destroy_leaves_its_entry_in_the_file_since_the_table_goes_with_it(fleetgate, registry, applied, lines, checkout):
@@ -99,11 +123,41 @@ def test_an_interrupted_destroy_is_in_both_as_not_completed(fleetgate, registry,
     assert fleetgate("claim", "create", "factory-1")[0] == 0
     applied.fails = True
     assert fleetgate("destroy", "--yes")[0] == 130
-    assert lines()[-1]["done"][-1] == "3 resources of Terraform's: begun to destroy"
-    assert lines()[-1]["complete"] is False and deeds(registry)[-1] == ("DESTROY", "moto", False)
+    assert lines()[-1]["done"][-1] == "begun: 3 resources of Terraform's: destroyed" and lines()[-1]["complete"] is False
+    assert {("DESTROY", "moto", False), ("DESTROY", SERIAL, True)} <= set(deeds(registry))
     applied.resources = ()
     status, out, _ = fleetgate("destroy", "--dry-run")
     assert status == 0 and "nothing: it is not applied" in out
+
+
+def untouched(checkout, applied, lines):
+    return applied.things() == [THING] and applied.destroyed == 0 and lines() == [] and not (checkout / "build/moto").exists()
+
+
+def test_destroy_looks_asks_and_only_then_writes(fleetgate, registry, applied, lines, checkout):
+    status, _, err = fleetgate("destroy")
+    assert status == 1 and "--yes" in err and untouched(checkout, applied, lines)
+    assert f"1 device with shadows and certificates: {THING}" in err  # what the answer is to
+
+
+@pytest.mark.parametrize("by", ["the file", "AWS"])
+def test_what_is_protected_is_named_first_by_a_dry_run_and_refused_by_destroy_before_it_asks_or_writes(
+    fleetgate, registry, applied, lines, checkout, by
+):
+    if by == "the file":
+        file = checkout / "terraform/envs/moto.yaml"
+        file.write_text(file.read_text().replace("deletion_protection: false\n", ""))
+        said, mended = "terraform/envs/moto.yaml: deletion_protection is on", "write deletion_protection: false there"
+    else:
+        applied.resources[0].values["deletion_protection_enabled"] = True
+        said, mended = f"table {lambdas.TABLE}: still protected from deletion", "run make apply ENV=moto first"
+    status, out, err = fleetgate("destroy", "--dry-run")
+    _, first, second, *rest = out.splitlines()
+    assert status == 0 and said in first and mended in second and "nothing was changed" in err
+    assert f"1 device with shadows and certificates: {THING}" in rest[0]
+    status, out, err = fleetgate("destroy")
+    assert status == 1 and said in err and mended in err and "Nobody is there to answer" not in err
+    assert untouched(checkout, applied, lines)
 
 
 def test_what_is_done_to_a_claim_is_told_with_its_reason(fleetgate, registry, lines, checkout, monkeypatch):
@@ -142,7 +196,6 @@ def test_a_claim_is_made_where_nobody_can_be_asked_and_the_file_says_by_whom(
     fleetgate, registry, lines, monkeypatch, checkout, cause
 ):
     from fleetgate import aws
-    from fleetgate.errors import fail
 
     if cause == "no cloud":
         monkeypatch.setattr("fleetgate.cloud.require", lambda env: (_ for _ in ()).throw(fail("cloud", "is not there", "")))
@@ -165,6 +218,27 @@ def test_added_serials_have_an_entry_each_and_one_line_names_them_all(fleetgate,
     [line] = lines()
     assert line["done"] == [f"registered as {TYPE}: TEMP-000001, TEMP-000003..TEMP-000004"]
     assert fleetgate(*words)[0] == 0 and len(lines()) == 1  # nothing was added, nothing is told
+
+
+def test_what_was_added_before_a_failure_has_its_entries_as_far_as_the_table_has_its_rows(
+    fleetgate, registry, lines, monkeypatch
+):
+    real, refused = Registry.add, threading.Event()
+
+    def add(self, row, now):
+        if row.serial == "TEMP-000001":
+            refused.set()
+            raise fail("registry", "is throttled", "try again")
+        refused.wait()
+        return real(self, row, now)
+
+    monkeypatch.setattr(Registry, "add", add)
+    assert fleetgate("registry", "add", "--type", TYPE, "TEMP-000001..TEMP-000100")[0] == 1
+    rows = {f"TEMP-{number:06}" for number in range(1, 101)} & registry.serials()
+    assert rows and len(rows) < 99
+    assert {(entry["subject"], entry["complete"]) for entry in registry.trail()} == {(serial, True) for serial in rows}
+    [line] = lines()
+    assert line["complete"] is False and line["done"] and "TEMP-000001" not in line["done"][0]
 
 
 @pytest.mark.parametrize("words", [["claim", "create", "factory-1"], ["registry", "add", "--type", TYPE, SERIAL]], ids=" ".join)

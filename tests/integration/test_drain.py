@@ -9,7 +9,7 @@ import pytest
 
 import hook_events
 import lambdas
-from fleetgate import decommission, drain
+from fleetgate import audit, decommission, drain
 from fleetgate.drain import DeployedType
 from fleetgate.environment import ACCOUNT_VARIABLE
 from shadows import FakeShadows
@@ -47,9 +47,9 @@ def device(iot, registry):
 
 def run(**options):
     """What one drain finds, and what it says at the end."""
-    said = []
+    said, deed = [], audit.Deed()
     devices = drain.find(lambdas.TABLE, TYPES)
-    drain.remove(devices, said.append, **options)
+    drain.remove(devices, said.append, deed, **options)
     return SimpleNamespace(things=devices.things, certificates=devices.certificates, said=said[-1].strip())
 
 

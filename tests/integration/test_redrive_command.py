@@ -14,7 +14,7 @@ from botocore.exceptions import ClientError
 
 import lambdas
 from audit_lines import ENTRY, NOW, delivery, line
-from fleetgate import audit, aws
+from fleetgate import audit, aws, redrive
 from fleetgate.environment import ACCOUNT_VARIABLE
 from hook_events import THING
 
@@ -134,6 +134,20 @@ def test_a_throttled_function_leaves_the_letter_and_one_that_may_not_be_called_e
     status, _, err = fleetgate("redrive", "--yes")
     assert status == 2 and "AccessDeniedException" in err and queue.names() == ["a"]
     assert [entry["complete"] for entry in registry.trail()] == [True, False]  # one that ended by an error is not complete
+
+
+def test_a_run_that_finds_nothing_any_more_leaves_no_entry(fleetgate, registry, queue, monkeypatch):
+    queue.put("a")
+    look = redrive.Queue.look
+
+    def somebody_is_faster(self):
+        found = look(self)
+        monkeypatch.setattr(redrive.Queue, "batches", lambda self: iter(()))
+        return found
+
+    monkeypatch.setattr(redrive.Queue, "look", somebody_is_faster)
+    _, out, _ = fleetgate("redrive", "--yes")
+    assert "0 events handled" in out and registry.trail() == []
 
 
 def test_ctrl_c_puts_back_what_was_not_handled(fleetgate, queue, function):

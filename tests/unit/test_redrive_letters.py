@@ -42,7 +42,7 @@ def message(body, **attributes):
     ids=["Lambda", "Lambda without attributes", "destination", "rule", "rule without a reason"],
 )
 def test_the_event_is_found(given, kind, reason):
-    letter = redrive.read_letter(given)
+    letter = redrive.read_letter(given, redrive.ONBOARDING)
     assert (letter.kind, letter.event, letter.reason) == (kind, EVENT, reason)
     assert letter.subject == "temperature-sensor-TEMP-000001" and letter.sent_ms == 1_700_000_000_000
 
@@ -60,7 +60,7 @@ def test_the_event_is_found(given, kind, reason):
     ],
 )
 def test_what_holds_no_event_is_told_and_never_sent(body):
-    letter = redrive.read_letter(message(body))
+    letter = redrive.read_letter(message(body), redrive.ONBOARDING)
     assert (letter.kind, letter.event) == (redrive.UNREADABLE, None) and letter.reason
 
 
@@ -115,5 +115,5 @@ def test_of_what_nobody_knows_the_payload_only_names_and_times_are_kept():
 
 
 def test_nothing_of_a_letter_reaches_a_terminal_that_is_not_text():
-    letter = redrive.read_letter(message(EVENT | {"thingName": "a\x1b[31m"}, ErrorMessage="x\n" * 1000))
+    letter = redrive.read_letter(message(EVENT | {"thingName": "a\x1b[31m"}, ErrorMessage="x\n" * 1000), redrive.ONBOARDING)
     assert letter.subject == r"a\x1b[31m" and "\n" not in letter.reason and len(letter.reason) <= 300

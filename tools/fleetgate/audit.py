@@ -65,7 +65,9 @@ _FIELDS = {
 #: What comes first of what AWS dates with the same millisecond.
 _ORDER = (DECISION, "THING_EVENT", ONBOARDING, DEED)
 #: Deeds that name things and certificates; all others are about serial numbers, claims, queues or an environment.
-ABOUT_THINGS = ("ORPHANS", "DRAIN")
+ABOUT_THINGS = ("ORPHANS", "DRAIN", "DESTROY")
+#: Before a step of a deed that may have come to its end, or not.
+_BEGUN = "begun: "
 
 #: A plain item of the table: subject, id, timestamp (epoch milliseconds), eventType, operation, and what belongs to its kind.
 Entry = dict[str, Any]
@@ -108,40 +110,87 @@ def reason(text: str | None) -> str:
     return plain
 
 
-@dataclass(frozen=True)
+@dataclass
 class Part:
     """Of a deed about many, what was done to one of them, and whether that is all."""
 
-    done: Sequence[str]
+    done: list[str]
     complete: bool = True
+
+
+class Deed:
+    """What somebody is doing, as far as it has come: it may end at any time, and what is noted here is what the trail says of it.
+
+    So a step is noted when it was taken, and never before. Several threads may note something.
+    """
+
+    def __init__(self) -> None:
+        self.steps: list[str] = []
+        self.parts: dict[str, Part] = {}
+        #: Whether it came to its end. A deed that ends by an exception did not, whatever this says.
+        self.complete = True
+        #: Whether the table has gone with what was done.
+        self.table_is_gone = False
+
+    def begin(self, step: str) -> None:
+        """Notes a step of which nobody knows how far it comes if it is interrupted; `did` with the same words ends it."""
+        self.steps.append(_BEGUN + step)
+
+    def did(self, step: str) -> None:
+        if _BEGUN + step in self.steps:
+            self.steps[self.steps.index(_BEGUN + step)] = step
+        else:
+            self.steps.append(step)
+
+    def part(self, subject: str, step: str, *, complete: bool = True) -> None:
+        """Notes what was done to one of many, which gets an entry of its own."""
+        part = self.parts.setdefault(subject, Part([]))
+        part.done.append(step)
+        part.complete &= complete
+        self.complete &= complete
 
 
 def file(environment: Environment) -> Path:
     return environment.build / FILE
 
 
-def record(
+@contextmanager
+def recorded(
     fleet: Fleet,
     action: str,
     subject: str,
-    who: str,
-    why: str,
-    done: Sequence[str],
-    complete: bool,
+    who: str | None,
+    why: str = "",
     *,
-    by_subject: Mapping[str, Part] | None = None,
-    in_table: bool = True,
-) -> None:
-    """Keeps what somebody did, on stderr, in the file and in the table; one that fails is told and stops none of the others.
+    about: Sequence[str] | None = None,
+    tell: Callable[[str], None] = lambda _: None,
+) -> Iterator[Deed]:
+    """Keeps what is noted in the deed however that ends, unless it is nothing: on stderr, in the file and in the table.
 
-    who: the ARN of the caller, as AWS knows it. done: the steps that were taken, in order. complete: whether that is all of them;
-    a run that was interrupted leaves an entry too. by_subject: of a deed about many, what was done to each; the table has an
-    entry for each of them instead. in_table: False where there is no table, or nobody to ask for it. It is no error if an entry
-    cannot be written: the deed is done.
+    who: the ARN of the caller, as AWS knows it; None where nobody can be asked, nor the table. about: whose entries in the table
+    have all steps (the subject's); (): the deed's parts alone have entries. It is no error if an entry cannot be written: the
+    deed is done. What fails of the three is told, and stops none of the others.
     """
+    deed = Deed()
+    ended = False
+    try:
+        yield deed
+        ended = True
+    finally:
+        deed.complete &= ended
+        if deed.steps or deed.parts:
+            for step in deed.steps:
+                tell(step)
+            in_table = who is not None and not deed.table_is_gone
+            _record(fleet, action, subject, who or here(), why, deed, (subject,) if about is None else about, in_table)
+
+
+def _record(
+    fleet: Fleet, action: str, subject: str, who: str, why: str, deed: Deed, about: Sequence[str], in_table: bool
+) -> None:
     at_ms = time.time_ns() // 1_000_000
-    deed = {"subject": subject, "who": who, "why": why, "done": list(done), "complete": complete}
-    line = json.dumps({"event": "audit", "action": action, "at": times.utc(at_ms), **deed}, sort_keys=True)
+    said = {"subject": subject, "who": who, "why": why, "done": deed.steps, "complete": deed.complete}
+    line = json.dumps({"event": "audit", "action": action, "at": times.utc(at_ms), **said}, sort_keys=True)
     print(line, file=sys.stderr, flush=True)
     path = file(fleet.environment)
     try:
@@ -149,8 +198,8 @@ def record(
     except OSError as error:
         print(f"fleetgate: {path} did not take this entry: {error.strerror}\n    -> keep the line above", file=sys.stderr)
     key = {"id": f"{at_ms}#{uuid.uuid4()}#{DEED}", "timestamp": at_ms, "eventType": DEED, "operation": action.upper()}
-    parts = {subject: Part(done, complete)} if by_subject is None else by_subject
-    entries = [{**deed, **key, "subject": about, "done": list(p.done), "complete": p.complete} for about, p in parts.items()]
+    parts = {name: Part(deed.steps, deed.complete) for name in about} | deed.parts
+    entries = [{**said, **key, "subject": name, "done": part.done, "complete": part.complete} for name, part in parts.items()]
     if in_table and entries:
         _keep(fleet.names.audit_table, entries, path)
 
@@ -179,34 +228,6 @@ def _keep(table: str, entries: Sequence[Entry], path: Path) -> None:
         print(f"... nor those of {len(failed) - _SHOWN} more", file=sys.stderr)
     if failed:
         print(f"    -> it stands in {path}; keep that file", file=sys.stderr)
-
-
-@contextmanager
-def recorded(
-    fleet: Fleet,
-    action: str,
-    subject: str,
-    who: str | None,
-    why: str = "",
-    *,
-    also: str | None = None,
-    tell: Callable[[str], None] = lambda _: None,
-) -> Iterator[list[str]]:
-    """Collects the steps of a deed, tells them, and records them however it ends, unless there are none.
-
-    who: None where nobody can be asked, nor the table. also: another subject that the deed is about as well.
-    """
-    done: list[str] = []
-    complete = False
-    try:
-        yield done
-        complete = True
-    finally:
-        if done:
-            for step in done:
-                tell(step)
-            parts = {about: Part(done, complete) for about in (subject, also) if about is not None}
-            record(fleet, action, subject, who or here(), why, done, complete, by_subject=parts, in_table=who is not None)
 
 
 def _append(path: Path, line: str) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from fleetgate import applied, build, claims, cloud, drain, files, left_behind, state_bucket
+from fleetgate.audit import Deed
 from fleetgate.build import Fleet
 from fleetgate.drain import DeployedType
 from fleetgate.environment import Environment
@@ -58,7 +59,7 @@ def plan(
     _refuse_to_strand_devices(fleet, state)
     changes = runner.plan(environment.build / build.TFVARS)
     if json_file is not None:
-        json_file.write_text(runner.plan_as_json(), encoding="utf-8")
+        files.deliver(json_file, runner.plan_as_json().encode(), 0o600)  # it has the values that Terraform hides, too
     record = {"changes": changes, "inputs": _inputs_digest(environment)}
     files.replace(_record_file(environment), (json.dumps(record) + "\n").encode())
     return changes
@@ -85,52 +86,63 @@ def apply(environment: Environment, say: Say, *, verbose: bool = False, lock_tim
     return Applied(counts, outputs)
 
 
-def what_goes(fleet: Fleet, say: Say, *, lock_timeout: str = LOCK_TIMEOUT) -> list[str]:
-    """What `destroy` would take away, in a few lines; nothing is changed. [] if there is nothing."""
-    cloud.require(fleet.environment)
-    require_unprotected(fleet.environment)
-    _, state = _terraform(fleet.environment, say, lock_timeout=lock_timeout)
-    _require_nothing_protected(state, fleet.environment)
-    if not state.resources:
-        return []
-    say("  looking for devices")
-    return [
-        *drain.find(_table(state), _deployed_types(state)).steps(),
-        f"{count(len(state.resources), 'resource')} of Terraform's",
-    ]
+@dataclass(frozen=True)
+class Doomed:
+    """What a destroy takes away, as it was found before anybody was asked. protections: what keeps it from that."""
+
+    fleet: Fleet
+    runner: Runner
+    state: State
+    devices: drain.Devices
+    protections: list[Problem]
+
+    def steps(self) -> list[str]:
+        """In a few lines; what has to be done before comes first."""
+        refused = [f"refused until this is mended: {problem.where}: {problem.what}" for problem in self.protections]
+        remedies = [f"  -> {problem.remedy}" for problem in self.protections]
+        steps = [line for pair in zip(refused, remedies, strict=True) for line in pair]
+        if not self.state.resources:
+            return [*steps, "nothing: it is not applied"]
+        return [*steps, *self.devices.steps(), f"{count(len(self.state.resources), 'resource')} of Terraform's"]
 
 
-def destroy(
-    fleet: Fleet, say: Say, *, verbose: bool = False, lock_timeout: str = LOCK_TIMEOUT, done: list[str] | None = None
-) -> int:
-    """Takes everything away, the devices first. Returns how many devices there were. done: gets each step that was taken."""
-    done = [] if done is None else done
+def look_before_destroy(fleet: Fleet, say: Say, *, verbose: bool = False, lock_timeout: str = LOCK_TIMEOUT) -> Doomed:
+    """What `destroy` would take away; nothing is changed."""
     environment = fleet.environment
     cloud.require(environment)
-    require_unprotected(environment)
-    _make_missing_claims(environment, say)
-    build.write(fleet)
     runner, state = _terraform(environment, say, verbose=verbose, lock_timeout=lock_timeout)
-    _require_nothing_protected(state, environment)
+    say("  looking for devices")
+    devices = drain.find(_table(state), _deployed_types(state))
+    return Doomed(fleet, runner, state, devices, [*_protection(environment), *_protected_still(state, environment)])
+
+
+def destroy(doomed: Doomed, say: Say, deed: Deed) -> int:
+    """Takes everything away, the devices first. Returns how many devices there were. deed: gets each step that was taken."""
+    if doomed.protections:
+        raise FleetgateError(doomed.protections)
+    environment, runner, state = doomed.fleet.environment, doomed.runner, doomed.state
+    _make_missing_claims(environment, say)
+    build.write(doomed.fleet)
     types = _deployed_types(state)
-    say("  closing the gate, looking for devices")
+    say("  closing the gate, removing devices")
     for deployed in state.of("aws_iot_provisioning_template"):
         drain.close_gate(deployed.values["name"])
-        done.append(f"provisioning template {deployed.values['name']}: disabled")
+        deed.did(f"provisioning template {deployed.values['name']}: disabled")
+    # Again, since the gate was open while somebody was asked.
     devices = drain.find(_table(state), types)
-    if devices.things or devices.certificates:
-        done += devices.steps()  # before, since some of them are gone if it is interrupted
-    drain.remove(devices, say, free_serials=False)
+    drain.remove(devices, say, deed, free_serials=False)
     if left := drain.strangers(types):
         shown = ", ".join(left[:10]) + " …" * (len(left) > 10)
         remedy = "remove them, or give them another thing type, then run the same command again"
         raise fail("things", f"{count(len(left), 'thing')} not made by fleetgate with one of its types: {shown}", remedy)
     say("  destroying what Terraform owns")
+    step = f"{count(len(state.resources), 'resource')} of Terraform's: destroyed"
     if state.resources:
-        done.append(f"{count(len(state.resources), 'resource')} of Terraform's: begun to destroy")
+        deed.begin(step)
     runner.destroy(environment.build / build.TFVARS)
     if state.resources:
-        done[-1] = f"{count(len(state.resources), 'resource')} of Terraform's: destroyed"
+        deed.did(step)
+        deed.table_is_gone = True
     for path in (_record_file(environment), runner.plan_file):
         path.unlink(missing_ok=True)
     for name in environment.settings.claims:  # the key and its request stay: they make the next claim certificate
@@ -140,18 +152,24 @@ def destroy(
 
 def require_unprotected(environment: Environment) -> None:
     """Raises FleetgateError if the environment's file protects from deletion what must not go with the rest."""
-    if environment.settings.deletion_protection:
-        what = f"deletion_protection is on, which is the default: {_KEPT} must not go with the rest"
-        remedy = f"if they may: write deletion_protection: false there, run {applied.command(environment)}, then this again"
-        raise fail(environment.file, what, remedy)
+    if problems := _protection(environment):
+        raise FleetgateError(problems)
 
 
-def _require_nothing_protected(state: State, environment: Environment) -> None:
-    if kept := protected(state):
-        remedy = (
-            f"the environment's file has switched that off, and AWS not heard of it: run {applied.command(environment)} first"
-        )
-        raise fail(", ".join(kept), "still protected from deletion", remedy)
+def _protection(environment: Environment) -> list[Problem]:
+    if not environment.settings.deletion_protection:
+        return []
+    what = f"deletion_protection is on, which is the default: {_KEPT} must not go with the rest"
+    remedy = f"if they may: write deletion_protection: false there, run {applied.command(environment)}, then this again"
+    return [Problem(environment.file, what, remedy)]
+
+
+def _protected_still(state: State, environment: Environment) -> list[Problem]:
+    """What the file lets go and AWS does not; while the file protects it, that is what has to be said."""
+    if environment.settings.deletion_protection or not (kept := protected(state)):
+        return []
+    remedy = f"the environment's file has switched that off, and AWS not heard of it: run {applied.command(environment)} first"
+    return [Problem(", ".join(kept), "still protected from deletion", remedy)]
 
 
 def plan_aside(fleet: Fleet, say: Say) -> dict[str, Any]:

@@ -7,17 +7,17 @@ things that merely have one of our types may be somebody else's, and are left al
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TypeVar
 
 from fleetgate import aws, decommission, progress
+from fleetgate.audit import Deed
 from fleetgate.errors import count
 from fleetgate.registry import Registry
 
 T = TypeVar("T")
-R = TypeVar("R")
 
 #: AWS detaches 15 policies a second per account: more hands than this only wait.
 PARALLEL = 8
@@ -47,8 +47,9 @@ class Devices:
 
     def steps(self) -> list[str]:
         """What `remove` is about to do, in a few lines."""
-        shown = ", ".join(self.things[:_SHOWN]) + (f" and {len(self.things) - _SHOWN} more" if len(self.things) > _SHOWN else "")
-        things = [f"{count(len(self.things), 'device')} with shadows and certificates: {shown}"] if self.things else []
+        things = []
+        if self.things:
+            things.append(f"{count(len(self.things), 'device')} with shadows and certificates: {_some(self.things)}")
         return [*things, f"{count(len(self.certificates), 'certificate')}: deleted, or without our policies if others use them"]
 
 
@@ -86,34 +87,65 @@ def strangers(types: Iterable[DeployedType]) -> list[str]:
     return found
 
 
-def remove(devices: Devices, say: Callable[[str], None], *, free_serials: bool = True) -> None:
+def remove(devices: Devices, say: Callable[[str], None], deed: Deed, *, free_serials: bool = True) -> None:
     """Removes the devices. Running it again finishes what was interrupted.
 
-    free_serials: sets their registry rows back, so that the serials may come in again; not worth a write each before the table
-    itself is destroyed.
+    deed: gets each device as a part once it is gone, and at the end, whatever that is, how many. free_serials: sets their
+    registry rows back, so that the serials may come in again; not worth a write each before the table itself is destroyed.
     """
-    _each("removing devices", devices.things, decommission.remove_device)
-    # Their certificates went with them; left are those of devices that were cut off half-way, and those that somebody has
-    # given to a thing of his own as well: they lose our policies and stay.
-    _each("removing certificates", devices.certificates, lambda held: decommission.release_certificate(held, devices.policies))
-    said = f"  removed {count(len(devices.things), 'device')}, and what certificates were left"
-    if free_serials and devices.table is not None:
-        registry = Registry(devices.table)
-        # Last: it is by its row that a run after an interrupted one finds a device.
-        freed = _each("freeing serial numbers", list(devices.serials.items()), lambda held: registry.free(*held))
-        said += f"; {count(sum(freed), 'serial number')} may come in again"
+    gone: list[str] = []
+    released: list[str] = []
+    freed: list[bool] = []
+
+    def take_away(thing: str) -> None:
+        owner = devices.owners.get(thing, thing)
+        try:
+            decommission.remove_device(thing)
+        except BaseException:
+            deed.part(owner, f"thing {thing}: begun to remove", complete=False)
+            raise
+        gone.append(thing)
+        deed.part(owner, f"thing {thing}: removed with its certificates")
+
+    def release(certificate: str) -> None:
+        decommission.release_certificate(certificate, devices.policies)
+        released.append(certificate)
+
+    try:
+        _each("removing devices", devices.things, take_away)
+        # Their certificates went with them; left are those of devices that were cut off half-way, and those that somebody has
+        # given to a thing of his own as well: they lose our policies and stay.
+        _each("removing certificates", devices.certificates, release)
+        said = f"  removed {count(len(devices.things), 'device')}, and what certificates were left"
+        if free_serials and devices.table is not None:
+            registry = Registry(devices.table)
+            # Last: it is by its row that a run after an interrupted one finds a device.
+            _each("freeing serial numbers", list(devices.serials.items()), lambda held: freed.append(registry.free(*held)))
+            said += f"; {count(sum(freed), 'serial number')} may come in again"
+    finally:
+        if gone:
+            deed.did(f"{count(len(gone), 'device')} removed with shadows and certificates: {_some(sorted(gone))}")
+        if released:
+            deed.did(f"{count(len(released), 'certificate')}: deleted, or without our policies if others use them")
+        if any(freed):
+            deed.did(f"{count(sum(freed), 'serial number')} may come in again")
     say(said)
 
 
-def _each(label: str, items: list[T], work: Callable[[T], R]) -> list[R]:
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
+
+
+def _each(label: str, items: Sequence[T], work: Callable[[T], object]) -> None:
+    """Ctrl-C, or what fails, lets what is under way end, and begins nothing more."""
     if not items:
-        return []
-    results = []
+        return
     with progress.bar(label, len(items)) as bar, ThreadPoolExecutor(PARALLEL) as pool:
-        for result in pool.map(work, items):
-            results.append(result)
-            bar.advance()
-    return results
+        try:
+            for _ in pool.map(work, items):
+                bar.advance()
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 def _certificates_with(policy: str) -> Iterator[str]:

@@ -21,7 +21,7 @@ from botocore.exceptions import ClientError
 from fleetgate import applied, audit, aws, registry_events, times
 from fleetgate.build import Fleet
 from fleetgate.environment import Environment
-from fleetgate.errors import fail, printable
+from fleetgate.errors import printable
 
 #: SQS gives no more at once.
 _BATCH = 10
@@ -109,7 +109,7 @@ class Report:
         }
 
 
-def read_letter(message: Mapping[str, Any], of: str = ONBOARDING) -> Letter:
+def read_letter(message: Mapping[str, Any], of: str) -> Letter:
     """What a message of the queue holds: Lambda's dead letter, a record of Lambda's, or an error message of AWS IoT's rule.
 
     Lambda's dead letter is the event itself, with the error in the message's attributes [Lambda: dead-letter queues]; a rule's
@@ -164,9 +164,9 @@ def _parse(body: str, attributes: Mapping[str, Any], of: str) -> tuple[str, Any,
 class Queue:
     """The dead-letter queue of the onboarding function, or of the audit trail."""
 
-    def __init__(self, fleet: Fleet, of: str = ONBOARDING) -> None:
+    def __init__(self, fleet: Fleet, of: str) -> None:
         self.name = fleet.names.onboarding_dead_letter if of == ONBOARDING else fleet.names.audit_dead_letter
-        self._of = of
+        self.of = of
         self._sqs = aws.client("sqs")
         try:
             self._url = self._sqs.get_queue_url(QueueName=self.name)["QueueUrl"]
@@ -207,7 +207,7 @@ class Queue:
                 AttributeNames=["SentTimestamp"],
                 MessageAttributeNames=["All"],
             )
-            letters = [read_letter(message, self._of) for message in answer.get("Messages", [])]
+            letters = [read_letter(message, self.of) for message in answer.get("Messages", [])]
             # One that comes again was hidden for too short a time, and is known already.
             fresh = [letter for letter in letters if letter.message_id not in seen]
             seen |= {letter.message_id for letter in fresh}
@@ -230,15 +230,13 @@ class Queue:
             self._sqs.change_message_visibility_batch(QueueUrl=self._url, Entries=entries)
 
 
-def run(
-    queue: Queue, fleet: Fleet, contents: Contents, report: Report, advance: Callable[[], None], *, of: str, limit: int = 0
-) -> None:
+def run(queue: Queue, fleet: Fleet, contents: Contents, report: Report, advance: Callable[[], None], *, limit: int = 0) -> None:
     """Sends every letter on its way again; `report` is filled as it goes. Ctrl-C lets those under way end.
 
     contents: what was seen before. limit: at most so many, 0: all. Raises FleetgateError if function or table cannot be called.
     """
     client = aws.client("lambda")
-    function = fleet.names.onboarding if of == ONBOARDING else fleet.names.audit
+    function = fleet.names.onboarding if queue.of == ONBOARDING else fleet.names.audit
     held: dict[str, Letter] = {}
 
     def one(letter: Letter) -> str | None:
@@ -292,7 +290,7 @@ def _write(fleet: Fleet, entry: Mapping[str, Any]) -> str | None:
     except ClientError as error:
         code = str(error.response["Error"]["Code"])
         if code == "ResourceNotFoundException":
-            raise fail(f"table {table}", "does not exist", f"run: {applied.command(fleet.environment)}") from None
+            raise applied.absent(f"table {table}") from None
         if code in _HOPELESS:
             raise
         return f"DynamoDB did not take it: {code}"

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from botocore.exceptions import ClientError
 
 from fleetgate import aws, decommission, device_view, near
+from fleetgate.audit import Deed
 from fleetgate.build import Fleet
 from fleetgate.device_view import Certificate
 from fleetgate.errors import FleetgateError, Problem, fail
@@ -94,13 +95,13 @@ def revoke_steps(target: Target) -> list[str]:
     return steps
 
 
-def revoke(fleet: Fleet, table: Registry, target: Target, notes: Mapping[str, str], done: list[str], say: Say) -> None:
-    """Cuts the device off. done: gets a line for each step, also when it is interrupted. notes: kept in the row."""
+def revoke(fleet: Fleet, table: Registry, target: Target, notes: Mapping[str, str], deed: Deed, say: Say) -> None:
+    """Cuts the device off. deed: gets each step. notes: kept in the row."""
     before = table.revoke(target.serial, notes)
     if before is None:
         raise near.unknown(fleet, table, target.serial)
     if before["status"] != "revoked":
-        done.append(f"registry row: {before['status']} -> revoked")
+        deed.did(f"registry row: {before['status']} -> revoked")
     # What counts is the row as it was at that moment: the device may have come in anew since it was looked at.
     row = before | {"status": "revoked"}
     _wait_for_registration(before, say)
@@ -110,14 +111,14 @@ def revoke(fleet: Fleet, table: Registry, target: Target, notes: Mapping[str, st
             break
         for certificate in current.active:
             _deactivate(certificate)
-            done.append(f"certificate {certificate.certificate_id}: {certificate.status} -> INACTIVE")
+            deed.did(f"certificate {certificate.certificate_id}: {certificate.status} -> INACTIVE")
     else:
         ids = ", ".join(certificate.certificate_id for certificate in current.active)
         raise fail(
             f"serial {target.serial}", f"somebody activates its certificates again: {ids}", "find out who, then run it again"
         )
     if current.thing_name is not None:
-        done.append(drop_connection(current.thing_name))
+        deed.did(drop_connection(current.thing_name))
 
 
 def connection_step(fleet: Fleet, thing_name: str) -> str:
@@ -177,21 +178,21 @@ def check_reinstatable(fleet: Fleet, target: Target) -> None:
             raise fail(f"thing {target.thing_name}", "stands in the way, and is not of the gate's making", remedy)
 
 
-def reinstate(fleet: Fleet, table: Registry, target: Target, done: list[str]) -> None:
-    """Takes away what is left of the device, then sets the row back. done: gets a line for each step."""
+def reinstate(fleet: Fleet, table: Registry, target: Target, deed: Deed) -> None:
+    """Takes away what is left of the device, then sets the row back. deed: gets each step."""
     policies = [names.policy for names in fleet.names.types.values()]
     if target.has_thing and target.thing_name is not None:
         decommission.remove_device(target.thing_name)
-        done.append(f"thing {target.thing_name}: deleted")
+        deed.did(f"thing {target.thing_name}: deleted")
     for certificate in target.certificates:
         # The row's, if it was not attached any more, and those that another thing uses: they lose our policies.
         if certificate.status != "missing":
             decommission.release_certificate(certificate.certificate_id, policies)
-            done.append(f"certificate {certificate.certificate_id}: {'detached' if certificate.things else 'deleted'}")
+            deed.did(f"certificate {certificate.certificate_id}: {'detached' if certificate.things else 'deleted'}")
     if not table.reinstate(target.serial, target.row.get("certificateId")):
         remedy = f"look at it: fleetgate devices show --env {fleet.environment.name} {target.serial}; then run it again"
         raise fail(f"serial {target.serial}", "its row was changed meanwhile, and was left as it is", remedy)
-    done.append("registry row: revoked -> registered")
+    deed.did("registry row: revoked -> registered")
 
 
 def _deactivate(certificate: Certificate) -> None:

@@ -51,9 +51,12 @@ def _create(args: argparse.Namespace) -> int:
     steps = [f"{wanted.key_file}: {key}", f"{wanted.csr_file}: its signing request"]
     if args.dry_run and common.only_shown(args, f"create claim {args.name} in {environment.name}:", steps):
         return 0
-    with audit.recorded(build.compile_fleet(environment), "claim create", args.name, audit.caller_if_any(environment)) as done:
+    with audit.recorded(build.compile_fleet(environment), "claim create", args.name, audit.caller_if_any(environment)) as deed:
+        for step in steps:
+            deed.begin(step)
         pair = claims.create(environment, args.name)
-        done += steps
+        for step in steps:
+            deed.did(step)
     print(f"private key: {pair.key_file} (0600; it never leaves this machine through fleetgate)")
     print(f"signing request: {pair.csr_file}")
     common.say(f"next: {applied.command(environment)}; the certificate then lies beside the key")
@@ -71,9 +74,9 @@ def _restore(args: argparse.Namespace) -> int:
     step = f"{key}: the private key (0600)"
     if args.dry_run and common.only_shown(args, f"restore claim {args.name} in {environment.name}:", [step]):
         return 0
-    with audit.recorded(build.compile_fleet(environment), "claim restore", args.name, audit.caller_if_any(environment)) as done:
+    with audit.recorded(build.compile_fleet(environment), "claim restore", args.name, audit.caller_if_any(environment)) as deed:
         claims.restore(environment, args.name, pem)
-        done.append(step)
+        deed.did(step)
     print(f"private key: {key} (0600)")
     return 0
 
@@ -96,9 +99,10 @@ def _rotate(args: argparse.Namespace) -> int:
     common.confirm(f"This adds claim {new} to {environment.file}.", yes=args.yes)
     # Under both names: who asks for the old one wants to know what came of it.
     who, fleet = audit.caller_if_any(environment), build.compile_fleet(environment)
-    with audit.recorded(fleet, "claim rotate", args.name, who, also=new) as done:
-        pair = claim_rotation.rotate(edit, new)
-        done += steps
+    with audit.recorded(fleet, "claim rotate", args.name, who, about=(args.name, new)) as deed:
+        pair = claim_rotation.rotate(edit, new)  # whole, or not at all
+        for step in steps:
+            deed.did(step)
     print(f"private key: {pair.key_file} (0600; it never leaves this machine through fleetgate)")
     print(f"signing request: {pair.csr_file}")
     tracked = "" if environment.settings.embedded_cloud else f"put {environment.file} and {pair.csr_file} under version control; "
@@ -142,12 +146,12 @@ def _retire(args: argparse.Namespace) -> int:
         return 0
     common.confirm(f"This retires claim {name} in {environment.name}: devices that still have it cannot come in.", yes=args.yes)
     who = audit.caller() if certificate_id is not None else audit.caller_if_any(environment)
-    with audit.recorded(fleet, "claim retire", name, who, why, tell=print) as done:
+    with audit.recorded(fleet, "claim retire", name, who, why, tell=print) as deed:
         if edit is not None:  # first, so that no apply in between makes it active again
             edit.write()
-            done.append(f"{environment.file}: claim {name} is inactive")
+            deed.did(f"{environment.file}: claim {name} is inactive")
         if certificate_id is not None:
-            done.append(claim_rotation.deactivate(fleet.names, name, certificate_id))
+            deed.did(claim_rotation.deactivate(fleet.names, name, certificate_id))
     _say_what_is_left(applied.command(environment), environment.name, name, is_last=is_last, now=bool(args.now))
     return 0
 

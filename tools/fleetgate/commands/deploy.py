@@ -77,31 +77,26 @@ def _apply(args: argparse.Namespace) -> int:
 
 
 def _destroy(args: argparse.Namespace) -> int:
-    from fleetgate import audit, cloud, deploy
-    from fleetgate.errors import count
+    from fleetgate import audit, deploy
+    from fleetgate.errors import FleetgateError, count
 
     fleet = common.fleet(args)
     name, account = fleet.environment.name, fleet.environment.settings.account_id
-    if args.dry_run:
-        steps = deploy.what_goes(fleet, common.say, lock_timeout=args.lock_timeout)
-        common.only_shown(args, f"destroy environment {name} in account {account}:", steps or ["nothing: it is not applied"])
+    if not args.dry_run:
+        deploy.require_unprotected(fleet.environment)  # which the file says, before anybody is asked anything
+    common.say(f"looking at environment {name}")
+    doomed = deploy.look_before_destroy(fleet, common.say, verbose=args.verbose, lock_timeout=args.lock_timeout)
+    if doomed.protections and not args.dry_run:
+        raise FleetgateError(doomed.protections)
+    if common.only_shown(args, f"destroy environment {name} in account {account}:", doomed.steps()):
         return 0
-    deploy.require_unprotected(fleet.environment)  # before anybody is asked anything
     common.confirm(
         f"This removes every device and resource of environment {name} in account {account}, the registry included.",
         yes=args.yes,
     )
     common.say(f"destroying environment {name}")
-    cloud.require(fleet.environment)
-    who = audit.caller()
-    done: list[str] = []
-    complete = False
-    try:
-        devices = deploy.destroy(fleet, common.say, verbose=args.verbose, lock_timeout=args.lock_timeout, done=done)
-        complete = True
-    finally:
-        if done:  # the table has gone with the rest, so the file is what remains
-            audit.record(fleet, "destroy", name, who, "", done, complete, in_table=not complete)
+    with audit.recorded(fleet, "destroy", name, audit.caller()) as deed:
+        devices = deploy.destroy(doomed, common.say, deed)
     host = fleet.environment.cloud_host
     down = "make down" if host.name == common.DEFAULT_ENVIRONMENT else f"make down ENV={host.name}"
     running = f"; its embedded cloud still runs ({down})" if host.settings.embedded_cloud else ""
@@ -123,16 +118,8 @@ def _drain(args: argparse.Namespace) -> int:
     if common.only_shown(args, f"drain {args.type} in {args.env}:", devices.steps()):
         return 0
     common.confirm(f"This removes {found} from environment {args.env} for good.", yes=args.yes)
-    who = audit.caller()
-    complete = False
-    try:
-        drain.remove(devices, common.say)
-        complete = True
-    finally:
-        removed = {thing: [f"thing {thing}: removed with its certificates"] for thing in devices.things}
-        parts = {devices.owners.get(thing, thing): audit.Part(steps, complete) for thing, steps in removed.items()}
-        parts[args.type] = audit.Part(devices.steps(), complete)
-        audit.record(fleet, "drain", args.type, who, "", devices.steps(), complete, by_subject=parts)
+    with audit.recorded(fleet, "drain", args.type, audit.caller()) as deed:
+        drain.remove(devices, common.say, deed)
     print(f"removed {found}")
     return 0
 

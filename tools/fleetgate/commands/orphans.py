@@ -105,18 +105,17 @@ def _mend(fleet: Fleet, search: Search, findings: Sequence[Finding]) -> int:
     from fleetgate.errors import count
     from fleetgate.orphan_search import MENDED, mend_all
 
-    who = audit.caller()
     done: dict[Finding, str] = {}
     failed: dict[Finding, Problem] = {}
-    try:
-        mend_all(search, findings, done, failed)
-    finally:
-        outcomes = done | {finding: problem.what for finding, problem in failed.items()}
-        if outcomes:
-            steps = {finding: f"{finding.kind} {finding.subject}: {outcome}" for finding, outcome in outcomes.items()}
-            told = {finding.subject: audit.Part([step], finding in done) for finding, step in steps.items()}
-            complete = len(done) == len(findings)
-            audit.record(fleet, "orphans", fleet.environment.name, who, "", sorted(steps.values()), complete, by_subject=told)
+    with audit.recorded(fleet, "orphans", fleet.environment.name, audit.caller(), about=()) as deed:
+        try:
+            mend_all(search, findings, done, failed)
+        finally:
+            outcomes = done | {finding: problem.what for finding, problem in failed.items()}
+            for finding, outcome in sorted(outcomes.items(), key=lambda item: (item[0].kind, item[0].subject)):
+                step = f"{finding.kind} {finding.subject}: {outcome}"
+                deed.did(step)
+                deed.part(finding.subject, step, complete=finding in done)
     for problem in failed.values():
         common.say(str(problem))
     mended = sum(outcome == MENDED for outcome in done.values())

@@ -57,13 +57,16 @@ def _run(args: argparse.Namespace) -> int:
         return 1 if report.waiting else 0
     todo = min(contents.count, args.limit) if args.limit else contents.count
     common.confirm(f"This sends {count(todo, 'letter')} of {queue.name} on their way again.", yes=args.yes)
-    who = audit.caller()
-    try:
-        with progress.bar("redriving", todo) as bar:
-            redrive.run(queue, fleet, contents, report, bar.advance, of=args.queue, limit=args.limit)
-    finally:
-        done = [f"{count(report.redriven, 'event')} handled", f"{count(len(report.left), 'letter')} left"]
-        audit.record(fleet, "redrive", queue.name, who, "", done, report.complete)
+    with audit.recorded(fleet, "redrive", queue.name, audit.caller()) as deed:
+        try:
+            with progress.bar("redriving", todo) as bar:
+                redrive.run(queue, fleet, contents, report, bar.advance, limit=args.limit)
+        finally:
+            # One that did not come to its end may have sent letters that it did not come to count.
+            if report.redriven or report.left or not report.complete:
+                deed.did(f"{count(report.redriven, 'event')} handled")
+                deed.did(f"{count(len(report.left), 'letter')} left")
+            deed.complete = report.complete
     if args.json:
         common.print_json(contents.to_json() | report.to_json())
     else:

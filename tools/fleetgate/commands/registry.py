@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from fleetgate.commands import common
 
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from fleetgate.build import Fleet
     from fleetgate.errors import Problem
     from fleetgate.registry import Added, Registry, Row, Wanted
+
+T = TypeVar("T")
 
 _PARALLEL = 16
 _FIRST_ATTRIBUTES = ("serialNumber", "deviceType", "status", "thingName", "manufacturer", "location", "registeredAt")
@@ -124,33 +126,15 @@ def _read(args: argparse.Namespace) -> tuple[list[Wanted], list[Problem]]:
 
 
 def _write(args: argparse.Namespace, rows: Sequence[Wanted], skipped: int, table: Registry, fleet: Fleet) -> int:
-    from concurrent.futures import ThreadPoolExecutor
-
-    from fleetgate import audit, progress, times
     from fleetgate.registry import Added, compared, differences, grouped
 
-    now = times.now()
-    results: list[tuple[Wanted, Added, Row | None]] = []
-
-    def put(row: Wanted) -> tuple[Wanted, Added, Row | None]:
-        return (row, *(compared(row, table.get(row.serial)) if args.dry_run else table.add(row, now)))
-
-    who = "" if args.dry_run else audit.caller()
-    label = "looking at serials" if args.dry_run else "adding serials"
-    try:
-        with progress.bar(label, len(rows)) as bar, ThreadPoolExecutor(_PARALLEL) as pool:
-            try:
-                for result in pool.map(put, rows):
-                    results.append(result)
-                    bar.advance()
-            finally:
-                pool.shutdown(cancel_futures=True)
-    finally:
-        if not args.dry_run:
-            _record_added(fleet, who, [row for row, added, _ in results if added is Added.ADDED], len(results) == len(rows))
-    counts = {kind: sum(added is kind for _, added, _ in results) for kind in Added}
+    if args.dry_run:
+        results = _each("looking at serials", rows, lambda row: compared(row, table.get(row.serial)))
+    else:
+        results = _add_all(rows, table, fleet)
+    counts = {kind: sum(added is kind for added, _ in results) for kind in Added}
     problems = []
-    for row, added, existing in results:
+    for row, (added, existing) in zip(rows, results, strict=True):
         if added is Added.DIFFERS and existing is not None:
             said = f"is already there, but {'; '.join(differences(row, existing))}"
             problems.append(row.problem(said, "nothing was changed; compare the two"))
@@ -167,14 +151,43 @@ def _write(args: argparse.Namespace, rows: Sequence[Wanted], skipped: int, table
     return 1 if problems else 0
 
 
-def _record_added(fleet: Fleet, who: str, rows: Sequence[Wanted], complete: bool) -> None:
+def _add_all(rows: Sequence[Wanted], table: Registry, fleet: Fleet) -> list[tuple[Added, Row | None]]:
     """One entry for each serial in the trail; a line of the file names them all."""
-    from fleetgate import audit, registry
+    from fleetgate import audit, registry, times
 
-    if rows:
-        parts = {row.serial: audit.Part([f"registry row: registered as {row.device_type}"]) for row in rows}
-        done = [f"registered as {kind}: {said}" for kind, said in registry.spelled_short(rows).items()]
-        audit.record(fleet, "registry add", fleet.environment.name, who, "", done, complete, by_subject=parts)
+    now = times.now()
+    in_table: list[Wanted] = []
+    with audit.recorded(fleet, "registry add", fleet.environment.name, audit.caller(), about=()) as deed:
+
+        def put(row: Wanted) -> tuple[Added, Row | None]:
+            result = table.add(row, now)
+            if result[0] is registry.Added.ADDED:  # noted here: others may fail meanwhile, and it is there all the same
+                in_table.append(row)
+                deed.part(row.serial, f"registry row: registered as {row.device_type}")
+            return result
+
+        try:
+            return _each("adding serials", rows, put)
+        finally:
+            for kind, said in registry.spelled_short(sorted(in_table, key=lambda row: row.serial)).items():
+                deed.did(f"registered as {kind}: {said}")
+
+
+def _each(label: str, rows: Sequence[Wanted], work: Callable[[Wanted], T]) -> list[T]:
+    """The results in order. What fails, or Ctrl-C, lets what is under way end, and begins nothing more."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    from fleetgate import progress
+
+    results = []
+    with progress.bar(label, len(rows)) as bar, ThreadPoolExecutor(_PARALLEL) as pool:
+        try:
+            for result in pool.map(work, rows):
+                results.append(result)
+                bar.advance()
+        finally:
+            pool.shutdown(cancel_futures=True)
+    return results
 
 
 def _show(args: argparse.Namespace) -> int:
@@ -325,11 +338,11 @@ def _revoke(args: argparse.Namespace) -> int:
     question = f"This revokes {args.serial} ({row['deviceType']}, {row['status']}) in {env}: the gate"
     common.confirm(f"{question} will not let it in again.", yes=args.yes)
     who = audit.caller()
-    before = table.revoke(args.serial, {"revokedAt": times.now(), "revokedBy": who, "revokedReason": why})
-    if before is None:
-        raise near.unknown(fleet, table, args.serial)
-    done = [f"registry row: {before['status']} -> revoked; certificate and connection untouched"]
-    audit.record(fleet, "registry revoke", args.serial, who, why, done, complete=True)
+    with audit.recorded(fleet, "registry revoke", args.serial, who, why) as deed:
+        before = table.revoke(args.serial, {"revokedAt": times.now(), "revokedBy": who, "revokedReason": why})
+        if before is None:
+            raise near.unknown(fleet, table, args.serial)
+        deed.did(f"registry row: {before['status']} -> revoked; certificate and connection untouched")
     print(f"{args.serial} is revoked" + (" already" if before["status"] == "revoked" else f" (was {before['status']})"))
     if before.get("certificateId"):
         common.say(
@@ -360,9 +373,9 @@ def _remove(args: argparse.Namespace) -> int:
     if common.only_shown(args, f"registry remove {args.serial} ({row['deviceType']}) in {env}:", ["registry row: removed"]):
         return 0
     common.confirm(f"This removes {args.serial} ({row['deviceType']}) from the registry of {env}.", yes=args.yes)
-    who = audit.caller()
-    if not table.remove(args.serial, {"status": "registered"}):  # a device was faster, or another operator
-        raise used if table.get(args.serial) else near.unknown(fleet, table, args.serial)
-    audit.record(fleet, "registry remove", args.serial, who, why, ["registry row: removed"], complete=True)
+    with audit.recorded(fleet, "registry remove", args.serial, audit.caller(), why) as deed:
+        if not table.remove(args.serial, {"status": "registered"}):  # a device was faster, or another operator
+            raise used if table.get(args.serial) else near.unknown(fleet, table, args.serial)
+        deed.did("registry row: removed")
     print(f"{args.serial} is removed")
     return 0

@@ -56,8 +56,8 @@ def _revoke(args: argparse.Namespace, fleet: Fleet, table: Registry, target: Tar
     common.confirm(f"This revokes {target.serial} in {fleet.environment.name} and cuts its device off.", yes=args.yes)
     who = audit.caller()
     notes = {"revokedAt": times.now(), "revokedBy": who, "revokedReason": why}
-    with audit.recorded(fleet, "revoke", target.serial, who, why, tell=_tell) as done:
-        revocation.revoke(fleet, table, target, notes, done, common.say)
+    with audit.recorded(fleet, "revoke", target.serial, who, why, tell=_tell) as deed:
+        revocation.revoke(fleet, table, target, notes, deed, common.say)
     print(f"{target.serial} is revoked")
     if not why:
         common.say("no reason was given; next time: --reason TEXT")
@@ -76,8 +76,8 @@ def _reinstate(args: argparse.Namespace, fleet: Fleet, table: Registry, target: 
         return 0
     common.confirm(f"This lets {target.serial} come in again in {fleet.environment.name}.", yes=args.yes)
     who = audit.caller()
-    with audit.recorded(fleet, "reinstate", target.serial, who, why, tell=_tell) as done:
-        revocation.reinstate(fleet, table, target, done)
+    with audit.recorded(fleet, "reinstate", target.serial, who, why, tell=_tell) as deed:
+        revocation.reinstate(fleet, table, target, deed)
     print(f"{target.serial} is registered: its device has to provision again, its old certificate is of no use")
     return 0
 

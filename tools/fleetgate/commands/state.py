@@ -70,9 +70,10 @@ def _migrate(args: argparse.Namespace) -> int:
         return 0
     common.confirm(f"This moves the state of environment {environment.name}.", yes=args.yes)
     fleet = build.compile_fleet(environment)
-    with audit.recorded(fleet, "state migrate", environment.name, audit.caller()) as done:
-        done.append(f"state: from {migration.start.name} to {migration.end.name} ({what})")
+    with audit.recorded(fleet, "state migrate", environment.name, audit.caller()) as deed:
+        deed.begin(step := f"state: from {migration.start.name} to {migration.end.name} ({what})")
         state_migration.run(environment, migration, common.say)
+        deed.did(step)
     print(f"the state of environment {environment.name} is {migration.end.name}")
     return 0
 
@@ -85,9 +86,10 @@ def _import(args: argparse.Namespace) -> int:
     if common.only_shown(args, f"note in the state of environment {env}:", [f"{args.address} is {args.id}"]):
         return 0
     common.confirm(f"From then on {args.id} is environment {env}'s, and goes with it when that is destroyed.", yes=args.yes)
-    with audit.recorded(fleet, "state import", env, audit.caller()) as done:
+    with audit.recorded(fleet, "state import", env, audit.caller()) as deed:
+        deed.begin(step := f"{args.address} is {args.id}")
         deploy.take_over(fleet, args.address, args.id, common.say)
-        done.append(f"{args.address} is {args.id}")
+        deed.did(step)
     print(f"{args.address} is in the state; next: fleetgate plan --env {env}")
     return 0
 
@@ -116,8 +118,9 @@ def _unlock(args: argparse.Namespace) -> int:
     common.confirm(f"This takes the state from {lock}. If that process still runs, both will write.", yes=args.yes)
     runner = Runner(environment, common.say)
     runner.init()
-    with audit.recorded(build.compile_fleet(environment), "state unlock", environment.name, audit.caller()) as done:
+    with audit.recorded(build.compile_fleet(environment), "state unlock", environment.name, audit.caller()) as deed:
+        deed.begin(step := f"lock {lock.id} of {lock}: taken away")
         runner.unlock(lock.id)
-        done.append(f"lock {lock.id} of {lock}: taken away")
+        deed.did(step)
     print(f"unlocked; next: fleetgate plan --env {environment.name}, which shows what the lost process has left undone")
     return 0
