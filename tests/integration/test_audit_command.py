@@ -175,7 +175,9 @@ def test_a_device_that_never_asked_has_no_history_and_a_typo_is_told(fleetgate, 
     status, out, _ = fleetgate("audit", SERIAL)
     assert status == 1 and "it never asked to come in" in out
     status, out, err = fleetgate("audit", SERIAL.lower())
-    assert (status, out) == (2, "") and f"did you mean {SERIAL}?" in err
+    assert status == 1 and "has nothing about" in out and "not in the registry" in out and f"did you mean {SERIAL}?" in err
+    status, found, err = history(fleetgate, SERIAL.lower())  # AWS was asked, and 2 is for where it could not be
+    assert status == 1 and (found["entries"], found["registry"]) == ([], None) and f"did you mean {SERIAL}?" in err
     status, out, _ = fleetgate("audit", "--unreadable")
     assert status == 1 and "no device" in out
 

@@ -45,8 +45,6 @@ def _run(args: argparse.Namespace) -> int:
     common.say(f"reading {fleet.names.audit_table}, and the hook's log of the last {args.since:g} h (--since looks further back)")
     row = table.get(args.serial) if args.serial else None
     found = audit.history(fleet, args.serial, row, since_ms) if args.serial else audit.unreadable(fleet, since_ms)
-    if args.serial and row is None and not found.entries:
-        raise near.unknown(fleet, table, args.serial)
     if args.json:
         entries = [
             {**entry, "at": times.utc(entry["timestamp"], exact=True), "kept": found.is_kept(entry)} for entry in found.entries
@@ -55,6 +53,8 @@ def _run(args: argparse.Namespace) -> int:
         common.print_json({"entries": entries, "registry": shown, "serialNumber": args.serial})
     else:
         _print(args.serial, found, row)
+    if args.serial and row is None and not found.entries and (meant := near.similar(fleet, table, args.serial)):
+        common.say(f"    -> did you mean {' or '.join(meant)}?")
     _tell_what_is_late(found)
     return 0 if found.entries else 1
 
