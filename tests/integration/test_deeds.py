@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import sys
 import threading
 from types import SimpleNamespace
@@ -13,8 +14,8 @@ import pytest
 
 import hook_events
 import lambdas
-from fleetgate import audit, decommission, environment
-from fleetgate.cli import main
+from checkouts import ROOT
+from fleetgate import audit, cli, decommission, environment
 from fleetgate.environment import ACCOUNT_VARIABLE
 from fleetgate.errors import fail
 from fleetgate.registry import Registry
@@ -246,16 +247,54 @@ def test_what_only_adds_asks_nobody(fleetgate, registry, words):
     assert fleetgate(*words)[0] == 0
 
 
-WRITES = [
-    *("destroy", "drain", "bootstrap", "revoke", "orphans", "redrive"),
-    *("state migrate", "state import", "state unlock", "claim create", "claim restore", "claim rotate", "claim retire"),
-    *("registry add", "registry revoke", "registry remove", "github comment", "github issue"),
-]
+ONLY_READ = {
+    *("catalogue check", "lint", "explain", "authorize", "isolation", "access-diff", "capacity", "drift", "deployer-policy"),
+    *("cloud status", "state show", "registry show", "registry why", "registry list", "devices list", "devices show"),
+    *("doctor", "audit", "dashboard"),
+}
+#: What writes and has no --dry-run, and why.
+WRITES_AT_ONCE = {
+    "catalogue schema": "writes one file, which follows from the catalogue",
+    "render": "writes under build/, and that again",
+    "package": "writes under build/, and that again",
+    "plan": "is apply's own dry run; of the embedded cloud's claims it makes those that are missing",
+    "apply": "does what the saved plan says, which was there to be read",
+    "smoke": "takes its canaries away again",
+    "cloud up": "starts a process of this machine",
+    "cloud down": "ends it; its state is kept",
+    "device provision": "is a device, and no tool of the operator",
+}
 
 
-@pytest.mark.parametrize("command", WRITES)
-def test_whatever_writes_can_say_first_what_it_would_do_in_the_same_words(capsys, command):
-    with pytest.raises(SystemExit):
-        main([*command.split(), "--help"])
-    said = " ".join(capsys.readouterr().out.split())
-    assert "--dry-run" in said and "only show what it would do, and change nothing" in said
+def commands(parser, words=()):
+    """Each command that has no commands of its own."""
+    groups = [action for action in parser._actions if hasattr(action, "_name_parser_map")]
+    for group in groups:
+        for word, child in group.choices.items():
+            yield from commands(child, (*words, word))
+    if not groups:
+        yield " ".join(words), parser
+
+
+def test_whatever_writes_can_say_first_what_it_would_do_in_the_same_words_or_has_a_reason_not_to():
+    said = {name: parser._option_string_actions.get("--dry-run") for name, parser in commands(cli.parser())}
+    without = [name for name, option in said.items() if option is None]
+    assert sorted(without) == sorted([*ONLY_READ, *WRITES_AT_ONCE])
+    assert {option.help.partition(": ")[2] or option.help for option in said.values() if option} == {
+        "only show what it would do, and change nothing"
+    }
+
+
+def test_the_changelog_names_each_command_that_writes_at_once():
+    text = " ".join((ROOT / "CHANGELOG.md").read_text().split())
+    [entry] = re.findall(r"`--dry-run` on every command that writes[^;]*;", text)
+    assert set(re.findall(r"`([a-z ]+)`", entry)) == set(WRITES_AT_ONCE)
+
+
+def test_the_documentation_names_each_command_that_writes_as_one_that_leaves_an_entry_or_as_one_that_leaves_none():
+    table, without = (ROOT / "docs/audit.md").read_text().partition("| deed |")[2].split("These leave no entry:")
+    cells = [row.split("|")[1] for row in table.splitlines() if row.startswith("| `")]
+    told = {name.partition(" --")[0] for cell in cells for name in re.findall(r"`([^`]+)`", cell)}
+    heads = [line.partition(":")[0] for line in without.partition("A dry run")[0].splitlines() if line.startswith("- ")]
+    silent = {name for head in heads for name in re.findall(r"`([^`]+)`", head)}
+    assert told & silent == set() and told | silent == {name for name, _ in commands(cli.parser())} - ONLY_READ
