@@ -84,6 +84,15 @@ def test_ctrl_c_ends_with_one_line_that_names_the_command(fleetgate, monkeypatch
     assert signal.getsignal(signal.SIGINT) is signal.SIG_DFL
 
 
+def test_ctrl_c_in_an_apply_names_the_plan_that_has_to_be_made_first(fleetgate, monkeypatch):
+    def press_ctrl_c(root, name):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("fleetgate.environment.load", press_ctrl_c)
+    status, _, err = fleetgate("apply")
+    assert status == 130 and "next: fleetgate plan, which shows what is left to do, then fleetgate apply" in err
+
+
 class _NoCloud(BaseHTTPRequestHandler):
     """Somebody else's server, which knows nothing of AWS."""
 

@@ -111,7 +111,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(common.told(error), file=sys.stderr)
         return int(getattr(args, "failed", 1))  # 2 of a command whose 1 is an answer
     except KeyboardInterrupt:
-        print(f"fleetgate: interrupted; {args.command} can be run again", file=sys.stderr)
+        print(f"fleetgate: interrupted; {getattr(args, 'again', f'{args.command} can be run again')}", file=sys.stderr)
         # Threads may still be tidying up; whoever cannot wait ends them by another Ctrl-C, which has no traceback then.
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         return 130

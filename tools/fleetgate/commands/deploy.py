@@ -17,6 +17,8 @@ def add(subparsers: common.Subparsers) -> None:
     _add_shared(plan)
     apply = common.add_parser(subparsers, "apply", "apply the saved plan, then prove it by the smoke checks", _apply)
     apply.add_argument("--no-smoke", action="store_true", help="leave the smoke checks out")
+    # Terraform takes a plan only once, also one that was interrupted.
+    apply.set_defaults(again="next: fleetgate plan, which shows what is left to do, then fleetgate apply")
     _add_shared(apply)
     drain = common.add_parser(subparsers, "drain", "remove all devices of one type; its resources stay", _drain)
     drain.add_argument("--type", metavar="TYPE", required=True, help="device type; may have left the catalogue already")

@@ -11,8 +11,9 @@ from fleetgate.commands import common
 from fleetgate.errors import fail
 
 _EPILOG = """\
-Reads, and changes nothing: no plan is saved and no lock is taken, so a role that may only read is enough. Says nothing if
-nothing differs. A line names the resource and its attributes, never a value: policies and settings may be confidential.
+Reads, and changes nothing: no plan is saved and no lock is taken, so a role that may only read is enough. On stdout is
+nothing if nothing differs. A line names the resource and its attributes, never a value: policies and settings may be
+confidential.
 
 exit status: 0 nothing differs; 1 something does; 2 wrong usage, or it cannot be told."""
 
@@ -51,6 +52,8 @@ def _drift(args: argparse.Namespace) -> int:
     else:
         for difference in found:
             print(difference)
+        if not found:
+            common.say(f"nothing differs in {environment.name}")
     return 1 if found else 0
 
 
