@@ -284,6 +284,41 @@ def test_a_lock_that_is_somebody_elses_by_now_stays(moto, bucket, other, mishap)
     assert (left.id if left else None) == other
 
 
+def test_a_lock_that_comes_between_the_last_look_and_the_removal_stays(moto, bucket, monkeypatch):
+    from fleetgate.errors import FleetgateError
+
+    look = state_bucket._Bucket.text
+
+    def look_and_lose(self, key):
+        found = look(self, key)
+        bucket.put_object(Bucket=BUCKET, Key=key, Body=b'{"ID": "other"}')
+        return found
+
+    with pytest.raises(FleetgateError, match="taken the lock away"), state_bucket.held(moto):
+        monkeypatch.setattr(state_bucket._Bucket, "text", look_and_lose)
+    monkeypatch.undo()
+    assert json.loads(bucket.get_object(Bucket=BUCKET, Key=f"{KEY}.tflock")["Body"].read()) == {"ID": "other"}
+
+
+@pytest.mark.parametrize("operation", ["get_object", "delete_object"])
+@pytest.mark.parametrize("mishap", [None, KeyError("what went wrong")], ids=["and the work done", "and the work failed"])
+def test_a_lock_that_cannot_be_removed_is_told_and_does_not_hide_why_the_work_failed(moto, monkeypatch, operation, mishap):
+    call = state_bucket._Bucket.call
+
+    def refused(self, name, **arguments):
+        if name == operation:
+            raise ClientError({"Error": {"Code": "AccessDenied", "Message": "not allowed"}}, name)
+        return call(self, name, **arguments)
+
+    with pytest.raises(KeyError if mishap else ClientError, match="went wrong" if mishap else "not allowed"):  # noqa: SIM117
+        with state_bucket.held(moto):
+            monkeypatch.setattr(state_bucket._Bucket, "call", refused)
+            if mishap:
+                raise mishap
+    monkeypatch.setattr(state_bucket._Bucket, "call", call)
+    assert state_bucket.lock(moto) is not None  # which the next command names
+
+
 TEXT = '{"version": 4, "lineage": "one", "serial": 3, "resources": [{"mode": "managed", "instances": [{}]}]}\n'
 
 

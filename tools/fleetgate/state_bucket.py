@@ -12,12 +12,12 @@ import socket
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from fleetgate import aws, remote_state
 from fleetgate.environment import Environment, RemoteState
@@ -128,7 +128,7 @@ def held(environment: Environment) -> Iterator[None]:
     now = datetime.now(UTC).isoformat()
     body = {"ID": str(uuid.uuid4()), "Operation": "migration", "Info": "", "Who": who, "Version": "", "Created": now, "Path": key}
     try:
-        bucket.call("put_object", Key=key, Body=json.dumps(body).encode(), IfNoneMatch="*")
+        etag = bucket.call("put_object", Key=key, Body=json.dumps(body).encode(), IfNoneMatch="*")["ETag"]
     except ClientError as error:
         if error.response["Error"]["Code"] not in _TAKEN:
             raise
@@ -136,19 +136,30 @@ def held(environment: Environment) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        _release(bucket, key, body["ID"])
+        # What the work died of is to be seen. A lock that stays is named by the next command, with the way to take it away.
+        with suppress(BotoCoreError, ClientError):
+            _release(bucket, key, body["ID"], etag)
         raise
-    if not _release(bucket, key, body["ID"]):
+    if not _release(bucket, key, body["ID"], etag):
         remedy = f"see who was at work: fleetgate state show --env {environment.name}; then run the same command again"
         raise fail(remote_state.place(environment).name, "somebody has taken the lock away while this worked", remedy)
 
 
-def _release(bucket: _Bucket, key: str, identifier: str) -> bool:
-    """Removes the lock of this id. Returns whether it was still there."""
+def _release(bucket: _Bucket, key: str, identifier: str, etag: str) -> bool:
+    """Removes the lock of this id. Returns whether it was still there.
+
+    S3 removes it by its ETag, so one that has come between the look and the call stays [S3: conditional deletes]. The embedded
+    cloud does not look at that: there the look alone has to do.
+    """
     text = bucket.text(key)
     if not text or remote_state.read_lock(text).id != identifier:
         return False
-    bucket.call("delete_object", Key=key)
+    try:
+        bucket.call("delete_object", Key=key, IfMatch=etag)
+    except ClientError as error:
+        if error.response["Error"]["Code"] in (*_TAKEN, *_ABSENT):
+            return False
+        raise
     return True
 
 
