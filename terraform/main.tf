@@ -120,6 +120,7 @@ module "audit" {
   hook_log_group      = module.provisioning.hook_log_group
   kms_key_arn         = module.encryption.key_arn
   log_retention_days  = var.log_retention_days
+  policy_names        = concat([var.claim_policy_name], [for type in var.device_types : type.policy_name])
   prefix              = var.prefix
   thing_name_prefixes = var.thing_name_prefixes
   thing_type_names    = [for type in var.device_types : type.thing_type_name]

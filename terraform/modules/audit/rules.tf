@@ -4,10 +4,11 @@ locals {
 
   # Registry events are those of the whole account and Region. What another stack or team names is theirs, and would stay here for
   # good. What stands between the bars are names without a character that means something to a regular expression; AWS asks for
-  # the brackets around them.
-  _things = "'^(${join("|", sort(var.thing_name_prefixes))})'"
-  _groups = "'^(${join("|", sort(var.group_names))})$'"
-  _types  = "'^(${join("|", sort(var.thing_type_names))})$'"
+  # the brackets around them. Whole names, so that pumps-test is not taken for pumps; things alone have nothing but a beginning.
+  _things   = "'^(${join("|", sort(var.thing_name_prefixes))})'"
+  _groups   = "'^(${join("|", sort(var.group_names))})$'"
+  _policies = "'^(${join("|", sort(var.policy_names))})$'"
+  _types    = "'^(${join("|", sort(var.thing_type_names))})$'"
 
   # What each event is about, by its place in the topic: not every payload names it. AWS documents what these payloads hold:
   # names, ids, and a thing's attributes, which the hook has checked and which can hold no PEM (no space, no plus sign).
@@ -48,7 +49,7 @@ locals {
     certificate_assumed = { topic = "certificate/+/+", subject = "topic(4)", about = "a certificate was created, changed or deleted", columns = local._named }
     policy_assumed = {
       topic = "policy/+/+", subject = "topic(4)", about = "a policy was created, changed or deleted", columns = local._named
-      ours  = "regexp_matches(topic(4), '^${var.prefix}-')"
+      ours  = "regexp_matches(topic(4), ${local._policies})"
     }
   }
 

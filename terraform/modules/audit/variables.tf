@@ -68,6 +68,17 @@ variable "log_retention_days" {
   }
 }
 
+variable "policy_names" {
+  description = "Names of the stack's IoT policies, whose events go into the trail."
+  type        = list(string)
+  nullable    = false
+
+  validation {
+    condition     = length(var.policy_names) > 0 && alltrue([for name in var.policy_names : can(regex("^[a-zA-Z0-9_-]{1,128}$", name))])
+    error_message = "policy_names must be names of IoT policies, of letters, digits, underscores and hyphens, for example [\"fleetgate-gateway\"]."
+  }
+}
+
 variable "prefix" {
   description = "What the names of the table, the function, the queue, the log groups, the roles and the rules begin with."
   type        = string

@@ -13,6 +13,7 @@ variables {
   }
   group_names         = ["provisioned-devices", "gateway-devices"]
   log_retention_days  = 30
+  policy_names        = ["fleet-gate-gateway", "fleet-gate-claim"]
   prefix              = "fleet-gate"
   thing_name_prefixes = ["valve-", "gateway-"]
   thing_type_names    = ["gateway"]
@@ -90,7 +91,7 @@ run "what_another_stack_or_team_names_stays_out" {
     condition = { for name, rule in local.rules : name => try(regex(" WHERE (.*)$", rule.sql)[0], "") } == {
       certificate            = ""
       certificate_assumed    = ""
-      policy_assumed         = "regexp_matches(topic(4), '^fleet-gate-')"
+      policy_assumed         = "regexp_matches(topic(4), '^(fleet-gate-claim|fleet-gate-gateway)$')"
       thing                  = "regexp_matches(topic(4), '^(gateway-|valve-)')"
       thing_group            = "regexp_matches(topic(4), '^(gateway-devices|provisioned-devices)$')"
       thing_group_hierarchy  = "regexp_matches(topic(5), '^(gateway-devices|provisioned-devices)$') OR regexp_matches(topic(7), '^(gateway-devices|provisioned-devices)$')"
@@ -250,6 +251,16 @@ run "a_group_whose_name_is_a_pattern_is_refused" {
   }
 
   expect_failures = [var.group_names]
+}
+
+run "a_policy_whose_name_is_a_pattern_is_refused" {
+  command = plan
+
+  variables {
+    policy_names = ["fleet-gate-claim", "fleet.gate+"]
+  }
+
+  expect_failures = [var.policy_names]
 }
 
 run "a_beginning_of_nothing_is_refused" {
