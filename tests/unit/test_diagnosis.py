@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from botocore.exceptions import ClientError
 
-from fleetgate import cli, decisions, diagnosis_facts
+from fleetgate import cli, decisions, diagnosis, diagnosis_facts
 from fleetgate.device_view import Certificate
 from fleetgate.diagnosis import (
     Cause,
@@ -18,6 +19,7 @@ from fleetgate.diagnosis import (
     Failure,
     Hook,
     Kind,
+    Look,
     Message,
     Policy,
     State,
@@ -264,7 +266,7 @@ def test_throttling_of_the_hook_counts_until_the_hook_has_decided_again():
     assert over.is_healthy and [finding.cause for finding in over.notes] == [Cause.HOOK_THROTTLED]
 
 
-@pytest.mark.parametrize("part", sorted({name for part in PARTS for name in part.parts}))
+@pytest.mark.parametrize("part", sorted({look for part in PARTS for look in part.looks}))
 def test_what_could_not_be_looked_at_is_neither_a_cause_nor_in_order(part):
     blind = replace(
         OUT,
@@ -281,9 +283,19 @@ def test_what_could_not_be_looked_at_is_neither_a_cause_nor_in_order(part):
     )
     found = diagnose(blind, PARTS)
     assert found.is_healthy is None and found.hidden == (part,) and found.to_json()["healthy"] is None
-    stage = next(p.stage for p in PARTS if part in p.parts)
+    stage = next(p.stage for p in PARTS if part in p.looks)
     link = next(link for link in found.chain if link.stage is stage)
     assert link.state is State.NOT_LOOKED_AT and "these credentials may not" in link.seen
+
+
+def test_each_look_is_taken_and_is_on_a_devices_way_or_known_to_be_beside_it():
+    """One that no table names would keep every device from being called healthy, or tell a permission of another service."""
+    text = Path(diagnosis_facts.__file__).read_text(encoding="utf-8")
+    taken = re.findall(r"sight\.see\(\s*Look\.(\w+)", text)
+    assert {look.name for look in Look} == set(taken) and len(taken) == text.count("sight.see(")
+    linked = {look for part in PARTS for look in part.looks}
+    assert set(Look) == linked | diagnosis._GATE | diagnosis._BESIDE and not linked & diagnosis._BESIDE
+    assert all(isinstance(look, Look) for look in (*linked, *diagnosis._GATE, *diagnosis._BESIDE, *diagnosis_facts._SERVICES))
 
 
 @pytest.mark.parametrize(

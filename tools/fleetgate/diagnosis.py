@@ -97,20 +97,48 @@ _SYMPTOMS = (
 )
 
 
+class Look(StrEnum):
+    """What is looked up for a diagnosis, each by calls of its own, along the chain. People and programs read these."""
+
+    CLAIMS = "claims"
+    CLAIM_POLICY = "claim policy"
+    TEMPLATE = "template"
+    PROVISIONING_ROLE = "provisioning role"
+    HOOK = "hook"
+    HOOK_LOG = "hook log"
+    HOOK_CONCURRENCY = "hook concurrency"
+    HOOK_METRICS = "hook metrics"
+    HOOK_PERMISSION = "hook permission"
+    HOOK_ROLE = "hook role"
+    REGISTRY = "registry"
+    SIMILAR_SERIALS = "similar serials"
+    CERTIFICATES = "certificates"
+    THING = "thing"
+    THING_TYPE = "thing type"
+    GROUP = "group"
+    THING_GROUPS = "thing groups"
+    POLICY = "policy"
+    CONNECTION = "connection"
+    SHADOW = "shadow"
+    DEAD_LETTERS = "dead letters"
+
+
 #: What only helps to name things; nothing is in a device's way that this would have shown.
-_BESIDE = ("dead letters", "similar serials")
+_BESIDE = frozenset({Look.DEAD_LETTERS, Look.SIMILAR_SERIALS})
 #: What a device passes once: of no matter for one that is in.
-_GATE = (
-    "claims",
-    "claim policy",
-    "template",
-    "provisioning role",
-    "hook",
-    "hook concurrency",
-    "hook metrics",
-    "hook permission",
-    "hook role",
-    "thing type",
+_GATE = frozenset(
+    {
+        Look.CLAIMS,
+        Look.CLAIM_POLICY,
+        Look.TEMPLATE,
+        Look.PROVISIONING_ROLE,
+        Look.HOOK,
+        Look.HOOK_CONCURRENCY,
+        Look.HOOK_METRICS,
+        Look.HOOK_PERMISSION,
+        Look.HOOK_ROLE,
+        Look.THING_TYPE,
+    }
 )
 
 
@@ -232,7 +260,7 @@ class Thing:
 
 @dataclass(frozen=True)
 class Facts:
-    """Everything that the checks may go by. unseen: what could not be looked at, by its part, and why. untold: those of them that
+    """Everything that the checks may go by. unseen: what could not be looked at, and why. untold: those of them that
     the embedded cloud has no answer for, whoever asks.
 
     decisions: of the hook about this serial, as `decisions.explain` has them, newest last. used_claims: ids of claims that are
@@ -261,8 +289,8 @@ class Facts:
     initial_shadow: str = "{}"
     dead_letters: int | None = None
     iot_log: tuple[str, ...] = ()
-    unseen: Mapping[str, str] = field(default_factory=dict)
-    untold: frozenset[str] = frozenset()
+    unseen: Mapping[Look, str] = field(default_factory=dict)
+    untold: frozenset[Look] = frozenset()
 
     @property
     def status(self) -> str | None:
@@ -288,8 +316,8 @@ class Facts:
         refused = self.decision is not None and not self.decision["allowed"]
         return not self.is_in or self.message is not None or refused
 
-    def sees(self, *parts: str) -> bool:
-        return not any(part in self.unseen for part in parts)
+    def sees(self, *looks: Look) -> bool:
+        return not any(look in self.unseen for look in looks)
 
 
 @dataclass(frozen=True)
@@ -343,8 +371,8 @@ class Diagnosis:
     notes: tuple[Finding, ...]
 
     @property
-    def hidden(self) -> tuple[str, ...]:
-        """The parts on this device's way in which a cause may lie that nobody saw."""
+    def hidden(self) -> tuple[Look, ...]:
+        """What on this device's way was not looked at: there a cause may lie that nobody saw."""
         facts = self.facts
         beside = {*_BESIDE, *facts.untold, *(() if facts.needs_gate else _GATE)}
         return tuple(sorted(facts.unseen.keys() - beside))
@@ -384,12 +412,12 @@ class Diagnosis:
 
 @dataclass(frozen=True)
 class Part:
-    """A stage with its checks. see: what there is, in a line, None if the device is not there yet. parts: what it goes by."""
+    """A stage with its checks. see: what there is, in a line, None if the device is not there yet. looks: what it goes by."""
 
     stage: Stage
     see: Callable[[Facts], str | None]
     checks: tuple[Callable[[Facts], Iterable[Finding]], ...]
-    parts: tuple[str, ...]
+    looks: tuple[Look, ...]
 
 
 def diagnose(facts: Facts, parts: Iterable[Part]) -> Diagnosis:
@@ -410,9 +438,9 @@ def _link(facts: Facts, part: Part, causes: list[Finding]) -> Link:
     own = [finding for finding in causes if finding.stage is part.stage]
     if own:
         return Link(part.stage, State.CAUSE, "; ".join(finding.what for finding in own))
-    missing = [name for name in part.parts if name in facts.unseen]
+    missing = [look for look in part.looks if look in facts.unseen]
     if missing:
-        return Link(part.stage, State.NOT_LOOKED_AT, "; ".join(f"{name}: {facts.unseen[name]}" for name in missing))
+        return Link(part.stage, State.NOT_LOOKED_AT, "; ".join(f"{look}: {facts.unseen[look]}" for look in missing))
     seen = part.see(facts)
     return Link(part.stage, State.NOT_REACHED if seen is None else State.OK, seen or "")
 

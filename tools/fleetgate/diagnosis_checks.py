@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from fleetgate import times
 from fleetgate.decisions import REASONS
-from fleetgate.diagnosis import MAXIMUM_TEMPLATE_VERSIONS, SETTLE_MS, Cause, Claim, Facts, Finding, Part, Stage, note
+from fleetgate.diagnosis import MAXIMUM_TEMPLATE_VERSIONS, SETTLE_MS, Cause, Claim, Facts, Finding, Look, Part, Stage, note
 
 _FORBIDDEN, _BAD_REQUEST, _TOO_MANY, _SERVER_ERROR = 403, 400, 429, 500
 _THROTTLED_WORDS = ("throttl", "rate exceeded", "too many requests", "limit exceeded")
@@ -60,7 +60,7 @@ def _see_answer(facts: Facts) -> str | None:
 
 
 def check_claims(facts: Facts) -> Iterator[Finding]:
-    if not facts.sees("claims"):
+    if not facts.sees(Look.CLAIMS):
         return
     if not facts.claims:
         what = "no claim certificate is there"
@@ -100,7 +100,7 @@ def _check_claim(facts: Facts, claim: Claim) -> Iterator[Finding]:
 
 def check_claim_policy(facts: Facts) -> Iterator[Finding]:
     policy = facts.claim_policy
-    if not facts.sees("claim policy"):
+    if not facts.sees(Look.CLAIM_POLICY):
         return
     if not policy.is_there:
         what = f"the policy {policy.name} is not there: no claim may do anything"
@@ -124,7 +124,7 @@ def _see_claim(facts: Facts) -> str | None:
 
 def check_template(facts: Facts) -> Iterator[Finding]:
     template = facts.template
-    if not facts.sees("template"):
+    if not facts.sees(Look.TEMPLATE):
         return
     if not template.is_there:
         what = f"the provisioning template {template.name} is not there"
@@ -155,12 +155,12 @@ def _see_template(facts: Facts) -> str | None:
 
 def check_hook(facts: Facts) -> Iterator[Finding]:
     hook, template = facts.hook, facts.template
-    if not facts.sees("hook"):
+    if not facts.sees(Look.HOOK):
         return
     if not hook.is_there:
         yield _gate(facts, Finding(Stage.HOOK, Cause.HOOK_MISSING, f"the function {hook.name} is not there", _apply(facts)))
         return
-    if facts.sees("template") and template.is_there and template.hook_arn != hook.arn:
+    if facts.sees(Look.TEMPLATE) and template.is_there and template.hook_arn != hook.arn:
         asked = template.hook_arn or "none"
         what = f"the template asks another hook than {hook.name}: {asked}"
         yield _gate(facts, Finding(Stage.HOOK, Cause.HOOK_NOT_ASKED, what, _apply(facts)))
@@ -225,7 +225,7 @@ def check_decision(facts: Facts) -> Iterator[Finding]:
 def _is_settled(facts: Facts) -> bool:
     """Whether what the newest refusal was about has been put right since."""
     decision, row = facts.decision, facts.row
-    if decision is None or decision["reason"] not in REASONS or not facts.sees("registry"):
+    if decision is None or decision["reason"] not in REASONS or not facts.sees(Look.REGISTRY):
         return False
     reason, status = decision["reason"], facts.status
     if reason == "unknown_serial":
@@ -252,7 +252,7 @@ def _see_hook(facts: Facts) -> str | None:
 
 
 def check_row(facts: Facts) -> Iterator[Finding]:
-    if facts.serial is None or not facts.sees("registry"):
+    if facts.serial is None or not facts.sees(Look.REGISTRY):
         return
     row, kind = facts.row, facts.kind
     if row is None:
@@ -277,7 +277,7 @@ def check_row(facts: Facts) -> Iterator[Finding]:
 
 def check_lease(facts: Facts) -> Iterator[Finding]:
     row = facts.row
-    if row is None or facts.thing is not None or not _is_leased(facts) or not facts.sees("thing"):
+    if row is None or facts.thing is not None or not _is_leased(facts) or not facts.sees(Look.THING):
         return
     until = times.utc(int(row["leaseExpiresAt"]))
     what = f"the serial number is leased to certificate {str(row.get('certificateId'))[:12]}... until {until}"
@@ -301,7 +301,7 @@ def _see_registry(facts: Facts) -> str | None:
 
 def check_certificate(facts: Facts) -> Iterator[Finding]:
     certificate = facts.certificate
-    if certificate is None or not facts.sees("certificates") or facts.status == "registered":
+    if certificate is None or not facts.sees(Look.CERTIFICATES) or facts.status == "registered":
         return
     short = f"certificate {certificate.certificate_id[:12]}..."
     leave = f"fleetgate revoke --env {facts.env} {facts.serial}, then with --reinstate; the device then provisions anew"
@@ -340,7 +340,7 @@ def _see_certificate(facts: Facts) -> str | None:
 
 def check_thing_type(facts: Facts) -> Iterator[Finding]:
     kind = facts.kind
-    if kind is None or not facts.sees("thing type") or kind.thing_type_state == "there":
+    if kind is None or not facts.sees(Look.THING_TYPE) or kind.thing_type_state == "there":
         return
     state = "is not there" if kind.thing_type_state == "missing" else "is deprecated: no thing may get it"
     what = f"the thing type {kind.thing_type} {state}"
@@ -356,7 +356,7 @@ def check_role(facts: Facts) -> Iterator[Finding]:
 
 def check_thing(facts: Facts) -> Iterator[Finding]:
     row = facts.row
-    if row is None or facts.thing is not None or not facts.sees("thing", "registry"):
+    if row is None or facts.thing is not None or not facts.sees(Look.THING, Look.REGISTRY):
         return
     name = facts.thing_name or "its thing"
     if facts.status in ("provisioned", "active"):
@@ -379,13 +379,13 @@ def _see_thing(facts: Facts) -> str | None:
 
 def check_groups(facts: Facts) -> Iterator[Finding]:
     kind, thing = facts.kind, facts.thing
-    if kind is None or not facts.sees("group"):
+    if kind is None or not facts.sees(Look.GROUP):
         return
     if not kind.has_group:
         yield _gate(
             facts, Finding(Stage.GROUPS, Cause.GROUP_MISSING, f"the thing group {kind.group} is not there", _apply(facts))
         )
-    elif thing is not None and facts.sees("thing groups") and kind.group not in thing.groups:
+    elif thing is not None and facts.sees(Look.THING_GROUPS) and kind.group not in thing.groups:
         what = f"{thing.name} is not in its group {kind.group}"
         step = f"aws iot add-thing-to-thing-group --thing-group-name {kind.group} --thing-name {thing.name}"
         yield Finding(Stage.GROUPS, Cause.NOT_IN_GROUP, what, step, f"its groups: {', '.join(thing.groups) or 'none'}")
@@ -397,7 +397,7 @@ def _see_groups(facts: Facts) -> str | None:
 
 def check_policy(facts: Facts) -> Iterator[Finding]:
     kind, certificate = facts.kind, facts.certificate
-    if kind is None or not facts.sees("policy"):
+    if kind is None or not facts.sees(Look.POLICY):
         return
     policy = kind.policy
     if not policy.is_there:
@@ -429,7 +429,7 @@ def check_connection(facts: Facts) -> Iterator[Finding]:
     row, thing = facts.row, facts.thing
     if thing is None or row is None or not facts.is_in or facts.status == "revoked":
         return
-    known = bool(facts.connection and facts.connection.get("connected")) if facts.sees("connection") else None
+    known = bool(facts.connection and facts.connection.get("connected")) if facts.sees(Look.CONNECTION) else None
     if known:
         return
     if facts.status in ("provisioning", "provisioned") and "firstConnectedAt" not in row:
@@ -458,7 +458,7 @@ def check_onboarding(facts: Facts) -> Iterator[Finding]:
     if facts.status == "provisioning" and facts.now_ms - int(facts.row.get("leasedAt", 0)) >= SETTLE_MS:
         what = "the thing is there, and the registry has not heard of it: the rule or the onboarding function failed"
         yield Finding(Stage.SHADOW, Cause.NOT_ONBOARDED, what, mend, waiting)
-    if facts.sees("shadow") and not facts.has_shadow and facts.status in ("provisioning", "provisioned", "active"):
+    if facts.sees(Look.SHADOW) and not facts.has_shadow and facts.status in ("provisioning", "provisioned", "active"):
         what = "it has no shadow"
         if not facts.dead_letters:
             mend = (
@@ -483,19 +483,19 @@ def _gate(facts: Facts, finding: Finding) -> Finding:
 
 PARTS = (
     Part(Stage.ANSWER, _see_answer, (check_answer,), ()),
-    Part(Stage.CLAIM, _see_claim, (check_claims, check_claim_policy), ("claims", "claim policy")),
-    Part(Stage.TEMPLATE, _see_template, (check_template,), ("template",)),
+    Part(Stage.CLAIM, _see_claim, (check_claims, check_claim_policy), (Look.CLAIMS, Look.CLAIM_POLICY)),
+    Part(Stage.TEMPLATE, _see_template, (check_template,), (Look.TEMPLATE,)),
     Part(
         Stage.HOOK,
         _see_hook,
         (check_hook, check_hook_throttled, check_hook_failures, check_decision),
-        ("hook", "hook permission", "hook log"),
+        (Look.HOOK, Look.HOOK_PERMISSION, Look.HOOK_LOG),
     ),
-    Part(Stage.REGISTRY, _see_registry, (check_row, check_lease), ("registry",)),
-    Part(Stage.CERTIFICATE, _see_certificate, (check_certificate,), ("certificates",)),
-    Part(Stage.THING, _see_thing, (check_thing_type, check_role, check_thing), ("thing", "thing type")),
-    Part(Stage.GROUPS, _see_groups, (check_groups,), ("group", "thing groups")),
-    Part(Stage.POLICY, _see_policy, (check_policy,), ("policy",)),
-    Part(Stage.CONNECTION, _see_connection, (check_connection,), ("connection",)),
-    Part(Stage.SHADOW, _see_shadow, (check_onboarding,), ("shadow",)),
+    Part(Stage.REGISTRY, _see_registry, (check_row, check_lease), (Look.REGISTRY,)),
+    Part(Stage.CERTIFICATE, _see_certificate, (check_certificate,), (Look.CERTIFICATES,)),
+    Part(Stage.THING, _see_thing, (check_thing_type, check_role, check_thing), (Look.THING, Look.THING_TYPE)),
+    Part(Stage.GROUPS, _see_groups, (check_groups,), (Look.GROUP, Look.THING_GROUPS)),
+    Part(Stage.POLICY, _see_policy, (check_policy,), (Look.POLICY,)),
+    Part(Stage.CONNECTION, _see_connection, (check_connection,), (Look.CONNECTION,)),
+    Part(Stage.SHADOW, _see_shadow, (check_onboarding,), (Look.SHADOW,)),
 )

@@ -18,7 +18,7 @@ from botocore.exceptions import ClientError
 from fleetgate import aws, claims, device_view, diagnosis_logs, identity, near
 from fleetgate.build import Fleet
 from fleetgate.device_view import Certificate
-from fleetgate.diagnosis import Claim, Facts, Hook, Kind, Message, Policy, Template, Thing
+from fleetgate.diagnosis import Claim, Facts, Hook, Kind, Look, Message, Policy, Template, Thing
 from fleetgate.errors import FleetgateError
 from fleetgate.names import TypeNames
 from fleetgate.registry import Registry, Row
@@ -37,14 +37,17 @@ _CERTIFICATE_ACTIONS = ("iot:UpdateCertificate", "iot:AttachPolicy", "iot:Descri
 _OTHER_ACTIONS = ("iot:AttachThingPrincipal",)
 
 
-#: Whose permission a part takes, where it is not AWS IoT's; and of operations that a part of another service needs.
+#: Whose permission a look takes, where it is not AWS IoT's.
 _SERVICES = {
-    "registry": "dynamodb",
-    "similar serials": "dynamodb",
-    "hook": "lambda",
-    "hook concurrency": "lambda",
-    "hook permission": "lambda",
-    "dead letters": "sqs",
+    Look.REGISTRY: "dynamodb",
+    Look.SIMILAR_SERIALS: "dynamodb",
+    Look.HOOK: "lambda",
+    Look.HOOK_CONCURRENCY: "lambda",
+    Look.HOOK_PERMISSION: "lambda",
+    Look.DEAD_LETTERS: "sqs",
+}
+#: And whose an operation takes that a look of another service needs.
+_OTHERS = {
     "FilterLogEvents": "logs",
     "GetMetricStatistics": "cloudwatch",
     "SimulatePrincipalPolicy": "iam",
@@ -53,37 +56,37 @@ _SERVICES = {
 
 @dataclass
 class _Sight:
-    """What could be seen. unseen: the rest, by its part, and why. is_embedded: of a cloud that does not know all."""
+    """What could be seen. unseen: the rest, and why. is_embedded: of a cloud that does not know all."""
 
     is_embedded: bool
-    unseen: dict[str, str] = field(default_factory=dict)
-    untold: set[str] = field(default_factory=set)
+    unseen: dict[Look, str] = field(default_factory=dict)
+    untold: set[Look] = field(default_factory=set)
 
-    def see(self, part: str, read: Callable[[], T], otherwise: T) -> T:
+    def see(self, look: Look, read: Callable[[], T], otherwise: T) -> T:
         try:
             return read()
         except ClientError as error:
             code = str(error.response["Error"]["Code"])
             if code in _DENIED:
-                why = f"these credentials may not: they need {permission(part, error)}"
+                why = f"these credentials may not: they need {permission(look, error)}"
             elif code in _BUSY:
                 why = "AWS was too busy to say, ask again"
             elif code in _UNSUPPORTED:
                 why = "this cloud cannot tell" if self.is_embedded else f"AWS did not take the question: {code}"
-                if self.is_embedded and part not in self.unseen:
-                    self.untold.add(part)
+                if self.is_embedded and look not in self.unseen:
+                    self.untold.add(look)
             else:
                 raise
-            self.unseen.setdefault(part, why)
+            self.unseen.setdefault(look, why)
         except FleetgateError as error:
-            self.unseen.setdefault(part, f"{error.problems[0].where} {error.problems[0].what}")
+            self.unseen.setdefault(look, f"{error.problems[0].where} {error.problems[0].what}")
         return otherwise
 
 
-def permission(part: str, error: ClientError) -> str:
+def permission(look: Look, error: ClientError) -> str:
     """The permission that was missing: AWS mostly names it, and an operation is mostly called like its own."""
     told = re.search(r"not authorized to perform: ([a-z0-9-]+:[A-Za-z]+)", str(error.response["Error"].get("Message", "")))
-    service = _SERVICES.get(error.operation_name, _SERVICES.get(part, "iot"))
+    service = _OTHERS.get(error.operation_name, _SERVICES.get(look, "iot"))
     return told[1] if told else f"{service}:{error.operation_name}"
 
 
@@ -141,42 +144,42 @@ def collect(
     sight = _Sight(fleet.environment.settings.embedded_cloud is not None)
     now_ms = int(time.time() * 1000)
     since_ms = now_ms - int(since * 3_600_000)
-    row = sight.see("registry", lambda: table.get(serial) if serial else None, None)
+    row = sight.see(Look.REGISTRY, lambda: table.get(serial) if serial else None, None)
     none: list[dict[str, Any]] = []
     nobody: list[str] = []
-    found = sight.see("hook log", lambda: diagnosis_logs.decisions_about(fleet, serial, since_ms), none)
+    found = sight.see(Look.HOOK_LOG, lambda: diagnosis_logs.decisions_about(fleet, serial, since_ms), none)
     kind = _type_of(fleet, serial, row, device_type)
     name = device_view.thing_name_of(fleet, serial, row) if serial else None
     if name is None and serial and kind:
         name = fleet.names.types[kind].thing(serial)
     used = _used_claims(fleet, claim, row, found)
     hook = _hook(fleet, sight, since_ms)
-    thing = sight.see("thing", lambda: _thing(name, sight) if name else None, None)
+    thing = sight.see(Look.THING, lambda: _thing(name, sight) if name else None, None)
     no_certificates: list[Certificate] = []
-    held = sight.see("certificates", lambda: device_view.certificates_of(name if thing else None, row)[0], no_certificates)
+    held = sight.see(Look.CERTIFICATES, lambda: device_view.certificates_of(name if thing else None, row)[0], no_certificates)
     return Facts(
         env=fleet.environment.name,
         now_ms=now_ms,
         serial=serial,
         thing_name=name,
         message=message,
-        claims=tuple(sight.see("claims", lambda: _claims(fleet, hook, used), [])),
+        claims=tuple(sight.see(Look.CLAIMS, lambda: _claims(fleet, hook, used), [])),
         used_claims=used,
         claim_policy=sight.see(
-            "claim policy", lambda: _policy(fleet.names.claim_policy, fleet.policies["claim"]), Policy("", True)
+            Look.CLAIM_POLICY, lambda: _policy(fleet.names.claim_policy, fleet.policies["claim"]), Policy("", True)
         ),
-        template=sight.see("template", lambda: _template(fleet, name, sight), Template(fleet.names.template, True)),
+        template=sight.see(Look.TEMPLATE, lambda: _template(fleet, name, sight), Template(fleet.names.template, True)),
         hook=hook,
         decisions=tuple(found),
         row=row,
-        near=tuple(sight.see("similar serials", lambda: _near(fleet, table, serial, row, sight), nobody)),
+        near=tuple(sight.see(Look.SIMILAR_SERIALS, lambda: _near(fleet, table, serial, row, sight), nobody)),
         kind=_kind(fleet, kind, sight) if kind else None,
         certificates=tuple(held),
         thing=thing,
-        connection=sight.see("connection", lambda: _connection(name) if name and thing else None, None),
-        has_shadow=sight.see("shadow", lambda: bool(name and thing and _has_shadow(name)), False),
+        connection=sight.see(Look.CONNECTION, lambda: _connection(name) if name and thing else None, None),
+        has_shadow=sight.see(Look.SHADOW, lambda: bool(name and thing and _has_shadow(name)), False),
         initial_shadow=_initial_shadow(fleet, kind),
-        dead_letters=sight.see("dead letters", lambda: _dead_letters(fleet), None),
+        dead_letters=sight.see(Look.DEAD_LETTERS, lambda: _dead_letters(fleet), None),
         iot_log=tuple(diagnosis_logs.iot_log([c.certificate_id for c in held], since_ms)),
         unseen=sight.unseen,
         untold=frozenset(sight.untold),
@@ -184,7 +187,7 @@ def collect(
 
 
 def _near(fleet: Fleet, table: Registry, serial: str | None, row: Row | None, sight: _Sight) -> list[str]:
-    return near.similar(fleet, table, serial) if serial and row is None and "registry" not in sight.unseen else []
+    return near.similar(fleet, table, serial) if serial and row is None and Look.REGISTRY not in sight.unseen else []
 
 
 def _type_of(fleet: Fleet, serial: str | None, row: Row | None, wanted: str | None) -> str | None:
@@ -275,7 +278,7 @@ def _template(fleet: Fleet, thing_name: str | None, sight: _Sight) -> Template:
     except iot.exceptions.ResourceNotFoundException:
         return Template(name, is_there=False)
     versions = iot.list_provisioning_template_versions(templateName=name)["versions"]
-    lacks = sight.see("provisioning role", lambda: _role_lacks(fleet, found, thing_name or "thing"), None)
+    lacks = sight.see(Look.PROVISIONING_ROLE, lambda: _role_lacks(fleet, found, thing_name or "thing"), None)
     return Template(
         name,
         is_there=True,
@@ -320,23 +323,23 @@ def _hook(fleet: Fleet, sight: _Sight, since_ms: int) -> Hook:
         return found
 
     unknown: dict[str, Any] | None = {}
-    found = sight.see("hook", configuration, unknown)
+    found = sight.see(Look.HOOK, configuration, unknown)
     if found is None:
         return Hook(name, is_there=False)
     listed = str(found.get("Environment", {}).get("Variables", {}).get("CLAIM_CERTIFICATE_IDS", ""))
     known = frozenset(listed.split(",")) if listed else None
     unlimited: dict[str, Any] = {}
-    reserved = sight.see("hook concurrency", lambda: client.get_function_concurrency(FunctionName=name), unlimited)
+    reserved = sight.see(Look.HOOK_CONCURRENCY, lambda: client.get_function_concurrency(FunctionName=name), unlimited)
     return Hook(
         name,
         is_there=True,
         arn=str(found.get("FunctionArn", "")),
         claims=known,
-        is_callable=sight.see("hook permission", lambda: _is_callable(client, fleet), None),
+        is_callable=sight.see(Look.HOOK_PERMISSION, lambda: _is_callable(client, fleet), None),
         reserved=reserved.get("ReservedConcurrentExecutions"),
-        throttled=sight.see("hook metrics", lambda: diagnosis_logs.throttled(name, since_ms), None),
-        may_write=sight.see("hook role", lambda: _may_write(fleet, found), None),
-        failure=sight.see("hook log", lambda: diagnosis_logs.failure(name, since_ms), None),
+        throttled=sight.see(Look.HOOK_METRICS, lambda: diagnosis_logs.throttled(name, since_ms), None),
+        may_write=sight.see(Look.HOOK_ROLE, lambda: _may_write(fleet, found), None),
+        failure=sight.see(Look.HOOK_LOG, lambda: diagnosis_logs.failure(name, since_ms), None),
     )
 
 
@@ -399,9 +402,9 @@ def _may_write(fleet: Fleet, configuration: Mapping[str, Any]) -> bool | None:
 
 def _kind(fleet: Fleet, name: str, sight: _Sight) -> Kind:
     names: TypeNames = fleet.names.types[name]
-    state = sight.see("thing type", lambda: _thing_type_state(names.thing_type), "there")
-    there = sight.see("group", lambda: _is_there("describe_thing_group", thingGroupName=names.group), True)
-    policy = sight.see("policy", lambda: _policy(names.policy, fleet.policies[name]), Policy(names.policy, True))
+    state = sight.see(Look.THING_TYPE, lambda: _thing_type_state(names.thing_type), "there")
+    there = sight.see(Look.GROUP, lambda: _is_there("describe_thing_group", thingGroupName=names.group), True)
+    policy = sight.see(Look.POLICY, lambda: _policy(names.policy, fleet.policies[name]), Policy(names.policy, True))
     is_open = fleet.catalogue.device_types[name].enrolment == "open"
     return Kind(name, names.thing_type, names.group, is_open, policy, state, there)
 
@@ -437,7 +440,7 @@ def _thing(name: str, sight: _Sight) -> Thing | None:
         pages = iot.get_paginator("list_thing_groups_for_thing").paginate(thingName=name)
         return tuple(sorted(group["groupName"] for page in pages for group in page["thingGroups"]))
 
-    return Thing(name, found.get("thingTypeName"), sight.see("thing groups", groups, ()))
+    return Thing(name, found.get("thingTypeName"), sight.see(Look.THING_GROUPS, groups, ()))
 
 
 def _connection(name: str) -> Mapping[str, Any] | None:

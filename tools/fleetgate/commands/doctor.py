@@ -102,8 +102,8 @@ def _print(found: Diagnosis, who: str | None) -> None:
         print(f"    -> {finding.next_step}")
     for finding in found.notes:
         print(f"note: {finding.what}\n    -> {finding.next_step}")
-    for part, why in sorted(facts.unseen.items()):
-        common.say(f"not looked at: {part} ({why})")
+    for look, why in sorted(facts.unseen.items()):
+        common.say(f"not looked at: {look} ({why})")
     if found.causes:
         far = f"it came as far as: {found.came_as_far_as}" if found.came_as_far_as else "it did not come past the first link"
         common.say(f"{count(len(found.causes), 'cause')}; {far}")
