@@ -5,7 +5,8 @@ import re
 
 import lambdas
 from checkouts import ROOT
-from fleetgate import build, decisions, package
+from fleetgate import build, decisions, environment, package
+from fleetgate.capacity import tables
 
 ALARMS = (ROOT / "terraform/modules/monitoring/alarms.tf").read_text(encoding="utf-8")
 RUNBOOK = (ROOT / "docs/runbook.md").read_text(encoding="utf-8")
@@ -83,3 +84,15 @@ def test_the_reasons_that_are_compiled_are_those_of_the_hook(fleet):
     compiled = build.tfvars(fleet, dict.fromkeys(package.FUNCTIONS, b""))["denial_reasons"]
     hook = lambdas.modules("provisioning_hook", "decision").decision
     assert compiled == sorted(reason.value for reason in hook.Reason)
+
+
+def test_the_quotas_that_an_environment_may_say_have_their_defaults_from_the_table_of_capacity():
+    """The module taken alone has to repeat them: Terraform reads no TOML."""
+    table, said = tables.quotas().quotas, environment.Quotas()
+    assert said.applied == {}
+    for name in environment.Quotas.model_fields:
+        assert getattr(said, name) == tables.default_rate(name) == table[name].per_second and table[name].small_per_second is None
+    variables = (ROOT / "terraform/modules/monitoring/variables.tf").read_text(encoding="utf-8")
+    [block] = re.findall(r'(?ms)^variable "quotas_per_second" \{\n(.*?)^\}', variables)
+    module = {name: int(value) for name, value in re.findall(r"(\w+)\s*= optional\(number, (\d+)\)", block)}
+    assert module == said.model_dump()

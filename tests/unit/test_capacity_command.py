@@ -56,6 +56,49 @@ def test_help_says_what_is_asked_and_where_the_figures_come_from(capsys):
         assert word in shown
 
 
+@pytest.fixture
+def checkout(tmp_path):
+    """As much of one as says where it is, with an environment whose account has been given more of one quota."""
+    for name, text in (
+        ("catalogue/device_types.yaml", ""),
+        (
+            "terraform/envs/production.yaml",
+            'account_id: "123456789012"\nregion: eu-west-1\nclaims: {factory-1: {}}\nquotas_per_second: {create_keys: 50}\n',
+        ),
+        ("terraform/envs/abroad.yaml", 'account_id: "123456789012"\nregion: af-south-1\nclaims: {factory-1: {}}\n'),
+    ):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    return tmp_path
+
+
+def test_the_quotas_and_the_region_of_an_environment_are_those_of_its_file_and_ones_own_go_on_top(capsys, checkout, tmp_path):
+    own = tmp_path / "own.toml"
+    own.write_text("[quotas.register_thing]\nper_second = 30\n", encoding="utf-8")
+    arguments = ["--root", str(checkout), *SMALL, "--env", "production", "--json"]
+    assert main(arguments) == main([*arguments, "--quotas", str(own)]) == 0
+    out = capsys.readouterr().out
+    decoder = json.JSONDecoder()
+    first, end = decoder.raw_decode(out)
+    second = json.loads(out[end:])
+    wanted = {"create_keys": (50, "applied"), "create_certificate_from_csr": (20, "assumption")}
+    for told, register in ((first, (10, "documented")), (second, (30, "applied"))):
+        quotas = {one["name"]: (one["current"], one["status"]) for one in told["quotas"]}
+        assert told["region"] == "eu-west-1" and wanted.items() | {("register_thing", register)} <= quotas.items()
+
+
+def test_an_environment_whose_region_has_no_prices_is_told_by_its_file(capsys, checkout):
+    assert main(["--root", str(checkout), *SMALL, "--env", "abroad"]) == 1
+    assert "terraform/envs/abroad.yaml region: there are no prices for 'af-south-1'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("more", [("--env", "production", "--region", "eu-west-1"), ("--env", "")])
+def test_a_region_beside_an_environment_or_an_empty_one_is_wrong_usage(capsys, checkout, more):
+    with pytest.raises(SystemExit) as left:
+        main(["--root", str(checkout), *SMALL, *more])
+    assert left.value.code == 2 and "--env" in capsys.readouterr().err
+
+
 def test_what_is_missing_is_wrong_usage(capsys):
     with pytest.raises(SystemExit) as left:
         main(["capacity", "--devices", "5"])

@@ -96,12 +96,28 @@ class StuckAfter(Strict):
     provisioning: Annotated[int, Field(ge=60)] = Field(default=3_600, description="A certificate was made, and no thing.")
 
 
-class Quotas(Strict):
-    """What AWS IoT lets devices do in a second, in this account and Region, by default [AWS IoT quotas: Fleet provisioning]."""
+def _aws_default(quota: str) -> int:
+    """AWS's default of a quota that an environment may say, as `fleetgate capacity` has it."""
+    from fleetgate.capacity import tables
 
-    create_certificate_from_csr: Annotated[int, Field(ge=1)] = Field(default=20)
-    create_keys: Annotated[int, Field(ge=1)] = Field(default=10, description="CreateKeysAndCertificate.")
-    register_thing: Annotated[int, Field(ge=1)] = Field(default=10)
+    return tables.default_rate(quota)
+
+
+class Quotas(Strict):
+    """What AWS IoT lets devices do in a second, in this account and Region. The names are those of capacity/quotas.toml."""
+
+    create_certificate_from_csr: Annotated[int, Field(ge=1)] = Field(
+        default_factory=lambda: _aws_default("create_certificate_from_csr")
+    )
+    create_keys: Annotated[int, Field(ge=1)] = Field(
+        default_factory=lambda: _aws_default("create_keys"), description="CreateKeysAndCertificate."
+    )
+    register_thing: Annotated[int, Field(ge=1)] = Field(default_factory=lambda: _aws_default("register_thing"))
+
+    @property
+    def applied(self) -> dict[str, float]:
+        """What the environment's file says, by quota: the rest is AWS's default, which may be another in its Region."""
+        return {name: float(getattr(self, name)) for name in sorted(self.model_fields_set)}
 
 
 def _object_key(value: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping
 from datetime import date
+from functools import cache
 from importlib import resources
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -136,9 +137,18 @@ class Prices(_Strict):
 _Table = TypeVar("_Table", Quotas, Prices)
 
 
-def quotas(text: str | None = None, file: str = "") -> Quotas:
-    """The table of quotas, with a user's `text` of `file` on top. Raises FleetgateError with every mistake."""
-    table = _load(Quotas, QUOTAS, text, file)
+@cache
+def default_rate(quota: str) -> int:
+    """A rate of the shipped table, a second, as AWS has it in a large Region. Reads no more than that: every command needs it."""
+    return int(_shipped(QUOTAS)["quotas"][quota]["per_second"])
+
+
+def quotas(text: str | None = None, file: str = "", applied: Mapping[str, float] | None = None) -> Quotas:
+    """The table of quotas, with a user's `text` of `file` on top. Raises FleetgateError with every mistake.
+
+    applied: rates a second of an environment, between the two.
+    """
+    table = _load(Quotas, QUOTAS, text, file, {"quotas": {name: {"per_second": rate} for name, rate in (applied or {}).items()}})
     where = file or QUOTAS
     usage = prices().usage
     problems = [
@@ -176,12 +186,12 @@ def prices(text: str | None = None, file: str = "") -> Prices:
     return table
 
 
-def check_region(region: str, table: Prices) -> None:
-    """Raises FleetgateError if there are no prices for the Region."""
+def check_region(region: str, table: Prices, where: str = "--region") -> None:
+    """Raises FleetgateError if there are no prices for the Region. where: it is said."""
     if region not in table.prices:
         known = ", ".join(sorted(table.prices))
         raise fail(
-            "--region", f"there are no prices for {region!r}", f"use one of {known}, or give [prices.{region}] by --prices FILE"
+            where, f"there are no prices for {region!r}", f"use one of {known}, or give [prices.{region}] by --prices FILE"
         )
 
 
@@ -189,8 +199,8 @@ def _shipped(name: str) -> dict[str, Any]:
     return tomllib.loads((resources.files(__package__) / name).read_text(encoding="utf-8"))
 
 
-def _load(kind: type[_Table], name: str, text: str | None, file: str) -> _Table:
-    data = _shipped(name)
+def _load(kind: type[_Table], name: str, text: str | None, file: str, between: Mapping[str, Any] | None = None) -> _Table:
+    data = _merged(_shipped(name), between or {})
     if text is not None:
         try:
             own = tomllib.loads(text)

@@ -16,11 +16,13 @@ _EPILOG = """\
 examples:
   fleetgate capacity --devices 100000 --per-hour 20000
   fleetgate capacity --devices 1000000 --per-hour 36000 --region eu-central-1 --within 12 --plot capacity.png
+  fleetgate capacity --devices 100000 --per-hour 20000 --env production
   fleetgate capacity --devices 5000 --per-hour 500 --quotas applied.toml --prices ours.toml --json
 
 Says how long it takes until all devices are in if they are all switched on at once, and if they arrive one after another; which
 service quotas to raise and to what; and what the fleet costs to onboard and to keep. Nothing is asked of AWS: quotas and prices
-are data files of the package, and a file of yours, with only the keys that differ, goes on top of them:
+are data files of the package. What an environment's file says of quotas goes on top of them (--env), and a file of yours, with
+only the keys that differ, on top of that:
 
   [quotas.register_thing]          [prices.eu-central-1]           [usage]
   per_second = 50                  messages.usd = 0.9              telemetry_per_day = 96
@@ -30,6 +32,7 @@ docs/capacity.md says what is modelled, and where the figures come from. A milli
 exit status: 0 done; 1 bad input; 2 wrong usage."""
 
 _MAXIMUM_DEVICES = 10_000_000
+_REGION = "us-east-1"
 
 
 def add(subparsers: common.Subparsers) -> None:
@@ -39,7 +42,11 @@ def add(subparsers: common.Subparsers) -> None:
     parser.epilog = _EPILOG
     parser.add_argument("--devices", metavar="N", type=int, required=True, help="how many devices the fleet has")
     parser.add_argument("--per-hour", metavar="R", type=float, required=True, help="how many arrive in an hour, when not at once")
-    parser.add_argument("--region", default="us-east-1", help="whose quotas and prices (default: us-east-1)")
+    place = parser.add_mutually_exclusive_group()
+    place.add_argument("--region", help=f"whose quotas and prices (default: {_REGION})")
+    place.add_argument(
+        "--env", metavar="NAME", help="an environment: its Region, and its quotas_per_second instead of AWS's defaults"
+    )
     parser.add_argument(
         "--within", metavar="HOURS", type=float, default=24.0, help="a storm of all devices is to be over by then (default: 24)"
     )
@@ -47,17 +54,21 @@ def add(subparsers: common.Subparsers) -> None:
     parser.add_argument("--prices", metavar="FILE", help="TOML: your prices and usage, on top of the package's")
     parser.add_argument("--plot", metavar="FILE.png", help="draw it, too; needs matplotlib: pip install 'fleetgate[plot]'")
     parser.add_argument("--seed", metavar="N", type=int, default=1, help="of the simulation's random numbers (default: 1)")
+    parser.set_defaults(refuse=parser.error)
     parser.add_argument("--json", action="store_true", help="for programs: every figure in seconds, requests and USD")
 
 
 def _capacity(args: argparse.Namespace) -> int:
+    from fleetgate import environment
     from fleetgate.capacity import plan, plot, report, tables
     from fleetgate.device import RetryPolicy
 
-    wish = _wish(args)
-    quotas = tables.quotas(*_read(args.quotas))
+    common.refuse_empty(args)
+    chosen = environment.load(common.root(args), args.env) if args.env else None
+    wish = _wish(args, chosen.settings.region if chosen else args.region or _REGION)
+    quotas = tables.quotas(*_read(args.quotas), chosen.settings.quotas_per_second.applied if chosen else None)
     prices = tables.prices(*_read(args.prices))
-    tables.check_region(wish.region, prices)
+    tables.check_region(wish.region, prices, f"{chosen.file} region" if chosen else "--region")
     if args.plot:
         plot.check(Path(args.plot))
     made = plan.make(wish, quotas, prices, RetryPolicy(), _teller(wish.devices))
@@ -72,7 +83,7 @@ def _capacity(args: argparse.Namespace) -> int:
     return 0
 
 
-def _wish(args: argparse.Namespace) -> Wish:
+def _wish(args: argparse.Namespace, region: str) -> Wish:
     from fleetgate.capacity.plan import Wish
     from fleetgate.errors import FleetgateError, Problem
 
@@ -84,7 +95,7 @@ def _wish(args: argparse.Namespace) -> Wish:
             problems.append(Problem(option, f"{value:g} is not above 0", "give a number above 0"))
     if problems:
         raise FleetgateError(problems)
-    return Wish(args.devices, args.per_hour, args.region, args.within * 3600, args.seed)
+    return Wish(args.devices, args.per_hour, region, args.within * 3600, args.seed)
 
 
 def _read(file: str | None) -> tuple[str | None, str]:
