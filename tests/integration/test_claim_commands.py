@@ -53,6 +53,11 @@ def test_nothing_changes_without_consent(fleetgate, checkout, file, verb, words)
     assert "factory-1" in (out if words else err) and not (checkout / "build/moto/claims").exists()
 
 
+def test_a_claim_that_there_is_not_is_told_in_the_same_words_whatever_it_was_for(fleetgate, file):
+    said = {fleetgate("claim", verb, "factory-7", "--dry-run")[2] for verb in ("create", "rotate", "retire")}
+    assert len(said) == 1 and "did you mean factory-1? or add `factory-7: {}` under claims first" in said.pop()
+
+
 @pytest.mark.parametrize(
     "words, part",
     [

@@ -10,6 +10,8 @@ from typing import Any
 from fleetgate.environment import ACCOUNT_VARIABLE, DeviceEndpoint, Environment
 from fleetgate.errors import fail
 
+#: What AWS's services say where credentials may not do something; which one a service says is not told by its kind.
+DENIED = ("AccessDenied", "AccessDeniedException", "ForbiddenException", "UnauthorizedException", "UnauthorizedOperation")
 #: Making a client takes a processor for a while; threads that want the same one wait for it instead of making their own.
 _MAKING = threading.Lock()
 

@@ -28,21 +28,24 @@ class Pair:
 
 
 def require_claim(environment: Environment, name: str) -> None:
-    """Raises FleetgateError, naming a near one, if the environment has no such claim."""
+    """Raises FleetgateError, naming a near one and how to have a new one, if the environment has no such claim."""
     from fleetgate.registry import did_you_mean
 
     if name not in environment.settings.claims:
-        raise fail(
-            f"claim {name!r:.80}", f"does not stand in {environment.file}", did_you_mean(name, list(environment.settings.claims))
+        meant = did_you_mean(name, list(environment.settings.claims))
+        new = (
+            f"{'' if meant.endswith('?') else ','} or add `{name}: {{}}` under claims first"
+            if re.fullmatch(CLAIM_NAME, name)
+            else ""
         )
+        raise fail(f"claim {name!r:.80}", f"does not stand in {environment.file}", meant + new)
 
 
 def plan(environment: Environment, name: str) -> Pair:
     """What `create` would make. Raises FleetgateError if it would refuse."""
     if not re.fullmatch(CLAIM_NAME, name):
         raise fail(f"claim {name!r:.80}", "is not a claim name", CLAIM_NAME_REMEDY)
-    if name not in environment.settings.claims:
-        raise fail(f"claim {name!r}", f"does not stand in {environment.file}", f"add `{name}: {{}}` under claims first")
+    require_claim(environment, name)
     key_file, csr_file = environment.claim_folder(name) / KEY_FILE, environment.claim_csr_file(name)
     if csr_file.exists():
         raise fail(str(csr_file), "is already there and is not overwritten", "use it, or take another claim name")

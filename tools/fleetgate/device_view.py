@@ -9,7 +9,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from fleetgate import aws
+from fleetgate import aws, times
 from fleetgate.build import Fleet
 from fleetgate.registry import Registry, Row, shown
 
@@ -157,7 +157,7 @@ def _certificate(iot: Any, certificate_id: str, attached: bool, registered: bool
     policies = [policy["policyName"] for policy in _pages(iot, "list_attached_policies", "policies", target=arn)]
     things = [thing for thing in _pages(iot, "list_principal_things", "things", principal=arn) if thing != thing_name]
     created = found.get("creationDate")
-    at = created.strftime("%Y-%m-%dT%H:%M:%SZ") if created else ""
+    at = times.utc(created.timestamp() * 1000) if created else ""  # which boto3 gives in this machine's own time zone
     status, held = str(found["status"]), tuple(sorted(policies))
     return Certificate(certificate_id, status, at, attached, registered, held, tuple(sorted(things)))
 
@@ -182,7 +182,7 @@ def _read(read: Callable[[], dict[str, Any] | None], what: str, unknown: list[st
         code = error.response["Error"]["Code"]
         if code == "ResourceNotFoundException":
             return None
-        if code not in (*_UNSUPPORTED, "ForbiddenException", "AccessDeniedException"):
+        if code not in (*_UNSUPPORTED, *aws.DENIED):
             raise
         unknown.append(what)
         return None

@@ -104,9 +104,7 @@ def gate(fleet: Fleet, claim: str | None = None) -> Gate:
     """Where devices of the fleet come in, with the claim's files checked. claim: default the first active one."""
     environment = fleet.environment
     name = claim if claim is not None else default_claim(environment)
-    if name not in environment.settings.claims:
-        known = ", ".join(environment.settings.claims)
-        raise fail(f"claim {name!r:.80}", f"does not stand in {environment.file}", f"use one of {known}")
+    claims.require_claim(environment, name)
     folder = environment.claim_folder(name)
     key, certificate = folder / claims.KEY_FILE, folder / claims.CERTIFICATE_FILE
     apply = applied.command(environment)

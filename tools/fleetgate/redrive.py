@@ -42,7 +42,7 @@ UNREADABLE = "no event that can be read"
 ONBOARDING, AUDIT = "onboarding", "audit"
 QUEUES = (ONBOARDING, AUDIT)
 #: What DynamoDB and Lambda say when the next letter will fare no better.
-_HOPELESS = ("AccessDeniedException", "ExpiredTokenException", "UnrecognizedClientException", "InvalidSignatureException")
+_HOPELESS = (*aws.DENIED, "ExpiredTokenException", "UnrecognizedClientException", "InvalidSignatureException")
 
 
 @dataclass(frozen=True)

@@ -140,7 +140,7 @@ def drop_connection(thing_name: str) -> str:
         code = error.response["Error"]["Code"]
         if code == "ResourceNotFoundException":
             return f"connection of {thing_name}: there was none"
-        if code in ("ForbiddenException", "AccessDeniedException"):
+        if code in aws.DENIED:
             why = "these credentials may not (iot:DeleteConnection)"
         elif code == "InvalidRequestException" and "Unsupported" in error.response["Error"].get("Message", ""):
             why = "this cloud has no DeleteConnection"

@@ -28,7 +28,7 @@ def _bootstrap(args: argparse.Namespace) -> int:
     if not steps:
         print(f"nothing to change: the bucket {bucket} is there, as it must be")
         return 0
-    if common.only_shown(args, f"make the bucket of environment {environment.name}'s state:", [step.what for step in steps]):
+    if common.show_steps(args, f"make the bucket of environment {environment.name}'s state:", [step.what for step in steps]):
         return 0
     common.confirm(f"This makes {count(len(steps), 'change')} in account {environment.settings.account_id}.", yes=args.yes)
     for step in steps:

@@ -49,7 +49,7 @@ def _create(args: argparse.Namespace) -> int:
     wanted = claims.plan(environment, args.name)
     key = "there already, and stays" if wanted.has_key else "a new private key (0600)"
     steps = [f"{wanted.key_file}: {key}", f"{wanted.csr_file}: its signing request"]
-    if args.dry_run and common.only_shown(args, f"create claim {args.name} in {environment.name}:", steps):
+    if args.dry_run and common.show_steps(args, f"create claim {args.name} in {environment.name}:", steps):
         return 0
     with audit.recorded(build.compile_fleet(environment), "claim create", args.name, audit.caller_if_any(environment)) as deed:
         for step in steps:
@@ -72,7 +72,7 @@ def _restore(args: argparse.Namespace) -> int:
     pem = sys.stdin.buffer.read(65_536)
     key = claims.check_restore(environment, args.name, pem)
     step = f"{key}: the private key (0600)"
-    if args.dry_run and common.only_shown(args, f"restore claim {args.name} in {environment.name}:", [step]):
+    if args.dry_run and common.show_steps(args, f"restore claim {args.name} in {environment.name}:", [step]):
         return 0
     with audit.recorded(build.compile_fleet(environment), "claim restore", args.name, audit.caller_if_any(environment)) as deed:
         claims.restore(environment, args.name, pem)
@@ -94,7 +94,7 @@ def _rotate(args: argparse.Namespace) -> int:
         f"{folder / claims.KEY_FILE}: a new private key (0600)",
         f"{edit.environment.claim_csr_file(new)}: its signing request",
     ]
-    if common.only_shown(args, f"rotate claim {args.name} in {environment.name}:", steps):
+    if common.show_steps(args, f"rotate claim {args.name} in {environment.name}:", steps):
         return 0
     common.confirm(f"This adds claim {new} to {environment.file}.", yes=args.yes)
     # Under both names: who asks for the old one wants to know what came of it.
@@ -142,7 +142,7 @@ def _retire(args: argparse.Namespace) -> int:
     steps = [f"{environment.file}: claim {name} gets active: false"] if edit is not None else []
     if certificate_id is not None:
         steps.append(f"certificate {certificate_id}: INACTIVE at once")
-    if common.only_shown(args, f"retire claim {name} in {environment.name}:", steps):
+    if common.show_steps(args, f"retire claim {name} in {environment.name}:", steps):
         return 0
     common.confirm(f"This retires claim {name} in {environment.name}: devices that still have it cannot come in.", yes=args.yes)
     who = audit.caller() if certificate_id is not None else audit.caller_if_any(environment)

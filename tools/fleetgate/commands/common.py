@@ -146,7 +146,7 @@ def add_dry_run(parser: argparse.ArgumentParser, *, given: str = "") -> None:
     parser.add_argument("--dry-run", action="store_true", help=f"with {given}: {does}" if given else does)
 
 
-def only_shown(args: argparse.Namespace, title: str, steps: Sequence[str], *, quiet: bool = False) -> bool:
+def show_steps(args: argparse.Namespace, title: str, steps: Sequence[str], *, quiet: bool = False) -> bool:
     """Shows what is about to happen; whether that is all that was asked for (--dry-run).
 
     quiet: what there is to show comes as JSON instead. A question is asked beside it, so that its answer knows to what.

@@ -90,7 +90,7 @@ def _destroy(args: argparse.Namespace) -> int:
     doomed = deploy.look_before_destroy(fleet, common.say, verbose=args.verbose, lock_timeout=args.lock_timeout)
     if doomed.protections and not args.dry_run:
         raise FleetgateError(doomed.protections)
-    if common.only_shown(args, f"destroy environment {name} in account {account}:", doomed.steps()):
+    if common.show_steps(args, f"destroy environment {name} in account {account}:", doomed.steps()):
         return 0
     common.confirm(
         f"This removes every device and resource of environment {name} in account {account}, the registry included.",
@@ -117,7 +117,7 @@ def _drain(args: argparse.Namespace) -> int:
         print(f"no device of type {args.type} in environment {args.env}")
         return 0
     found = f"{count(len(devices.things), 'device')} of type {args.type}"
-    if common.only_shown(args, f"drain {args.type} in {args.env}:", devices.steps()):
+    if common.show_steps(args, f"drain {args.type} in {args.env}:", devices.steps()):
         return 0
     common.confirm(f"This removes {found} from environment {args.env} for good.", yes=args.yes)
     with audit.recorded(fleet, "drain", args.type, audit.caller()) as deed:

@@ -71,7 +71,7 @@ def _issue(args: argparse.Namespace) -> int:
 
 def _agreed(args: argparse.Namespace, text: str, what: str) -> bool:
     if args.dry_run:  # asks GitHub nothing
-        common.only_shown(args, f"write {what}:", text.splitlines())
+        common.show_steps(args, f"write {what}:", text.splitlines())
         return False
     common.confirm(f"This writes {what} on GitHub.", yes=args.yes)
     return True

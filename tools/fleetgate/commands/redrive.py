@@ -50,7 +50,7 @@ def _run(args: argparse.Namespace) -> int:
     if contents.count == 0 and not args.json:
         print(_title(contents))
     elif contents.count:
-        common.only_shown(args, _title(contents), _steps(contents), quiet=args.json and (args.dry_run or args.yes))
+        common.show_steps(args, _title(contents), _steps(contents), quiet=args.json and (args.dry_run or args.yes))
     if contents.count == 0 or args.dry_run:
         if args.json:
             common.print_json(contents.to_json() | report.to_json())

@@ -145,7 +145,7 @@ def _write(args: argparse.Namespace, rows: Sequence[Wanted], skipped: int, table
         common.say(str(problem))
     parts = [f"{number} {kind.value}" for kind, number in counts.items()] + ([f"{skipped} skipped"] if skipped else [])
     if args.dry_run:
-        common.only_shown(args, f"add to the registry of {fleet.environment.name}:", parts)
+        common.show_steps(args, f"add to the registry of {fleet.environment.name}:", parts)
     else:
         print(", ".join(parts))
     return 1 if problems else 0
@@ -333,7 +333,7 @@ def _revoke(args: argparse.Namespace) -> int:
         return 0
     env = fleet.environment.name
     steps = [f"registry row: {row['status']} -> revoked; certificate and connection stay as they are"]
-    if common.only_shown(args, f"registry revoke {args.serial} ({row['deviceType']}) in {env}:", steps):
+    if common.show_steps(args, f"registry revoke {args.serial} ({row['deviceType']}) in {env}:", steps):
         return 0
     question = f"This revokes {args.serial} ({row['deviceType']}, {row['status']}) in {env}: the gate"
     common.confirm(f"{question} will not let it in again.", yes=args.yes)
@@ -370,7 +370,7 @@ def _remove(args: argparse.Namespace) -> int:
     )
     if row["status"] != "registered":
         raise used
-    if common.only_shown(args, f"registry remove {args.serial} ({row['deviceType']}) in {env}:", ["registry row: removed"]):
+    if common.show_steps(args, f"registry remove {args.serial} ({row['deviceType']}) in {env}:", ["registry row: removed"]):
         return 0
     common.confirm(f"This removes {args.serial} ({row['deviceType']}) from the registry of {env}.", yes=args.yes)
     with audit.recorded(fleet, "registry remove", args.serial, audit.caller(), why) as deed:

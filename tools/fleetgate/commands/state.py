@@ -66,7 +66,7 @@ def _migrate(args: argparse.Namespace) -> int:
         return 0
     what = str(migration.what) if migration.what else "nothing: there is no state yet"
     steps = [f"from  {migration.start.name}", f"to    {migration.end.name}", f"what  {what}"]
-    if common.only_shown(args, f"move the state of environment {environment.name}:", steps):
+    if common.show_steps(args, f"move the state of environment {environment.name}:", steps):
         return 0
     common.confirm(f"This moves the state of environment {environment.name}.", yes=args.yes)
     fleet = build.compile_fleet(environment)
@@ -83,7 +83,7 @@ def _import(args: argparse.Namespace) -> int:
 
     fleet = common.fleet(args)
     env = fleet.environment.name
-    if common.only_shown(args, f"note in the state of environment {env}:", [f"{args.address} is {args.id}"]):
+    if common.show_steps(args, f"note in the state of environment {env}:", [f"{args.address} is {args.id}"]):
         return 0
     common.confirm(f"From then on {args.id} is environment {env}'s, and goes with it when that is destroyed.", yes=args.yes)
     with audit.recorded(fleet, "state import", env, audit.caller()) as deed:
@@ -113,7 +113,7 @@ def _unlock(args: argparse.Namespace) -> int:
         raise fail(
             where, f"is locked by {lock}, as {lock.id}, not as {args.lock!r:.80}", "look again who holds it before you take it"
         )
-    if common.only_shown(args, f"unlock the {where}:", [f"lock {lock.id} of {lock}: taken away"]):
+    if common.show_steps(args, f"unlock the {where}:", [f"lock {lock.id} of {lock}: taken away"]):
         return 0
     common.confirm(f"This takes the state from {lock}. If that process still runs, both will write.", yes=args.yes)
     runner = Runner(environment, common.say)
