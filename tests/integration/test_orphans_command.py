@@ -142,9 +142,14 @@ def test_what_is_young_may_be_on_its_way_in(fleetgate, iot, registry, device):
 
     certificate(iot)
     device("TEMP-000002", with_thing=False, status="provisioning", leasedAt=int(time.time() * 1000))
-    status, out, _ = fleetgate("orphans")
+    device("TEMP-000001")
+    device("TEMP-000003", with_thing=False, leasedAt=int(time.time() * 1000), leaseExpiresAt=int(time.time() * 1000) + 60_000)
+    status, out, err = fleetgate("orphans")
     assert status == 0 and "no orphans" in out
-    assert fleetgate("orphans", *NOW)[0] == 1
+    assert "2 left out, younger than 60 min" in err and "fleetgate orphans --older-than 0 --env moto" in err
+    assert json.loads(fleetgate("orphans", "--json")[1])["tooYoung"] == 2
+    status, out, err = fleetgate("orphans", "--json", *NOW)
+    assert status == 1 and len(found(out)) == 2 and json.loads(out)["tooYoung"] == 0 and "left out" not in err
 
 
 def test_a_limit_shows_and_mends_no_more(fleetgate, iot, registry, mess):

@@ -193,6 +193,19 @@ def test_what_is_in_order_has_no_cause(facts):
     assert states == ({State.OK} if facts is IN else {State.OK, State.NOT_REACHED})
 
 
+@pytest.mark.parametrize(
+    "age_minutes, option",
+    [(0.1, " --older-than 0;"), (12.5, " --older-than 12;"), (60.1, " --older-than 59;"), (70, ";")],
+    ids=["seconds", "minutes", "the hour", "older"],
+)
+@pytest.mark.parametrize("cause", [Cause.THING_MISSING, Cause.CERTIFICATE_UNATTACHED], ids=str)
+def test_a_device_that_has_lost_its_thing_young_is_one_that_the_named_search_finds(cause, age_minutes, option):
+    """Without the option that search says that there are no orphans, and points back here."""
+    facts = CASES[cause]
+    facts = replace(facts, row={**facts.row, "leasedAt": NOW - int(age_minutes * 60_000)})
+    assert f"fleetgate orphans --env prod{option}" in diagnose(facts, PARTS).causes[0].next_step
+
+
 def test_what_follows_from_a_cause_is_told_after_it_and_what_it_explains_not_at_all():
     leased = {**HALF.row, "leaseExpiresAt": NOW + 60_000}
     found = diagnose(replace(HALF, row=leased, kind=kind(has_group=False), message=Message(400, "", "")), PARTS)

@@ -9,6 +9,8 @@ from fleetgate.decisions import REASONS
 from fleetgate.diagnosis import MAXIMUM_TEMPLATE_VERSIONS, SETTLE_MS, Cause, Claim, Facts, Finding, Look, Part, Stage, note
 
 _FORBIDDEN, _BAD_REQUEST, _TOO_MANY, _SERVER_ERROR = 403, 400, 429, 500
+#: What is younger, `fleetgate orphans` leaves out unless --older-than says otherwise.
+_ORPHAN_AGE_MS = 3_600_000
 _THROTTLED_WORDS = ("throttl", "rate exceeded", "too many requests", "limit exceeded")
 
 
@@ -324,7 +326,7 @@ def check_certificate(facts: Facts) -> Iterator[Finding]:
     elif facts.thing is not None and not certificate.is_attached:
         what = f"its {short} is attached to no thing" if not certificate.things else f"its {short} is attached to another thing"
         evidence = f"attached to: {', '.join(certificate.things)}" if certificate.things else ""
-        step = f"fleetgate orphans --env {facts.env}; or {leave}"
+        step = f"{_orphans(facts)}; or {leave}"
         yield Finding(Stage.CERTIFICATE, Cause.CERTIFICATE_UNATTACHED, what, step, evidence)
 
 
@@ -361,13 +363,20 @@ def check_thing(facts: Facts) -> Iterator[Finding]:
     name = facts.thing_name or "its thing"
     if facts.status in ("provisioned", "active"):
         what = f"the thing {name} is not there, though the registry says {facts.status}"
-        step = f"fleetgate orphans --env {facts.env}; with --fix the serial number may come in again"
+        step = f"{_orphans(facts)}; with --fix as well, the serial number may come in again"
         yield Finding(Stage.THING, Cause.THING_MISSING, what, step)
     elif facts.status == "provisioning" and facts.now_ms - int(row.get("leasedAt", 0)) >= SETTLE_MS:
         what = f"the hook let it in at {times.utc(int(row.get('leasedAt', 0)))}, and no thing came of it"
         log = "aws logs tail AWSIotLogsV2 --filter-pattern ProvisionDevice"
         step = f"{log}; prove the way by: fleetgate smoke --env {facts.env}"
         yield Finding(Stage.THING, Cause.REGISTRATION_FAILED, what, step, " | ".join(facts.iot_log[-3:]))
+
+
+def _orphans(facts: Facts) -> str:
+    """The search that finds this device: one of less than an hour would be left out as being on its way in."""
+    age_ms = facts.now_ms - int((facts.row or {}).get("leasedAt", 0))
+    is_young = age_ms < _ORPHAN_AGE_MS + SETTLE_MS
+    return f"fleetgate orphans --env {facts.env}" + f" --older-than {max(0, age_ms - SETTLE_MS) // 60_000}" * is_young
 
 
 def _see_thing(facts: Facts) -> str | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from botocore.exceptions import ClientError
@@ -35,11 +35,15 @@ _NO_EVIDENCE = ("malformed_event", "wrong_template", "unknown_claim", "certifica
 
 @dataclass(frozen=True)
 class Report:
-    """findings and not_judged in a stable order. not_looked_at: certificates of the account that nothing ties to this fleet."""
+    """findings and not_judged in a stable order. not_looked_at: certificates of the account that nothing ties to this fleet.
+
+    too_young: how many would be findings if they were older; whoever has just broken something himself wants to know of them.
+    """
 
     findings: tuple[Finding, ...]
     not_judged: tuple[Finding, ...]
     not_looked_at: int
+    too_young: int = 0
 
 
 class Search:
@@ -53,6 +57,7 @@ class Search:
         thing_types = {kind.name: kind.thing_type for kind in deployed.types if kind.thing_type and kind.name in self._names}
         self.policies = sorted({kind.policy for kind in deployed.types if kind.policy} - {fleet.names.claim_policy})
         self._ours = Ours(thing_types, frozenset(self.policies), deployed.claims, int(older_than * 1000))
+        self._ours_of_any_age = replace(self._ours, grace_ms=0)
         #: By certificate: the serial whose row names it. Filled by `run`.
         self._serials: dict[str, str] = {}
         self._asked: set[str] = set()
@@ -79,13 +84,23 @@ class Search:
             certificate.certificate_id for device in devices for certificate in device.certificates if self._judge_device(device)
         }
         loose, not_looked_at = self._loose(attached | settled)
-        found += [finding for finding in _each("looking at certificates", loose, self._judge_certificate) if finding]
+        young = [device for device in devices if not self._judge_device(device) and self._would_be_found(device)]
+        with_the_young = {certificate.certificate_id for device in young for certificate in device.certificates}
+        too_young = len(young)
+        for certificate in _each("looking at certificates", loose, self._read_certificate):
+            if certificate is None:
+                continue
+            if finding := judge_certificate(certificate, self._ours, _now_ms()):
+                found.append(finding)
+            elif certificate.certificate_id not in with_the_young:
+                too_young += _is_orphan(judge_certificate(certificate, self._ours_of_any_age, _now_ms()))
         found += [
             Finding(Kind.NOT_JUDGED, name, "has one of our thing types, but no name that the gate gives") for name in strangers
         ]
         found.sort(key=lambda finding: (finding.kind.value, finding.subject))
         judged = tuple(finding for finding in found if finding.kind is not Kind.NOT_JUDGED)
-        return Report(judged, tuple(finding for finding in found if finding.kind is Kind.NOT_JUDGED), not_looked_at)
+        not_judged = tuple(finding for finding in found if finding.kind is Kind.NOT_JUDGED)
+        return Report(judged, not_judged, not_looked_at, too_young)
 
     def mend(self, finding: Finding) -> str:
         """Takes an orphan away if it still is one; returns what came of it."""
@@ -122,7 +137,14 @@ class Search:
     def _judge_device(self, device: Device) -> Finding | None:
         return judge_device(device, self._ours, _now_ms())
 
+    def _would_be_found(self, device: Device) -> bool:
+        return _is_orphan(judge_device(device, self._ours_of_any_age, _now_ms()))
+
     def _judge_certificate(self, certificate_id: str) -> Finding | None:
+        certificate = self._read_certificate(certificate_id)
+        return None if certificate is None else judge_certificate(certificate, self._ours, _now_ms())
+
+    def _read_certificate(self, certificate_id: str) -> Loose | None:
         try:
             found = self._iot.describe_certificate(certificateId=certificate_id)["certificateDescription"]
         except self._iot.exceptions.ResourceNotFoundException:
@@ -132,7 +154,7 @@ class Search:
         policies = tuple(sorted(policy["policyName"] for page in attached for policy in page["policies"]))
         serial = self._serials.get(certificate_id)
         row = self._table.get(serial) if serial is not None else None
-        loose = Loose(
+        return Loose(
             certificate_id,
             str(found["status"]),
             int(found["creationDate"].timestamp() * 1000),
@@ -141,7 +163,6 @@ class Search:
             row if row is not None and row.get("certificateId") == certificate_id else None,
             certificate_id in self._asked,
         )
-        return judge_certificate(loose, self._ours, _now_ms())
 
     def _things(self) -> tuple[list[Thing], list[str]]:
         """The things that have one of our names; and the names of others that have one of our thing types."""
@@ -243,6 +264,10 @@ def _each(label: str, items: Sequence[T], work: Callable[[T], R]) -> list[R]:
         finally:
             pool.shutdown(cancel_futures=True)
     return results
+
+
+def _is_orphan(finding: Finding | None) -> bool:
+    return finding is not None and finding.kind is not Kind.NOT_JUDGED
 
 
 def _certificates_with(iot: Any, policy: str) -> Iterable[str]:

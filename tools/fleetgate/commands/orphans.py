@@ -64,9 +64,15 @@ def _run(args: argparse.Namespace) -> int:
     if args.json:
         findings = [finding.to_json() for finding in chosen]
         left_out = {"notLookedAt": report.not_looked_at, "notShown": len(report.findings) - len(chosen)}
+        left_out["tooYoung"] = report.too_young
         common.print_json({"notJudged": [f.to_json() for f in report.not_judged], "orphans": findings} | left_out)
     else:
         _print(chosen, report.not_judged)
+    if report.too_young:
+        common.say(
+            f"{report.too_young} left out, younger than {args.older_than:g} min: what is on its way in looks like that\n"
+            f"    -> to take {'it' if report.too_young == 1 else 'them'} in: fleetgate orphans --older-than 0 --env {env}"
+        )
     if report.not_looked_at:
         others = count(report.not_looked_at, "certificate")
         common.say(f"{others} of the account that nothing ties to this fleet: not looked at")
