@@ -19,6 +19,7 @@ from moto.iot.responses import IoTResponse
 from fleetgate import device, environment, identity, smoke_hook
 from fleetgate.cli import main
 from fleetgate.identity import IdentityFolder
+from fleetgate.mqtt import ConnectionLost
 
 TYPE = "humidity-sensor"
 ENVIRONMENT = """
@@ -173,6 +174,39 @@ def test_of_one_device_only_the_device_is_told(provision, registry, tmp_path):
         f"HUM-000001 is in as thing {TYPE}-HUM-000001, certificate {certificate}",
         f"its key and certificate: {tmp_path / 'keys/HUM-000001'}",
     ]
+
+
+def test_a_device_that_was_in_already_is_told_as_that(provision, registry):
+    register(registry, "HUM-000001")
+    assert "is in as thing" in provision("--serial", "HUM-000001")[1]
+    status, out, _ = provision("--serial", "HUM-000001")
+    assert status == 0 and f"HUM-000001 was in already and has connected again as thing {TYPE}-HUM-000001" in out
+
+
+@pytest.mark.parametrize(
+    "is_in, command", [(False, "fleetgate doctor --claim factory-1 HUM-000001"), (True, "fleetgate doctor HUM-000001")]
+)
+def test_a_device_that_is_hung_up_on_is_told_who_says_why(provision, registry, monkeypatch, is_in, command):
+    register(registry, "HUM-000001")
+    assert not is_in or provision("--serial", "HUM-000001")[0] == 0
+
+    def hang_up(self, seconds):
+        raise ConnectionLost("devices.example hung up", "check the network")
+
+    monkeypatch.setattr(Session, "connect", hang_up)
+    monkeypatch.setattr(device.RetryPolicy, "claim_connections_for", lambda self, error: 1)
+    monkeypatch.setattr(device.RetryPolicy, "pause", lambda self, attempt: 0.0)
+    monkeypatch.setattr(threading.Event, "wait", lambda self, seconds=None, real=threading.Event.wait: real(self, 0.01))
+    status, _, err = provision("--serial", "HUM-000001")
+    assert status == 1 and f"by: {command}; if it finds nothing: check the network" in err
+
+
+def test_who_comes_with_a_claim_that_the_file_retires_is_told(provision, registry, checkout):
+    register(registry, "HUM-000001")
+    file = checkout / "terraform/envs/moto.yaml"
+    file.write_text(ENVIRONMENT.replace("factory-1: {}", "factory-1: {active: false}\n  factory-2: {}"), encoding="utf-8")
+    _, _, err = provision("--serial", "HUM-000001", "--claim", "factory-1")
+    assert "claim factory-1 is retired in " in err and err.count("-> use factory-2\n") == 1
 
 
 def test_of_one_device_that_failed_only_the_failure_is_told(provision, service, registry):

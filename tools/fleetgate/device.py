@@ -126,6 +126,8 @@ class Gate:
     claim_client_prefix: str
     claim_certificate: Path
     claim_key: Path
+    #: The claim's name, for whoever has to look into it.
+    claim: str = ""
 
     def claim_client_id(self, serial: str) -> str:
         """A client id of the claim. The random part keeps somebody with the same serial from cutting this connection."""
@@ -160,6 +162,11 @@ class Provisioned:
     retries: int
     seconds: dict[str, float]
     total: float
+
+    @property
+    def was_in_already(self) -> bool:
+        """Whether it needed no claim any more, and only connected."""
+        return "claim_connect" not in self.seconds
 
 
 class DeviceProvisioner:
@@ -332,8 +339,10 @@ def provision(
     start = time.perf_counter()
     provisioner = DeviceProvisioner(gate, device, IdentityFolder(folder), stop=stop)
     with provisioner.folder.alone():
-        identity, resumed = provisioner.register()
-        provisioner.connect(identity).close()
+        with _doctor_named(device.serial, gate.claim):
+            identity, resumed = provisioner.register()
+        with _doctor_named(device.serial):
+            provisioner.connect(identity).close()
     return Provisioned(
         serial=device.serial,
         thing_name=str(identity.thing_name),
@@ -344,6 +353,19 @@ def provision(
         seconds=provisioner.record.seconds,
         total=time.perf_counter() - start,
     )
+
+
+@contextmanager
+def _doctor_named(serial: str, claim: str = "") -> Iterator[None]:
+    """A broker may mean it as a refusal when it hangs up: whoever then looks at the network alone finds nothing. So the command
+    that looks at certificates, claim and policies is named first."""
+    try:
+        yield
+    except Refused as error:
+        if "fleetgate doctor" not in error.remedy:
+            words = f"--claim {claim} {serial}" if claim else serial
+            error.remedy = f"{_DOCTOR_REMEDY.format(serial=words)}; if it finds nothing: {error.remedy}"
+        raise
 
 
 def hello(device: Device) -> bytes:

@@ -126,12 +126,24 @@ def gate(fleet: Fleet, claim: str | None = None) -> Gate:
         problems += _unusable(Path(endpoint.ca_file), "CERTIFICATE", remedy)
     if problems:
         raise FleetgateError(problems)
-    return Gate(endpoint, fleet.names.template, fleet.names.claim_client_prefix, certificate, key)
+    return Gate(endpoint, fleet.names.template, fleet.names.claim_client_prefix, certificate, key, name)
 
 
 def default_claim(environment: Environment) -> str:
     """The first active claim of the environment."""
     return next(name for name, claim in environment.settings.claims.items() if claim.active)
+
+
+def warning_of_retired(environment: Environment, claim: str | None) -> str | None:
+    """What to say of a claim that the environment's file retires, if it does.
+
+    No refusal: until that is applied the claim is good, and a device that is in already needs none.
+    """
+    settings = environment.settings.claims.get(claim) if claim is not None else None
+    if settings is None or settings.active:
+        return None
+    others = " or ".join(name for name, other in environment.settings.claims.items() if other.active)
+    return f"claim {claim} is retired in {environment.file}: nobody comes in with it once that is applied\n    -> use {others}"
 
 
 def make_device(

@@ -43,6 +43,8 @@ def _provision(args: argparse.Namespace) -> int:
     cloud.require(fleet.environment)
     applied.require(fleet)
     gate = provisioning.gate(fleet, args.claim)
+    if warning := provisioning.warning_of_retired(fleet.environment, args.claim):
+        common.say(warning)
     devices = _devices(args, fleet, keys)
     for line in provisioning.start_over_where_lost(fleet, devices, keys):
         common.say(line)
@@ -98,7 +100,8 @@ def _print(report: Report, keys: Path) -> None:
         common.say(f"... and {len(report.failed) - _SHOWN_FAILURES} more; --json lists all")
     if report.wanted == 1:
         for device in report.done:
-            print(f"{device.serial} is in as thing {device.thing_name}, certificate {device.certificate_id}")
+            verb = "was in already and has connected again" if device.was_in_already else "is in"
+            print(f"{device.serial} {verb} as thing {device.thing_name}, certificate {device.certificate_id}")
             print(f"its key and certificate: {device.folder}")
         return
     rows = [("done", str(len(report.done)))]
