@@ -194,6 +194,23 @@ def test_what_is_in_order_has_no_cause(facts):
 
 
 @pytest.mark.parametrize(
+    "active, step",
+    [
+        ({"factory-2": OTHER_CLAIM}, "use an active claim: factory-2"),
+        ({"factory-1-r4": ""}, "claim factory-1-r4 stands in its place, and is not applied yet: fleetgate plan --env prod && "),
+        ({}, "fleetgate claim rotate factory-1 --env prod"),
+    ],
+    ids=["another is active", "its successor waits", "no other"],
+)
+def test_a_claim_that_the_environments_file_retires_was_not_switched_off_past_it(active, step):
+    retired = Claim(CLAIM, "factory-1", "INACTIVE", ("fleetgate-claim",), is_retired_here=True)
+    hook = replace(OUT.hook, claims=frozenset({CLAIM, OTHER_CLAIM}))
+    [finding] = diagnose(replace(OUT, claims=(retired,), hook=hook, active_claims=active), PARTS).causes
+    assert finding.cause is Cause.CLAIM_INACTIVE and finding.next_step.startswith(step)
+    assert "retired in terraform/envs/prod.yaml, and that is not applied yet" in finding.evidence
+
+
+@pytest.mark.parametrize(
     "age_minutes, option",
     [(0.1, " --older-than 0;"), (12.5, " --older-than 12;"), (60.1, " --older-than 59;"), (70, ";")],
     ids=["seconds", "minutes", "the hour", "older"],

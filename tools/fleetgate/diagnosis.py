@@ -167,12 +167,16 @@ def read_message(text: str, where: str) -> Message:
 
 @dataclass(frozen=True)
 class Claim:
-    """A claim certificate. name: None if nothing here tells it. status: None if AWS does not have the certificate."""
+    """A claim certificate. name: None if nothing here tells it. status: None if AWS does not have the certificate.
+
+    is_retired_here: whether the environment's file says `active: false`, applied or not.
+    """
 
     certificate_id: str
     name: str | None = None
     status: str | None = None
     policies: tuple[str, ...] = ()
+    is_retired_here: bool = False
 
     @property
     def label(self) -> str:
@@ -265,7 +269,8 @@ class Facts:
 
     decisions: of the hook about this serial, as `decisions.explain` has them, newest last. used_claims: ids of claims that are
     this device's: named by who asks, by the newest decision, or by the row. iot_log: what AWS IoT's log says of its certificate.
-    initial_shadow: what the type's devices begin with. near: serials that may have been meant.
+    initial_shadow: what the type's devices begin with. near: serials that may have been meant. active_claims: those of the
+    environment's file, with the id of the certificate that lies here, or "".
     """
 
     env: str
@@ -275,6 +280,7 @@ class Facts:
     message: Message | None = None
     claims: tuple[Claim, ...] = ()
     used_claims: frozenset[str] = frozenset()
+    active_claims: Mapping[str, str] = field(default_factory=dict)
     claim_policy: Policy = Policy("", True)
     template: Template = Template("", True)
     hook: Hook = Hook("", True)

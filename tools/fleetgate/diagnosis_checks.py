@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from fleetgate import times
 from fleetgate.decisions import REASONS
 from fleetgate.diagnosis import MAXIMUM_TEMPLATE_VERSIONS, SETTLE_MS, Cause, Claim, Facts, Finding, Look, Part, Stage, note
+from fleetgate.registry import Row
 
 _FORBIDDEN, _BAD_REQUEST, _TOO_MANY, _SERVER_ERROR = 403, 400, 429, 500
 #: What is younger, `fleetgate orphans` leaves out unless --older-than says otherwise.
@@ -84,7 +85,10 @@ def _check_claim(facts: Facts, claim: Claim) -> Iterator[Finding]:
         return
     if claim.status != "ACTIVE":
         what = f"claim {claim.label} is {claim.status}: who has it cannot connect"
-        if is_meant_to_be_active:
+        if claim.is_retired_here:
+            applied = ", and that is not applied yet" if is_meant_to_be_active else ""
+            evidence, step = f"it is retired in terraform/envs/{facts.env}.yaml{applied}", _other_claim(facts) or rotate
+        elif is_meant_to_be_active:
             evidence = "the hook still takes it, so somebody switched it off past the environment's file"
             step = f"if that was a mistake: {_apply(facts)}; otherwise: {rotate}"
         else:
@@ -98,6 +102,16 @@ def _check_claim(facts: Facts, claim: Claim) -> Iterator[Finding]:
         what = f"claim {claim.label} does not hold the policy {facts.claim_policy.name}: it may do nothing"
         held = ", ".join(claim.policies) or "none"
         yield Finding(Stage.CLAIM, Cause.CLAIM_POLICY_MISSING, what, _apply(facts), f"policies it holds: {held}")
+
+
+def _other_claim(facts: Facts) -> str:
+    """What a device with a retired claim comes in with; "" if the environment's file has no other."""
+    known = facts.hook.claims
+    ready = [name for name, held in facts.active_claims.items() if known is None or held in known]
+    if ready:
+        return f"use an active claim: {' or '.join(ready)}"
+    waiting = " and ".join(facts.active_claims)
+    return f"claim {waiting} stands in its place, and is not applied yet: {_apply(facts)}" if waiting else ""
 
 
 def check_claim_policy(facts: Facts) -> Iterator[Finding]:
@@ -229,15 +243,20 @@ def _is_settled(facts: Facts) -> bool:
     decision, row = facts.decision, facts.row
     if decision is None or decision["reason"] not in REASONS or not facts.sees(Look.REGISTRY):
         return False
-    reason, status = decision["reason"], facts.status
+    if decision["reason"] == "unknown_claim":
+        return facts.hook.claims is not None and decision.get("claimCertificateId") in facts.hook.claims
+    return is_settled_by(row, str(decision["reason"]), facts.now_ms)
+
+
+def is_settled_by(row: Row | None, reason: str, now_ms: int) -> bool:
+    """Whether a row says that what the hook refused for that reason has been put right since."""
+    status = row.get("status") if row is not None else None
     if reason == "unknown_serial":
         return row is not None and status != "revoked"
-    if reason == "unknown_claim":
-        return facts.hook.claims is not None and decision.get("claimCertificateId") in facts.hook.claims
     if reason in ("revoked", "already_provisioned"):
         return status == "registered"
     if reason in ("raced", "lease_running"):
-        return status == "registered" or (status == "provisioning" and not _is_leased(facts))
+        return status == "registered" or (status == "provisioning" and not _leases(row, now_ms))
     return False
 
 
@@ -288,8 +307,12 @@ def check_lease(facts: Facts) -> Iterator[Finding]:
 
 
 def _is_leased(facts: Facts) -> bool:
-    expires = (facts.row or {}).get("leaseExpiresAt")
-    return facts.status == "provisioning" and isinstance(expires, int) and expires > facts.now_ms
+    return facts.status == "provisioning" and _leases(facts.row, facts.now_ms)
+
+
+def _leases(row: Row | None, now_ms: int) -> bool:
+    expires = (row or {}).get("leaseExpiresAt")
+    return isinstance(expires, int) and expires > now_ms
 
 
 def _see_registry(facts: Facts) -> str | None:

@@ -101,6 +101,11 @@ def serial_of(fleet: Fleet, table: Registry, who: str) -> str:
     return str(attributes.get("serialNumber") or wanted[0])
 
 
+def serial_behind(fleet: Fleet, table: Registry, who: str) -> str | None:
+    """The registered serial number behind a thing's name or a client id; None if the word is none of those."""
+    return next((serial for serial in serials_in(fleet, who) if serial != who and table.get(serial)), None)
+
+
 def serials_in(fleet: Fleet, who: str) -> list[str]:
     """What a word may stand for, the likeliest first: part of a claim's client id, of a thing's name, or the word itself."""
     prefixes = sorted((names.thing_prefix for names in fleet.names.types.values()), key=len, reverse=True)
@@ -165,6 +170,7 @@ def collect(
         message=message,
         claims=tuple(sight.see(Look.CLAIMS, lambda: _claims(fleet, hook, used), [])),
         used_claims=used,
+        active_claims=_active_claims(fleet),
         claim_policy=sight.see(
             Look.CLAIM_POLICY, lambda: _policy(fleet.names.claim_policy, fleet.policies["claim"]), Policy("", True)
         ),
@@ -250,8 +256,14 @@ def _claims(fleet: Fleet, hook: Hook, used: frozenset[str]) -> list[Claim]:
             continue
         attached = iot.list_attached_policies(target=described["certificateArn"])["policies"]
         policies = tuple(sorted(policy["policyName"] for policy in attached))
-        found.append(Claim(certificate_id, name, str(described["status"]), policies))
+        is_retired = name is not None and not fleet.environment.settings.claims[name].active
+        found.append(Claim(certificate_id, name, str(described["status"]), policies, is_retired))
     return found
+
+
+def _active_claims(fleet: Fleet) -> dict[str, str]:
+    ids = {name: certificate_id for certificate_id, name in _named_claims(fleet).items()}
+    return {name: ids.get(name, "") for name, claim in fleet.environment.settings.claims.items() if claim.active}
 
 
 def _holders(iot: Any, policy: str) -> Iterator[str]:
