@@ -170,6 +170,13 @@ def test_who_registered_a_serial_number_is_in_its_history(fleetgate, hook, regis
     assert (first["operation"], second["operation"]) == ("REGISTRY ADD", "ALLOWED") and lambdas.ACCOUNT in first["who"]
 
 
+def test_a_thing_that_is_asked_about_names_its_serial_number(fleetgate, hook, registry):
+    registry.put(status="active")
+    entry(THING, int(time.time() * 1000), "THING_EVENT", "CREATED")
+    status, out, _ = fleetgate("audit", THING)
+    assert status == 0 and f"-> fleetgate audit --env moto {SERIAL}\n" in out and "not in the registry" not in out
+
+
 def test_a_device_that_never_asked_has_no_history_and_a_typo_is_told(fleetgate, hook, registry):
     registry.put()
     status, out, _ = fleetgate("audit", SERIAL)

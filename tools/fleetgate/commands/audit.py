@@ -9,7 +9,6 @@ from fleetgate.commands import common
 
 if TYPE_CHECKING:
     from fleetgate.audit import Entry, History
-    from fleetgate.registry import Row
 
 _SHOWN_ID = 12
 #: The trail has everything, for good; the log is read for what that does not have yet, and a year of it would take minutes. As
@@ -35,7 +34,7 @@ def add(subparsers: common.Subparsers) -> None:
 
 
 def _run(args: argparse.Namespace) -> int:
-    from fleetgate import audit, near, registry, times
+    from fleetgate import audit, diagnosis_facts, near, registry, times
     from fleetgate.commands.registry import open_registry
 
     _check(args)
@@ -52,9 +51,16 @@ def _run(args: argparse.Namespace) -> int:
         shown = registry.shown(row) if row else None
         common.print_json({"entries": entries, "registry": shown, "serialNumber": args.serial})
     else:
-        _print(args.serial, found, row)
-    if args.serial and row is None and not found.entries and (meant := near.similar(fleet, table, args.serial)):
-        common.say(f"    -> did you mean {' or '.join(meant)}?")
+        _print(args.serial, found)
+        thing_of = diagnosis_facts.serial_behind(fleet, table, args.serial) if args.serial and row is None else None
+        if thing_of:
+            print(f"asked as a thing; its serial number is {thing_of}, and all about it says:")
+            print(f"    -> fleetgate audit --env {fleet.environment.name} {thing_of}")
+        elif args.serial:
+            print(f"now: {row['status']}, registered {row['registeredAt']}" if row else "now: not in the registry")
+        if args.serial and row is None and not found.entries and not thing_of:
+            if meant := near.similar(fleet, table, args.serial):
+                common.say(f"    -> did you mean {' or '.join(meant)}?")
     _tell_what_is_late(found)
     return 0 if found.entries else 1
 
@@ -70,7 +76,7 @@ def _check(args: argparse.Namespace) -> None:
         raise fail(f"serial {args.serial!r:.80}", "can be none: letters, digits, _ and -, at most 64", remedy)
 
 
-def _print(serial: str | None, found: History, row: Row | None) -> None:
+def _print(serial: str | None, found: History) -> None:
     from fleetgate import progress, times
 
     if found.entries:
@@ -80,8 +86,6 @@ def _print(serial: str | None, found: History, row: Row | None) -> None:
         print("no device has sent a serial number that can be none")
     else:
         print(f"the audit trail has nothing about {serial}: it never asked to come in")
-    if serial is not None:
-        print(f"now: {row['status']}, registered {row['registeredAt']}" if row else "now: not in the registry")
 
 
 def _tell_what_is_late(found: History) -> None:
