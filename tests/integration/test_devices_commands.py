@@ -13,6 +13,7 @@ from fleetgate import device_view
 from fleetgate.registry import Registry
 
 TYPE = "temperature-sensor"
+COMMANDS = ("devices show", "registry show", "registry revoke --yes")
 
 
 @pytest.fixture
@@ -65,11 +66,16 @@ def test_a_filter_that_fits_nothing_is_told_by_its_own_name(fleetgate, words, pa
     assert (status, out) == (1, "") and part in err
 
 
-@pytest.mark.parametrize("command", [["devices", "show"], ["registry", "show"], ["registry", "revoke", "--yes"]], ids=" ".join)
-@pytest.mark.parametrize("typed", ["TEMP-000010", "temp-000001", "TEMP-1", f"{TYPE}-TEMP-000001"])
+@pytest.mark.parametrize(
+    ("command", "typed"),
+    [
+        *((command, typed) for command in COMMANDS for typed in ("TEMP-000010", "temp-000001", "TEMP-1")),
+        *((command, f"{TYPE}-TEMP-000001") for command in COMMANDS if command != "devices show"),  # which takes it
+    ],
+)
 def test_an_unknown_serial_names_near_ones_that_there_are(fleetgate, registry, command, typed):
     registry.put(serialNumber="TEMP-000001")
-    status, out, err = fleetgate(*command, typed)
+    status, out, err = fleetgate(*command.split(), typed)
     assert (status, out, registry.size()) == (1, "", 1)
     assert "did you mean TEMP-000001? otherwise see what there is: fleetgate registry list --env moto" in err
 
@@ -153,6 +159,12 @@ def test_show_has_row_thing_groups_certificate_policy_connection_and_shadow_and_
         assert secret not in shown and "BEGIN" not in shown and "192.0.2.1" not in shown
     for part in ("ACTIVE", "hall-1", "group-1", "fleetgate-temperature-sensor", '{"connected": true}', device["certificateId"]):
         assert part in text
+
+
+def test_show_takes_the_name_of_a_thing_as_well(fleetgate, device, monkeypatch):
+    monkeypatch.setattr("fleetgate.aws.iot_data", Data)
+    status, out, _ = fleetgate("devices", "show", f"{TYPE}-TEMP-000001", "--json")
+    assert status == 0 and json.loads(out)["serialNumber"] == "TEMP-000001" and json.loads(out)["registry"]
 
 
 def test_what_the_cloud_cannot_tell_is_not_taken_for_nothing(fleetgate, device, monkeypatch):

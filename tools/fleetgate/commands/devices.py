@@ -31,7 +31,7 @@ def add(subparsers: common.Subparsers) -> None:
 
     summary = "show all that AWS knows of a device: row, thing, groups, certificates, policies, connection, shadow"
     parser = common.add_parser(group, "show", summary, _show)
-    parser.add_argument("serial", metavar="SERIAL")
+    parser.add_argument("serial", metavar="SERIAL", help="serial number, or the thing's name")
     parser.add_argument("--json", action="store_true", help="for programs: all of it, the shadow's state too")
 
 
@@ -61,12 +61,14 @@ def _cells(row: Row) -> list[str]:
 
 
 def _show(args: argparse.Namespace) -> int:
-    from fleetgate import device_view, near
+    from fleetgate import device_view, diagnosis_facts, near
     from fleetgate.commands.registry import open_registry
 
     fleet = common.fleet(args)
     table = open_registry(fleet)
     view = device_view.look(fleet, table, args.serial)
+    if view is None and (serial := diagnosis_facts.serial_behind(fleet, table, args.serial)):
+        view = device_view.look(fleet, table, serial)
     if view is None:
         raise near.unknown(fleet, table, args.serial)
     if args.json:
