@@ -120,7 +120,10 @@ def test_a_range_of_rows_that_differ_alike_is_told_once(fleetgate, registry):
     "words, part",
     [
         ([], "write --type TYPE SERIAL..., or --csv FILE"),
-        (["TEMP-000001"], "write --type TYPE SERIAL..., or --csv FILE"),
+        (
+            ["TEMP-000001"],
+            "--type is missing: the device type of the serials\n    -> write: fleetgate registry add --type TYPE TEMP-000001\n",
+        ),
         (["--csv", "x.csv", "TEMP-000001"], "use one of the two ways"),
     ],
     ids=["nothing", "no type", "two ways"],

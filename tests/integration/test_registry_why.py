@@ -63,7 +63,9 @@ def test_a_refused_device_is_told_with_reason_meaning_next_step_and_its_present_
     [decision] = found["decisions"]
     assert decision["at"].endswith("Z") and decision["meaning"] and "fleetgate registry add" in decision["nextStep"]
     assert (decision["allowed"], decision["reason"], decision["certificateId"]) == (False, "unknown_serial", certificate)
-    assert f"now: {SERIAL} is active ({TYPE}, certificate cccccccccccc)" in fleetgate("registry", "why", SERIAL)[1]
+    out = fleetgate("registry", "why", SERIAL)[1]
+    assert f"now: {SERIAL} is active ({TYPE}, certificate cccccccccccc)" in out
+    assert "that is no longer so\n    -> nothing to do\n" in out and "registry add" not in out
 
 
 def test_decisions_come_newest_last_and_each_reason_is_explained_once(fleetgate, hook, registry):
@@ -102,8 +104,24 @@ def test_without_a_decision_it_says_what_that_means(fleetgate, hook, registry):
     registry.put(status="revoked")
     status, out, _ = fleetgate("registry", "why", SERIAL, "--since", "1.5")
     assert status == 1 and f"no decision about '{SERIAL}' in the last 1.5 h: it never reached the hook" in out
-    assert all(word in out for word in ("claim", "template", "hook", "fleetgate doctor --env moto", "--since", f"tail {GROUP}"))
+    assert all(
+        word in out
+        for word in ("claim", "template", "hook", f"fleetgate doctor --env moto {SERIAL}\n", "--since", f"tail {GROUP}")
+    )
     assert f"now: {SERIAL} is revoked" in out
+
+
+def test_a_typo_is_answered_with_the_serial_number_that_may_have_been_meant(fleetgate, hook, registry):
+    registry.put()
+    status, out, _ = fleetgate("registry", "why", SERIAL.lower())
+    assert status == 1 and out.endswith(f"not in the registry\n    -> did you mean {SERIAL}?\n")
+    hook(hook_events.request("stranger", SerialNumber=SERIAL.lower()))  # that one is no typo: a device says so
+    assert "did you mean" not in fleetgate("registry", "why", SERIAL.lower())[1]
+
+
+def test_on_the_embedded_cloud_the_log_is_read_there(fleetgate, hook, registry, monkeypatch):
+    monkeypatch.setattr("fleetgate.environment.Environment.endpoint_url", "http://127.0.0.1:4566")
+    assert f"aws --endpoint-url http://127.0.0.1:4566 logs tail {GROUP}\n" in fleetgate("registry", "why", SERIAL)[1]
 
 
 def test_a_device_that_comes_again_and_again_does_not_flood_the_terminal(fleetgate, hook):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -120,7 +121,10 @@ def _read(args: argparse.Namespace) -> tuple[list[Wanted], list[Problem]]:
         except OSError as error:
             raise fail(args.csv, f"cannot be read: {error.strerror}", "give the path of a CSV file") from None
         return registry.read_csv(text, args.csv)
-    if not args.serials or not args.type:
+    if args.serials and not args.type:
+        remedy = f"write: fleetgate registry add --type TYPE {shlex.join(args.serials[:3])}" + " ..." * (len(args.serials) > 3)
+        raise fail("registry add", "--type is missing: the device type of the serials", remedy)
+    if not args.serials:
         raise fail("registry add", "no serials were given", "write --type TYPE SERIAL..., or --csv FILE")
     return registry.read_arguments(args.type, args.serials, args.manufacturer, args.location)
 
@@ -209,11 +213,12 @@ def _show(args: argparse.Namespace) -> int:
 
 
 def _why(args: argparse.Namespace) -> int:
-    from fleetgate import decisions, registry, times
+    from fleetgate import decisions, near, registry, times
 
     fleet = common.fleet(args)
     env = fleet.environment.name
-    row = open_registry(fleet).get(args.serial)
+    table = open_registry(fleet)
+    row = table.get(args.serial)
     log = decisions.Log(fleet.names.hook)
     period = f"the last {args.since:g} h"
     common.say(f"looking through {log.group}, {period}")
@@ -223,18 +228,22 @@ def _why(args: argparse.Namespace) -> int:
         common.print_json({"decisions": found, "row": registry.shown(row) if row else None, "serialNumber": args.serial})
         return 0 if found else 1
     if found:
-        _print_decisions(found)
+        _print_decisions(found, row)
     elif row is not None and row.get("leasedAt", 0) >= since_ms:
         at = registry.shown(row)["leasedAt"]
         print(f"the gate let {args.serial} in at {at}; the line of that in the log has not arrived\n    -> ask again in a minute")
     else:
+        endpoint = f" --endpoint-url {fleet.environment.endpoint_url}" if fleet.environment.endpoint_url else ""
+        doctor = f"fleetgate doctor --env {env} {shlex.quote(args.serial)}"
         print(
             f"no decision about {args.serial!r:.80} in {period}: it never reached the hook, or the hook failed\n"
             f"    -> the log may be some seconds late; to look further back: --since HOURS\n"
-            f"    -> is its claim active, the template enabled, and the hook well? see: fleetgate doctor --env {env} SERIAL\n"
-            f"    -> failures of the hook stand in its log: aws logs tail {log.group}"
+            f"    -> is its claim active, the template enabled, and the hook well? see: {doctor}\n"
+            f"    -> failures of the hook stand in its log: aws{endpoint} logs tail {log.group}"
         )
     print(f"now: {_present(args.serial, row)}")
+    if row is None and not found and (meant := near.similar(fleet, table, args.serial)):
+        print(f"    -> did you mean {' or '.join(meant)}?")
     if row is not None and row["status"] == "revoked":
         print(f"    {_revocation(row)}\n    -> to let it come in again: fleetgate revoke --reinstate --env {env} {args.serial}")
     return 0 if found else 1
@@ -247,8 +256,10 @@ def _revocation(row: Row) -> str:
     return " ".join(["revoked", *filter(None, facts)]) + why
 
 
-def _print_decisions(found: Sequence[dict[str, Any]]) -> None:
-    from fleetgate import progress
+def _print_decisions(found: Sequence[dict[str, Any]], row: Row | None) -> None:
+    import time
+
+    from fleetgate import diagnosis_checks, progress
 
     cells = [
         (
@@ -267,7 +278,11 @@ def _print_decisions(found: Sequence[dict[str, Any]]) -> None:
     newest = {decision["reason"]: decision for decision in found}
     for decision in found:
         if decision is newest[decision["reason"]]:  # each reason once, what counts now at the end
-            print(f"{decision['reason']}: {decision['meaning']}\n    -> {decision['nextStep']}")
+            meaning, step = decision["meaning"], decision["nextStep"]
+            if row is not None and diagnosis_checks.is_settled_by(row, decision["reason"], int(time.time() * 1000)):
+                is_in = row["status"] in ("provisioned", "active")
+                meaning, step = f"{meaning}; that is no longer so", "nothing to do" if is_in else "let the device try again"
+            print(f"{decision['reason']}: {meaning}\n    -> {step}")
 
 
 def _short(certificate_id: str | None) -> str:
