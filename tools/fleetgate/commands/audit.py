@@ -58,9 +58,9 @@ def _run(args: argparse.Namespace) -> int:
             print(f"    -> fleetgate audit --env {fleet.environment.name} {thing_of}")
         elif args.serial:
             print(f"now: {row['status']}, registered {row['registeredAt']}" if row else "now: not in the registry")
-        if args.serial and row is None and not found.entries and not thing_of:
-            if meant := near.similar(fleet, table, args.serial):
-                common.say(f"    -> did you mean {' or '.join(meant)}?")
+        unknown = args.serial if row is None and not found.entries and not thing_of else None
+        if unknown and (meant := near.similar(fleet, table, unknown)):
+            common.say(f"    -> did you mean {' or '.join(meant)}?")
     _tell_what_is_late(found)
     return 0 if found.entries else 1
 
