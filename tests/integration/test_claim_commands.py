@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import stat
 from pathlib import Path
 
 import pytest
 
-from fleetgate import claims, environment
+from fleetgate import claim_rotation, claims, environment, files
+from fleetgate.errors import FleetgateError
 
 FILE = "terraform/envs/moto.yaml"
 
@@ -131,3 +133,121 @@ def test_a_key_whose_request_was_never_written_gets_one(fleetgate, checkout, fil
     env.claim_csr_file("factory-1-r2").unlink()
     assert fleetgate("claim", "create", "factory-1-r2")[0] == 0
     assert (env.claim_folder("factory-1-r2") / claims.KEY_FILE).read_bytes() == key
+
+
+def test_a_rotation_makes_a_new_key_and_leaves_an_old_one_alone(fleetgate, checkout, file):
+    before = file.read_text(encoding="utf-8")
+    assert fleetgate("claim", "rotate", "factory-1", "--yes")[0] == 0
+    env = environment.load(checkout, "moto")
+    old = env.claim_folder("factory-1-r2") / claims.KEY_FILE
+    kept = old.read_bytes()
+    # It leaks before the claim is merged, so the claim is taken out again, with its request.
+    env.claim_csr_file("factory-1-r2").unlink()
+    file.write_text(before, encoding="utf-8")
+    status, _, err = fleetgate("claim", "rotate", "factory-1", "--as", "factory-1-r2", "--yes")
+    assert status == 1 and str(old) in err and "--as NAME" in err and file.read_text(encoding="utf-8") == before
+    assert fleetgate("claim", "rotate", "factory-1", "--yes")[0] == 0 and list(active(checkout)) == ["factory-1", "factory-1-r3"]
+    assert old.read_bytes() == kept and (checkout / "build/moto/claims/factory-1-r3/key.pem").read_bytes() != kept
+
+
+def test_a_key_that_comes_while_a_rotation_asks_is_not_taken_for_a_new_one(checkout, file):
+    env = environment.load(checkout, "moto")
+    edit = claim_rotation.plan_rotation(env, "factory-1", "factory-1-r2")
+    key = env.claim_folder("factory-1-r2") / claims.KEY_FILE
+    key.parent.mkdir(parents=True)
+    key.write_text("somebody's")
+    with pytest.raises(FleetgateError, match="a new key is wanted"):
+        claim_rotation.rotate(edit, "factory-1-r2", print, ["made"])
+    assert key.read_text() == "somebody's" and active(checkout) == {"factory-1": True}
+
+
+@pytest.mark.parametrize("verb", ["rotate", "retire"])
+def test_what_somebody_writes_while_a_command_asks_stays(fleetgate, checkout, file, monkeypatch, verb):
+    file.write_text(file.read_text(encoding="utf-8") + "  factory-2: {}\n", encoding="utf-8")
+    theirs = file.read_text(encoding="utf-8").replace("factory-2: {}", "factory-2: {active: false}  # it leaked")
+    monkeypatch.setattr("fleetgate.commands.common.confirm", lambda question, yes: file.write_text(theirs, encoding="utf-8"))
+    status, _, err = fleetgate("claim", verb, "factory-1")
+    assert status == 1 and "was changed meanwhile" in err and '"event": "audit"' not in err
+    assert file.read_text(encoding="utf-8") == theirs and not list((checkout / "build/moto").rglob("*.pem"))
+
+
+def test_what_somebody_writes_while_a_rotation_makes_the_key_stays(fleetgate, checkout, file, monkeypatch):
+    write, theirs = files.replace, file.read_text(encoding="utf-8") + "# a colleague's\n"
+
+    def somebody_is_faster(path, *given, **options):
+        write(path, *given, **options)
+        if path.name == claims.KEY_FILE:
+            file.write_text(theirs, encoding="utf-8")
+
+    monkeypatch.setattr(files, "replace", somebody_is_faster)
+    status, _, err = fleetgate("claim", "rotate", "factory-1", "--yes")
+    assert status == 1 and "was changed meanwhile" in err and file.read_text(encoding="utf-8") == theirs
+    assert not list(checkout.rglob("*r2*.pem")) and not list((checkout / "build/moto").rglob("key.pem"))
+
+
+def test_of_two_that_change_the_claims_at_once_the_second_is_refused_and_takes_nothing_away(
+    fleetgate, checkout, file, monkeypatch
+):
+    file.write_text(file.read_text(encoding="utf-8") + "  factory-2: {}\n", encoding="utf-8")
+    write, seconds = files.replace, []
+
+    def meanwhile(path, *given, **options):
+        if path.name == "factory-1-r2.csr.pem":
+            for words in (["rotate", "factory-1", "--as", "b"], ["retire", "factory-2"], ["create", "factory-2"]):
+                seconds.append(fleetgate("claim", *words, *(["--yes"] if words[0] != "create" else [])))
+        write(path, *given, **options)
+
+    monkeypatch.setattr(files, "replace", meanwhile)
+    assert fleetgate("claim", "rotate", "factory-1", "--yes")[0] == 0
+    assert [status for status, _, _ in seconds] == [1, 1, 1]
+    assert all("another command is changing the claims of moto" in err for _, _, err in seconds)
+    assert active(checkout) == {"factory-1": True, "factory-1-r2": True, "factory-2": True}
+    assert (checkout / "build/moto/claims/factory-1-r2/key.pem").is_file()
+    assert (checkout / "terraform/envs/moto-claims/factory-1-r2.csr.pem").is_file()
+
+
+def test_a_rotation_that_another_one_has_done_meanwhile_is_refused_and_recorded_once(fleetgate, checkout, file, monkeypatch):
+    monkeypatch.setattr(
+        "fleetgate.commands.common.confirm",
+        lambda question, yes: None if yes else fleetgate("claim", "rotate", "factory-1", "--yes"),
+    )
+    status, _, err = fleetgate("claim", "rotate", "factory-1")
+    assert status == 1 and "was changed meanwhile" in err and '"event": "audit"' not in err
+    assert len(list((checkout / "build/moto/claims").rglob("key.pem"))) == 1
+    assert (checkout / "build/moto/audit.jsonl").read_text().count("claim rotate") == 1
+
+
+@pytest.mark.parametrize("words, what", [(["rotate", "factory-1"], "factory-1-r2"), (["retire", "factory-1"], "active: false")])
+@pytest.mark.parametrize(
+    "ends, exits", [(KeyboardInterrupt(), 130), (OSError(errno.EIO, "failing disk"), 1)], ids=["Ctrl-C", "disk"]
+)
+def test_what_ends_a_command_just_after_the_file_was_written_takes_nothing_away_and_is_recorded(
+    fleetgate, checkout, file, monkeypatch, words, what, ends, exits
+):
+    file.write_text(file.read_text(encoding="utf-8") + "  factory-2: {}\n", encoding="utf-8")
+    flush = os.fsync
+
+    def fsync(handle):
+        if what in file.read_text(encoding="utf-8"):
+            raise ends
+        flush(handle)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", fsync)
+        status = fleetgate("claim", *words, "--yes")[0]
+    assert status == exits and what in file.read_text(encoding="utf-8")
+    [deed] = map(json.loads, (checkout / "build/moto/audit.jsonl").read_text().splitlines())
+    assert (deed["action"], deed["complete"]) == (f"claim {words[0]}", False) and FILE in deed["done"][0]
+    if words[0] == "rotate":
+        env = environment.load(checkout, "moto")
+        assert env.claim_csr_file("factory-1-r2").is_file() and (env.claim_folder("factory-1-r2") / claims.KEY_FILE).is_file()
+
+
+def test_a_key_that_is_there_is_its_owners_alone_once_it_is_used(checkout, file):
+    env = environment.load(checkout, "moto")
+    claims.create(env, "factory-1")
+    env.claim_csr_file("factory-1").unlink()
+    key = env.claim_folder("factory-1") / claims.KEY_FILE
+    key.chmod(0o644)
+    claims.create(env, "factory-1")
+    assert stat.S_IMODE(key.stat().st_mode) == 0o600

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,29 +22,53 @@ _GENERATION = re.compile(r"(?P<base>.*?)(?:-r(?P<number>[0-9]{1,4}))?")
 
 @dataclass(frozen=True)
 class Edit:
-    """A change of an environment's file that has not been made yet."""
+    """A change of an environment's file that has not been made yet. before: the file's text that it was made from."""
 
     environment: Environment
     text: str
+    before: str
 
     @property
     def path(self) -> Path:
         return self.environment.root / self.environment.file
 
-    def write(self) -> None:
-        """Whole or not at all, with the file's own mode."""
-        files.replace(self.path, self.text.encode(), self.path.stat().st_mode & 0o777)
+    def write(self, did: Callable[[str], None], steps: Sequence[str]) -> None:
+        """Whole or not at all, with the file's own mode; inside `claims.alone`.
+
+        did: told the steps once the file says it, also if something fails or interrupts just after. Raises FleetgateError if
+        somebody changed the file meanwhile.
+        """
+        self.require_unchanged()
+        try:
+            files.replace(self.path, self.text.encode(), self.path.stat().st_mode & 0o777)
+        finally:
+            for step in steps if self.is_made() else ():
+                did(step)
+
+    def require_unchanged(self) -> None:
+        """Between the plan and this a person was asked, which takes as long as it takes."""
+        if _read(self.environment) != self.before:
+            raise fail(
+                self.environment.file, "was changed meanwhile; nothing was written", "look at it, then run the same command again"
+            )
+
+    def is_made(self) -> bool:
+        """Whether the file says it. Also where nobody can tell: a key too many is a lesser loss than one that is missing."""
+        try:
+            return _read(self.environment) == self.text
+        except (OSError, UnicodeDecodeError):
+            return True
 
 
 def next_name(env: Environment, name: str) -> str:
-    """`factory-1` becomes `factory-1-r2`, that one `factory-1-r3`, the first that is free."""
+    """`factory-1` becomes `factory-1-r2`, that one `factory-1-r3`, the first that is free and of which no key lies here."""
     found = _GENERATION.fullmatch(name)
     base, number = (found["base"], int(found["number"] or 1)) if found else (name, 1)
     while True:
         number += 1
         suffix = f"-r{number}"
         candidate = base[: environment.MAXIMUM_CLAIM_NAME - len(suffix)].rstrip("-") + suffix
-        if candidate not in env.settings.claims:
+        if candidate not in env.settings.claims and not (env.claim_folder(candidate) / claims.KEY_FILE).exists():
             return candidate
 
 
@@ -56,27 +81,35 @@ def plan_rotation(env: Environment, name: str, new: str) -> Edit:
         raise fail(f"claim {new}", f"stands in {env.file} already", "choose another name by --as NAME")
     if not re.fullmatch(environment.CLAIM_NAME, new):
         raise fail(f"--as {new!r:.80}", "is not a claim name", environment.CLAIM_NAME_REMEDY)
-    text = environment_edit.add_claim(_read(env), env.file, name, new)
+    before = _read(env)
+    text = environment_edit.add_claim(before, env.file, name, new)
     edited = Environment(env.root, env.name, environment.parse(text, env.file))
-    if edited.claim_csr_file(new).exists():
-        raise fail(str(edited.claim_csr_file(new)), "is already there and is not overwritten", "choose another name by --as NAME")
-    return Edit(edited, text)
+    # A key that lies here may be the one that has leaked: a rotation makes a new one, or nothing.
+    for path in (edited.claim_folder(new) / claims.KEY_FILE, edited.claim_csr_file(new)):
+        if path.exists():
+            raise fail(str(path), "is already there and is not overwritten", "choose another name by --as NAME")
+    return Edit(edited, text, before)
 
 
-def rotate(edit: Edit, new: str) -> claims.Pair:
+def rotate(edit: Edit, new: str, did: Callable[[str], None], steps: Sequence[str]) -> claims.Pair:
     """Makes key (0600) and signing request, and writes the file last: whatever fails, that names no claim without them.
 
-    What was made for nothing is taken away again, for which a full disk has room enough.
+    What was made for nothing is taken away again, for which a full disk has room enough. did: told the steps (see Edit.write).
+    Raises FleetgateError if somebody changed the file meanwhile, or changes this environment's claims now.
     """
     made: list[Path] = []
-    try:
-        pair = claims.create(edit.environment, new, made)
-        edit.write()
-    except BaseException:
-        for path in made:
-            with contextlib.suppress(OSError):
-                path.unlink()
-        raise
+    with claims.alone(edit.environment):
+        edit.require_unchanged()
+        try:
+            pair = claims.create(edit.environment, new, made, new_key=True)
+            edit.write(did, steps)
+        except BaseException:
+            # It may have come after the file had been replaced already, and then the claim needs them.
+            if not edit.is_made():
+                for path in made:
+                    with contextlib.suppress(OSError):
+                        path.unlink()
+            raise
     return pair
 
 
@@ -86,8 +119,9 @@ def is_last_active(env: Environment, name: str) -> bool:
 
 def plan_retirement(env: Environment, name: str) -> Edit:
     """The environment's file with the claim inactive."""
-    text = environment_edit.deactivate_claim(_read(env), env.file, name)
-    return Edit(Environment(env.root, env.name, environment.parse(text, env.file)), text)
+    before = _read(env)
+    text = environment_edit.deactivate_claim(before, env.file, name)
+    return Edit(Environment(env.root, env.name, environment.parse(text, env.file)), text, before)
 
 
 def deactivate(names: Names, name: str, certificate_id: str) -> str:

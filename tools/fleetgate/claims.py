@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import re
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,10 +15,11 @@ from fleetgate.environment import CLAIM_NAME, CLAIM_NAME_REMEDY, Environment
 from fleetgate.errors import fail
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 KEY_FILE = "key.pem"
 CERTIFICATE_FILE = "certificate.pem"
+_LOCK_FILE = "claims.lock"
 
 
 @dataclass(frozen=True)
@@ -25,6 +29,23 @@ class Pair:
     key_file: Path
     csr_file: Path
     has_key: bool
+
+
+@contextmanager
+def alone(environment: Environment) -> Iterator[None]:
+    """Keeps other commands from changing this environment's claims. Raises FleetgateError if one is at it.
+
+    Of two that make the same claim at once, the one that fails would take away the key that the other one's request is of.
+    """
+    path = environment.build / _LOCK_FILE
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600), "w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            what = f"another command is changing the claims of {environment.name}; nothing was changed"
+            raise fail(str(path), what, "wait for it, then run the same command again") from None
+        yield
 
 
 def require_claim(environment: Environment, name: str) -> None:
@@ -41,7 +62,7 @@ def require_claim(environment: Environment, name: str) -> None:
         raise fail(f"claim {name!r:.80}", f"does not stand in {environment.file}", meant + new)
 
 
-def plan(environment: Environment, name: str) -> Pair:
+def plan(environment: Environment, name: str, *, new_key: bool = False) -> Pair:
     """What `create` would make. Raises FleetgateError if it would refuse."""
     if not re.fullmatch(CLAIM_NAME, name):
         raise fail(f"claim {name!r:.80}", "is not a claim name", CLAIM_NAME_REMEDY)
@@ -49,15 +70,17 @@ def plan(environment: Environment, name: str) -> Pair:
     key_file, csr_file = environment.claim_folder(name) / KEY_FILE, environment.claim_csr_file(name)
     if csr_file.exists():
         raise fail(str(csr_file), "is already there and is not overwritten", "use it, or take another claim name")
-    if has_key := key_file.exists():
+    if (has_key := key_file.exists()) and new_key:
+        raise fail(str(key_file), "is already there, and a new key is wanted", "take another claim name, or move it away")
+    if has_key:
         _load(key_file)
     return Pair(key_file, csr_file, has_key)
 
 
-def create(environment: Environment, name: str, made: list[Path] | None = None) -> Pair:
+def create(environment: Environment, name: str, made: list[Path] | None = None, *, new_key: bool = False) -> Pair:
     """Makes the private key (0600) and the CSR of claim `name`. made: gets the path of each as soon as it is written.
 
-    Never overwrites either. A key whose CSR is gone, or was never written, gets a new CSR.
+    Never overwrites either. A key whose CSR is gone, or was never written, gets a new CSR. new_key: refuses such a key.
     """
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes, serialization
@@ -65,9 +88,10 @@ def create(environment: Environment, name: str, made: list[Path] | None = None) 
     from cryptography.x509.oid import NameOID
 
     made = [] if made is None else made
-    pair = plan(environment, name)
+    pair = plan(environment, name, new_key=new_key)
     if pair.has_key:
         key = _load(pair.key_file)
+        pair.key_file.chmod(0o600)  # somebody may have copied it here by a tool that keeps no modes
     else:
         key = ec.generate_private_key(ec.SECP256R1())
         pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())

@@ -47,14 +47,15 @@ def _create(args: argparse.Namespace) -> int:
 
     environment = common.environment(args)
     wanted = claims.plan(environment, args.name)
-    key = "there already, and stays" if wanted.has_key else "a new private key (0600)"
+    key = "there already, and stays (0600)" if wanted.has_key else "a new private key (0600)"
     steps = [f"{wanted.key_file}: {key}", f"{wanted.csr_file}: its signing request"]
     if args.dry_run and common.show_steps(args, f"create claim {args.name} in {environment.name}:", steps):
         return 0
     with audit.recorded(build.compile_fleet(environment), "claim create", args.name, audit.caller_if_any(environment)) as deed:
         for step in steps:
             deed.begin(step)
-        pair = claims.create(environment, args.name)
+        with claims.alone(environment):
+            pair = claims.create(environment, args.name)
         for step in steps:
             deed.did(step)
     print(f"private key: {pair.key_file} (0600; it never leaves this machine through fleetgate)")
@@ -100,9 +101,7 @@ def _rotate(args: argparse.Namespace) -> int:
     # Under both names: who asks for the old one wants to know what came of it.
     who, fleet = audit.caller_if_any(environment), build.compile_fleet(environment)
     with audit.recorded(fleet, "claim rotate", args.name, who, about=(args.name, new)) as deed:
-        pair = claim_rotation.rotate(edit, new)  # whole, or not at all
-        for step in steps:
-            deed.did(step)
+        pair = claim_rotation.rotate(edit, new, deed.did, steps)
     print(f"private key: {pair.key_file} (0600; it never leaves this machine through fleetgate)")
     print(f"signing request: {pair.csr_file}")
     tracked = "" if environment.settings.embedded_cloud else f"put {environment.file} and {pair.csr_file} under version control; "
@@ -148,8 +147,8 @@ def _retire(args: argparse.Namespace) -> int:
     who = audit.caller() if certificate_id is not None else audit.caller_if_any(environment)
     with audit.recorded(fleet, "claim retire", name, who, why, tell=print) as deed:
         if edit is not None:  # first, so that no apply in between makes it active again
-            edit.write()
-            deed.did(f"{environment.file}: claim {name} is inactive")
+            with claims.alone(environment):
+                edit.write(deed.did, [f"{environment.file}: claim {name} is inactive"])
         if certificate_id is not None:
             deed.did(claim_rotation.deactivate(fleet.names, name, certificate_id))
     _say_what_is_left(applied.command(environment), environment.name, name, is_last=is_last, now=bool(args.now))
