@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 KEY_FILE = "key.pem"
 CERTIFICATE_FILE = "certificate.pem"
 _LOCK_FILE = "claims.lock"
+#: What AWS IoT signs for, if a signing request has it [CreateCertificateFromCsr].
+_SMALLEST_RSA_KEY = 2048
+_NOT_TAKEN = "holds a private key that AWS IoT does not take: neither RSA from 2048 bits on nor EC on P-256, P-384 or P-521"
 
 
 @dataclass(frozen=True)
@@ -106,32 +109,53 @@ def create(environment: Environment, name: str, made: list[Path] | None = None, 
 
 
 def _load(key_file: Path) -> Any:
+    try:
+        return _private_key(key_file.read_bytes())
+    except (OSError, ValueError):
+        raise fail(str(key_file), "is not a private key", "put the claim's key there, or move the file away") from None
+    except TypeError:
+        raise fail(str(key_file), _NOT_TAKEN, "move the file away, then a new key is made") from None
+
+
+def _private_key(pem: bytes) -> Any:
+    """Raises ValueError for what is no private key, and TypeError for one that AWS IoT takes no certificate for."""
+    from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
     try:
-        return serialization.load_pem_private_key(key_file.read_bytes(), password=None)
-    except (OSError, ValueError, TypeError):
-        raise fail(str(key_file), "is not a private key", "put the claim's key there, or move the file away") from None
+        key = serialization.load_pem_private_key(pem, password=None)
+    except (ValueError, TypeError):  # TypeError: it has a password
+        raise ValueError from None
+    except UnsupportedAlgorithm:
+        raise TypeError from None
+    if isinstance(key, rsa.RSAPrivateKey) and key.key_size >= _SMALLEST_RSA_KEY:
+        return key
+    if isinstance(key, ec.EllipticCurvePrivateKey) and isinstance(key.curve, ec.SECP256R1 | ec.SECP384R1 | ec.SECP521R1):
+        return key
+    raise TypeError
 
 
 def check_restore(environment: Environment, name: str, pem: bytes) -> Path:
     """Where the private key of a claim belongs. Raises FleetgateError if one is there, or this one is not the claim's."""
     from cryptography import x509
-    from cryptography.hazmat.primitives import serialization
+    from cryptography.exceptions import UnsupportedAlgorithm
 
     require_claim(environment, name)
     key_file, csr_file = environment.claim_folder(name) / KEY_FILE, environment.claim_csr_file(name)
     if key_file.exists():
         raise fail(str(key_file), "is already there and is not overwritten", "use it, or move it away")
     try:
-        key = serialization.load_pem_private_key(pem, password=None)
-    except (ValueError, TypeError):  # whose text may show the key
+        key = _private_key(pem)
+    except ValueError:
         raise fail("standard input", "holds no private key", f"give it the key.pem of claim {name}") from None
+    except TypeError:
+        raise fail("standard input", _NOT_TAKEN, f"give it the key.pem of claim {name}") from None
     if not csr_file.is_file():
         raise fail(str(csr_file), "is missing", f"run: fleetgate claim create {name} --env {environment.name}")
     try:
         wanted = x509.load_pem_x509_csr(csr_file.read_bytes()).public_key()
-    except ValueError:
+    except (ValueError, UnsupportedAlgorithm):
         raise fail(str(csr_file), "is no signing request", "take it from version control again") from None
     if wanted != key.public_key():
         raise fail(
