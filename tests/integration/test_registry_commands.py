@@ -5,8 +5,10 @@ from __future__ import annotations
 import io
 import json
 
+import boto3
 import pytest
 
+import lambdas
 from fleetgate.registry import Registry
 
 TYPE = "temperature-sensor"
@@ -301,9 +303,40 @@ def test_a_row_that_a_device_has_used_is_never_removed(fleetgate, registry, stat
     assert registry.row("TEMP-000001")["status"] == status
 
 
-def test_without_the_table_the_command_that_makes_it_is_named(fleetgate):
-    import boto3
+def by_hand(**row):
+    """Puts a row that no command here writes."""
+    boto3.client("dynamodb").put_item(TableName=lambdas.TABLE, Item={"serialNumber": {"S": "TEMP-000009"}, **row})
 
+
+@pytest.mark.parametrize(
+    "row, kind",
+    [
+        ({}, "unknown"),
+        ({"deviceType": {"S": TYPE}, "leasedAt": {"S": "x"}, "leaseExpiresAt": {"N": "1.5"}}, TYPE),
+        ({"deviceType": {"S": TYPE}, "leasedAt": {"N": "9" * 38}, "leaseExpiresAt": {"N": "-1"}}, TYPE),
+    ],
+    ids=["only a serial", "times that are none", "times that no date has"],
+)
+def test_a_row_that_somebody_made_by_hand_is_shown_and_can_be_revoked_and_set_right(fleetgate, registry, monkeypatch, row, kind):
+    monkeypatch.setattr("fleetgate.revocation.drop_connection", lambda thing: "")  # moto has none
+    boto3.client("logs").create_log_group(logGroupName=lambdas.HOOK_LOG_GROUP)
+    by_hand(**row)
+    assert fleetgate("registry", "show", "TEMP-000009")[0] == 0 and "TEMP-000009" in fleetgate("registry", "list")[1]
+    assert f"now: TEMP-000009 is unknown ({kind})" in fleetgate("registry", "why", "TEMP-000009")[1]
+    assert "now: unknown" in fleetgate("audit", "TEMP-000009")[1]
+    assert fleetgate("devices", "show", "TEMP-000009")[0] == 0
+    status, _, err = fleetgate("registry", "remove", "--yes", "TEMP-000009")
+    assert status == 1 and "has no status" in err and "--reinstate" in err
+    status, out, _ = fleetgate("registry", "revoke", "--yes", "TEMP-000009")
+    assert status == 0 and "is revoked (was unknown)" in out
+    by_hand(**row)
+    status, out, _ = fleetgate("revoke", "--yes", "TEMP-000009")
+    assert status == 0 and "registry row: unknown -> revoked" in out
+    assert fleetgate("revoke", "--reinstate", "--yes", "TEMP-000009")[0] == 0
+    assert fleetgate("registry", "remove", "--yes", "TEMP-000009")[0] == 0 and registry.row("TEMP-000009") is None
+
+
+def test_without_the_table_the_command_that_makes_it_is_named(fleetgate):
     boto3.client("dynamodb").delete_table(TableName="fleetgate-device-registry")
     for words in (["list"], ["show", "TEMP-000001"], ["add", "--type", TYPE, "TEMP-000001"]):
         status, _, err = fleetgate("registry", *words)

@@ -282,6 +282,16 @@ def test_a_refusal_by_a_lease_that_is_over_is_settled_and_one_that_runs_is_not()
     assert first(replace(HALF, row=over, certificates=(), decisions=refused)) == []
 
 
+@pytest.mark.parametrize("time", [None, "x", "1.5", -1, 10**37], ids=str)
+@pytest.mark.parametrize("status", [{}, {"status": "provisioning"}], ids=["no status", "provisioning"])
+def test_a_row_that_somebody_made_by_hand_is_judged_by_what_it_says(status, time):
+    row = {"serialNumber": SERIAL, **status} | ({} if time is None else {"leasedAt": time, "leaseExpiresAt": time})
+    for facts in (IN, HALF, OUT):
+        found = diagnose(replace(facts, row=row), PARTS)
+        assert Cause.LEASE_RUNNING not in [cause.cause for cause in found.causes]
+        assert found.facts.status == status.get("status", "unknown")
+
+
 def test_a_failure_of_the_hook_counts_until_the_hook_has_decided_again():
     assert first(replace(OUT, hook=failed(Cause.HOOK_CRASHED, is_over=True))) == []
     assert first(replace(OUT, hook=failed(Cause.HOOK_CRASHED), decisions=(decided(at_ms=NOW - 1),))) == []

@@ -15,7 +15,7 @@ from typing import Any
 
 from fleetgate.device_view import Certificate
 from fleetgate.errors import fail, printable
-from fleetgate.registry import Row
+from fleetgate.registry import Row, status_of
 
 #: AWS keeps so many versions of a provisioning template.
 MAXIMUM_TEMPLATE_VERSIONS = 5
@@ -300,7 +300,7 @@ class Facts:
 
     @property
     def status(self) -> str | None:
-        return str(self.row["status"]) if self.row is not None else None
+        return status_of(self.row) if self.row is not None else None
 
     @property
     def certificate(self) -> Certificate | None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from fleetgate import times
 from fleetgate.decisions import REASONS
 from fleetgate.diagnosis import MAXIMUM_TEMPLATE_VERSIONS, SETTLE_MS, Cause, Claim, Facts, Finding, Look, Part, Stage, note
-from fleetgate.registry import Row
+from fleetgate.registry import Row, time_of
 
 _FORBIDDEN, _BAD_REQUEST, _TOO_MANY, _SERVER_ERROR = 403, 400, 429, 500
 #: What is younger, `fleetgate orphans` leaves out unless --older-than says otherwise.
@@ -256,7 +256,7 @@ def is_settled_by(row: Row | None, reason: str, now_ms: int) -> bool:
     if reason in ("revoked", "already_provisioned"):
         return status == "registered"
     if reason in ("raced", "lease_running"):
-        return status == "registered" or (status == "provisioning" and not _leases(row, now_ms))
+        return status == "registered" or (status == "provisioning" and _lease_end(row, now_ms) is None)
     return False
 
 
@@ -298,21 +298,23 @@ def check_row(facts: Facts) -> Iterator[Finding]:
 
 def check_lease(facts: Facts) -> Iterator[Finding]:
     row = facts.row
-    if row is None or facts.thing is not None or not _is_leased(facts) or not facts.sees(Look.THING):
+    expires_ms = _lease_end(row, facts.now_ms) if facts.status == "provisioning" else None
+    if row is None or facts.thing is not None or expires_ms is None or not facts.sees(Look.THING):
         return
-    until = times.utc(int(row["leaseExpiresAt"]))
+    until = times.utc(expires_ms)
     what = f"the serial number is leased to certificate {str(row.get('certificateId'))[:12]}... until {until}"
     step = f"a device with that certificate may register at once; any other: let it try again after {until}"
-    yield Finding(Stage.REGISTRY, Cause.LEASE_RUNNING, what, step, f"leased at {times.utc(int(row.get('leasedAt', 0)))}")
+    yield Finding(Stage.REGISTRY, Cause.LEASE_RUNNING, what, step, f"leased at {times.utc(_leased_ms(row))}")
 
 
-def _is_leased(facts: Facts) -> bool:
-    return facts.status == "provisioning" and _leases(facts.row, facts.now_ms)
+def _lease_end(row: Row | None, now_ms: int) -> int | None:
+    """When the row's lease ends, None if none runs."""
+    expires_ms = time_of(row or {}, "leaseExpiresAt")
+    return expires_ms if expires_ms is not None and expires_ms > now_ms else None
 
 
-def _leases(row: Row | None, now_ms: int) -> bool:
-    expires = (row or {}).get("leaseExpiresAt")
-    return isinstance(expires, int) and expires > now_ms
+def _leased_ms(row: Row) -> int:
+    return time_of(row, "leasedAt") or 0
 
 
 def _see_registry(facts: Facts) -> str | None:
@@ -388,8 +390,8 @@ def check_thing(facts: Facts) -> Iterator[Finding]:
         what = f"the thing {name} is not there, though the registry says {facts.status}"
         step = f"{_orphans(facts)}; with --fix as well, the serial number may come in again"
         yield Finding(Stage.THING, Cause.THING_MISSING, what, step)
-    elif facts.status == "provisioning" and facts.now_ms - int(row.get("leasedAt", 0)) >= SETTLE_MS:
-        what = f"the hook let it in at {times.utc(int(row.get('leasedAt', 0)))}, and no thing came of it"
+    elif facts.status == "provisioning" and facts.now_ms - _leased_ms(row) >= SETTLE_MS:
+        what = f"the hook let it in at {times.utc(_leased_ms(row))}, and no thing came of it"
         log = "aws logs tail AWSIotLogsV2 --filter-pattern ProvisionDevice"
         step = f"{log}; prove the way by: fleetgate smoke --env {facts.env}"
         yield Finding(Stage.THING, Cause.REGISTRATION_FAILED, what, step, " | ".join(facts.iot_log[-3:]))
@@ -487,7 +489,7 @@ def check_onboarding(facts: Facts) -> Iterator[Finding]:
         return
     waiting = f"{facts.dead_letters} dead letters wait" if facts.dead_letters else ""
     mend = f"fleetgate redrive --env {facts.env}" if facts.dead_letters else f"docs/runbook.md, rule-failures; {_events(facts)}"
-    if facts.status == "provisioning" and facts.now_ms - int(facts.row.get("leasedAt", 0)) >= SETTLE_MS:
+    if facts.status == "provisioning" and facts.now_ms - _leased_ms(facts.row) >= SETTLE_MS:
         what = "the thing is there, and the registry has not heard of it: the rule or the onboarding function failed"
         yield Finding(Stage.SHADOW, Cause.NOT_ONBOARDED, what, mend, waiting)
     if facts.sees(Look.SHADOW) and not facts.has_shadow and facts.status in ("provisioning", "provisioned", "active"):

@@ -119,7 +119,7 @@ class Search:
             decommission.release_certificate(certificate.certificate_id, self.policies)
         # The row last: it is by its row that a run after an interrupted one finds the rest.
         row = device.row
-        if row is not None and row["status"] != "registered" and row.get("certificateId"):
+        if row is not None and row.get("status") != "registered" and row.get("certificateId"):
             self._table.free(serial, row["certificateId"])
         return MENDED
 

@@ -15,7 +15,7 @@ from enum import StrEnum
 from typing import Any
 
 from fleetgate.device_view import Certificate
-from fleetgate.registry import Row
+from fleetgate.registry import Row, status_of
 
 #: States of a row that has, or is about to get, a thing.
 LEADS_TO_A_THING = ("provisioning", "provisioned", "active")
@@ -195,6 +195,6 @@ def _mends(device: Device) -> tuple[str, ...]:
     for certificate in device.certificates:
         if certificate.status != "missing":
             mends.append(f"certificate {certificate.certificate_id[:12]}: deleted")
-    if device.row is not None and device.row["status"] != "registered":
-        mends.append(f"registry row: {device.row['status']} -> registered")
+    if device.row is not None and status_of(device.row) != "registered":
+        mends.append(f"registry row: {status_of(device.row)} -> registered")
     return tuple(mends)

@@ -42,6 +42,10 @@ DEVICE_ATTRIBUTES = (
 #: What a revocation writes into a row beside its status.
 REVOCATION_ATTRIBUTES = ("revokedAt", "revokedBy", "revokedReason")
 _TIMES = ("leasedAt", "leaseExpiresAt")
+#: The year 10000, which no date has.
+_END_OF_TIME_MS = 253_402_300_800_000
+#: What stands for an attribute that every row has, but for those that somebody made by hand.
+UNKNOWN = "unknown"
 #: BatchGetItem takes no more keys.
 _BATCH = 100
 #: Bytes of a key [DynamoDB limits].
@@ -485,10 +489,29 @@ def differences(row: Wanted, existing: Row) -> list[str]:
     ]
 
 
+# A row may have been made or changed by hand: what it should say is read by these three.
+
+
+def status_of(row: Row) -> str:
+    """UNKNOWN for a row without one."""
+    return str(row.get("status", UNKNOWN))
+
+
+def type_of(row: Row) -> str:
+    """UNKNOWN for a row without a device type."""
+    return str(row.get("deviceType", UNKNOWN))
+
+
+def time_of(row: Row, name: str) -> int | None:
+    """One of the hook's times in epoch milliseconds; None if there is none, or something else in its place."""
+    value = row.get(name)
+    return value if isinstance(value, int) and 0 <= value < _END_OF_TIME_MS else None
+
+
 def shown(row: Row) -> Row:
     """A row as people and programs read it: the hook's milliseconds as UTC."""
-    dated = {name: row[name] for name in _TIMES if isinstance(row.get(name), int)}
-    return row | {name: times.utc(value) for name, value in dated.items()}
+    dated = {name: time_of(row, name) for name in _TIMES}
+    return row | {name: times.utc(value) for name, value in dated.items() if value is not None}
 
 
 def page(rows: Iterable[Row], limit: int) -> tuple[list[Row], str | None]:

@@ -18,7 +18,7 @@ from fleetgate.audit import Deed
 from fleetgate.build import Fleet
 from fleetgate.device_view import Certificate
 from fleetgate.errors import FleetgateError, Problem, fail
-from fleetgate.registry import Registry, Row
+from fleetgate.registry import Registry, Row, status_of, time_of
 
 Say = Callable[[str], None]
 
@@ -44,7 +44,7 @@ class Target:
 
     @property
     def status(self) -> str:
-        return str(self.row["status"])
+        return status_of(self.row)
 
     @property
     def active(self) -> list[Certificate]:
@@ -100,8 +100,8 @@ def revoke(fleet: Fleet, table: Registry, target: Target, notes: Mapping[str, st
     before = table.revoke(target.serial, notes)
     if before is None:
         raise near.unknown(fleet, table, target.serial)
-    if before["status"] != "revoked":
-        deed.did(f"registry row: {before['status']} -> revoked")
+    if status_of(before) != "revoked":
+        deed.did(f"registry row: {status_of(before)} -> revoked")
     # What counts is the row as it was at that moment: the device may have come in anew since it was looked at.
     row = before | {"status": "revoked"}
     _wait_for_registration(before, say)
@@ -208,8 +208,8 @@ def _wait_for_registration(before: Row, say: Say) -> None:
 
     By the row's times and not by its status, which an interrupted run has set to `revoked` already.
     """
-    leased_at = before.get("leasedAt")
-    if "firstConnectedAt" in before or not isinstance(leased_at, int):
+    leased_at = time_of(before, "leasedAt")
+    if "firstConnectedAt" in before or leased_at is None:
         return
     left = min(SETTLE_SECONDS, SETTLE_SECONDS - (time.time() - leased_at / 1000))
     if left > 0:

@@ -57,7 +57,8 @@ def _run(args: argparse.Namespace) -> int:
             print(f"asked as a thing; its serial number is {thing_of}, and all about it says:")
             print(f"    -> fleetgate audit --env {fleet.environment.name} {thing_of}")
         elif args.serial:
-            print(f"now: {row['status']}, registered {row['registeredAt']}" if row else "now: not in the registry")
+            since = f", registered {row['registeredAt']}" if row and "registeredAt" in row else ""
+            print(f"now: {registry.status_of(row)}{since}" if row else "now: not in the registry")
         unknown = args.serial if row is None and not found.entries and not thing_of else None
         if unknown and (meant := near.similar(fleet, table, unknown)):
             common.say(f"    -> did you mean {' or '.join(meant)}?")

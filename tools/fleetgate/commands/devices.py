@@ -84,7 +84,7 @@ def _print(view: View, env: str) -> None:
     progress.table("device", ("what", "value"), [("serial number", view.serial), *_facts(view)])
     if view.row is None:
         common.say(f"the registry has no row of it, so the gate does not know it; see: fleetgate orphans --env {env}")
-    elif view.thing is None and view.row["status"] in ("provisioned", "active"):
+    elif view.thing is None and view.row.get("status") in ("provisioned", "active"):
         common.say(f"it has no thing, so it cannot connect; see: fleetgate orphans --env {env}")
 
 

@@ -229,8 +229,8 @@ def _why(args: argparse.Namespace) -> int:
         return 0 if found else 1
     if found:
         _print_decisions(found, row)
-    elif row is not None and row.get("leasedAt", 0) >= since_ms:
-        at = registry.shown(row)["leasedAt"]
+    elif row is not None and (leased_ms := registry.time_of(row, "leasedAt") or 0) >= since_ms:
+        at = times.utc(leased_ms)
         print(f"the gate let {args.serial} in at {at}; the line of that in the log has not arrived\n    -> ask again in a minute")
     else:
         endpoint = f" --endpoint-url {fleet.environment.endpoint_url}" if fleet.environment.endpoint_url else ""
@@ -244,7 +244,7 @@ def _why(args: argparse.Namespace) -> int:
     print(f"now: {_present(args.serial, row)}")
     if row is None and not found and (meant := near.similar(fleet, table, args.serial)):
         print(f"    -> did you mean {' or '.join(meant)}?")
-    if row is not None and row["status"] == "revoked":
+    if row is not None and row.get("status") == "revoked":
         print(f"    {_revocation(row)}\n    -> to let it come in again: fleetgate revoke --reinstate --env {env} {args.serial}")
     return 0 if found else 1
 
@@ -290,10 +290,12 @@ def _short(certificate_id: str | None) -> str:
 
 
 def _present(serial: str, row: Row | None) -> str:
+    from fleetgate import registry
+
     if row is None:
         return f"{serial} is not in the registry"
     certificate = f", certificate {_short(row['certificateId'])}" if "certificateId" in row else ""
-    return f"{serial} is {row['status']} ({row['deviceType']}{certificate})"
+    return f"{serial} is {registry.status_of(row)} ({registry.type_of(row)}{certificate})"
 
 
 def _list(args: argparse.Namespace) -> int:
@@ -335,7 +337,7 @@ def check_filters(
 
 
 def _revoke(args: argparse.Namespace) -> int:
-    from fleetgate import audit, near, times
+    from fleetgate import audit, near, registry, times
 
     why = audit.reason(args.reason)
     fleet = common.fleet(args)
@@ -343,22 +345,24 @@ def _revoke(args: argparse.Namespace) -> int:
     row = table.get(args.serial)
     if row is None:
         raise near.unknown(fleet, table, args.serial)
-    if row["status"] == "revoked":
+    status, kind = registry.status_of(row), registry.type_of(row)
+    if status == "revoked":
         print(f"{args.serial} is revoked already")
         return 0
     env = fleet.environment.name
-    steps = [f"registry row: {row['status']} -> revoked; certificate and connection stay as they are"]
-    if common.show_steps(args, f"registry revoke {args.serial} ({row['deviceType']}) in {env}:", steps):
+    steps = [f"registry row: {status} -> revoked; certificate and connection stay as they are"]
+    if common.show_steps(args, f"registry revoke {args.serial} ({kind}) in {env}:", steps):
         return 0
-    question = f"This revokes {args.serial} ({row['deviceType']}, {row['status']}) in {env}: the gate"
+    question = f"This revokes {args.serial} ({kind}, {status}) in {env}: the gate"
     common.confirm(f"{question} will not let it in again.", yes=args.yes)
     who = audit.caller()
     with audit.recorded(fleet, "registry revoke", args.serial, who, why) as deed:
         before = table.revoke(args.serial, {"revokedAt": times.now(), "revokedBy": who, "revokedReason": why})
         if before is None:
             raise near.unknown(fleet, table, args.serial)
-        deed.did(f"registry row: {before['status']} -> revoked; certificate and connection untouched")
-    print(f"{args.serial} is revoked" + (" already" if before["status"] == "revoked" else f" (was {before['status']})"))
+        was = registry.status_of(before)
+        deed.did(f"registry row: {was} -> revoked; certificate and connection untouched")
+    print(f"{args.serial} is revoked" + (" already" if was == "revoked" else f" (was {was})"))
     if before.get("certificateId"):
         common.say(
             f"its certificate {before['certificateId']} is untouched: a device that holds it stays connected\n"
@@ -368,7 +372,7 @@ def _revoke(args: argparse.Namespace) -> int:
 
 
 def _remove(args: argparse.Namespace) -> int:
-    from fleetgate import audit, near
+    from fleetgate import audit, near, registry
     from fleetgate.errors import fail
 
     why = audit.reason(args.reason)
@@ -377,17 +381,20 @@ def _remove(args: argparse.Namespace) -> int:
     row = table.get(args.serial)
     if row is None:
         raise near.unknown(fleet, table, args.serial)
-    env = fleet.environment.name
+    env, status, kind = fleet.environment.name, registry.status_of(row), registry.type_of(row)
     used = fail(
         f"serial {args.serial}",
-        f"is {row['status']}: a device has used it, and its row says which certificate it has",
+        f"is {status}: a device has used it, and its row says which certificate it has",
         f"to cut the device off: fleetgate revoke --env {env} {args.serial}",
     )
-    if row["status"] != "registered":
+    if status == registry.UNKNOWN:
+        remedy = f"give it one: fleetgate revoke --env {env} {args.serial}, then the same with --reinstate; then this again"
+        raise fail(f"serial {args.serial}", "has no status in the registry, so nobody knows whether a device has used it", remedy)
+    if status != "registered":
         raise used
-    if common.show_steps(args, f"registry remove {args.serial} ({row['deviceType']}) in {env}:", ["registry row: removed"]):
+    if common.show_steps(args, f"registry remove {args.serial} ({kind}) in {env}:", ["registry row: removed"]):
         return 0
-    common.confirm(f"This removes {args.serial} ({row['deviceType']}) from the registry of {env}.", yes=args.yes)
+    common.confirm(f"This removes {args.serial} ({kind}) from the registry of {env}.", yes=args.yes)
     with audit.recorded(fleet, "registry remove", args.serial, audit.caller(), why) as deed:
         if not table.remove(args.serial, {"status": "registered"}):  # a device was faster, or another operator
             raise used if table.get(args.serial) else near.unknown(fleet, table, args.serial)

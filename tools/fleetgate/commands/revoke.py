@@ -40,7 +40,7 @@ def _run(args: argparse.Namespace) -> int:
 
 
 def _revoke(args: argparse.Namespace, fleet: Fleet, table: Registry, target: Target, why: str) -> int:
-    from fleetgate import audit, revocation, times
+    from fleetgate import audit, registry, revocation, times
 
     steps = revocation.revoke_steps(target)
     if not steps:
@@ -51,7 +51,7 @@ def _revoke(args: argparse.Namespace, fleet: Fleet, table: Registry, target: Tar
         return 0
     if target.thing_name is not None:
         steps.append(revocation.connection_step(fleet, target.thing_name))
-    if common.show_steps(args, f"revoke {target.serial} ({target.row['deviceType']}) in {fleet.environment.name}:", steps):
+    if common.show_steps(args, f"revoke {target.serial} ({registry.type_of(target.row)}) in {fleet.environment.name}:", steps):
         return 0
     common.confirm(f"This revokes {target.serial} in {fleet.environment.name} and cuts its device off.", yes=args.yes)
     who = audit.caller()
@@ -65,14 +65,14 @@ def _revoke(args: argparse.Namespace, fleet: Fleet, table: Registry, target: Tar
 
 
 def _reinstate(args: argparse.Namespace, fleet: Fleet, table: Registry, target: Target, why: str) -> int:
-    from fleetgate import audit, revocation
+    from fleetgate import audit, registry, revocation
 
     if target.status == "registered":
         print(f"{target.serial} is registered already")
         return 0
     revocation.check_reinstatable(fleet, target)
     steps = revocation.reinstate_steps(target)
-    if common.show_steps(args, f"reinstate {target.serial} ({target.row['deviceType']}) in {fleet.environment.name}:", steps):
+    if common.show_steps(args, f"reinstate {target.serial} ({registry.type_of(target.row)}) in {fleet.environment.name}:", steps):
         return 0
     common.confirm(f"This lets {target.serial} come in again in {fleet.environment.name}.", yes=args.yes)
     who = audit.caller()
