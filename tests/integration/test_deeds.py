@@ -87,10 +87,10 @@ def test_an_interrupted_drain_tells_of_each_device_what_became_of_it(fleetgate, 
         registry.put(serialNumber=serial, status="active", certificateId="c" * 64, thingName=f"{TYPE}-{serial}")
     real, last = decommission.remove_device, serials[-1]
 
-    def remove(thing):
+    def remove(thing, *how):
         if thing == f"{TYPE}-{serials[3]}":
             raise KeyboardInterrupt
-        real(thing)
+        real(thing, *how)
 
     monkeypatch.setattr(decommission, "remove_device", remove)
     assert fleetgate("drain", "--type", TYPE, "--yes")[0] == 130

@@ -50,7 +50,14 @@ def run(**options):
     said, deed = [], audit.Deed()
     devices = drain.find(lambdas.TABLE, TYPES)
     drain.remove(devices, said.append, deed, **options)
-    return SimpleNamespace(things=devices.things, certificates=devices.certificates, said=said[-1].strip())
+    return SimpleNamespace(
+        things=devices.things,
+        certificates=devices.certificates,
+        steps=devices.steps(),
+        said=said[-1].strip(),
+        kept=said[:-1],
+        done=deed.steps,
+    )
 
 
 def account(iot):
@@ -117,10 +124,10 @@ def test_an_interrupted_drain_frees_nothing_too_early_and_is_finished_by_the_nex
     before = registry.row("TEMP-000003")
     real = decommission.remove_device
 
-    def fail(thing):
+    def fail(thing, *how):
         if thing.endswith("3"):
             raise KeyboardInterrupt
-        return real(thing)
+        return real(thing, *how)
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(decommission, "remove_device", fail)
@@ -134,7 +141,7 @@ def test_an_interrupted_drain_frees_nothing_too_early_and_is_finished_by_the_nex
 def test_a_serial_that_another_certificate_has_taken_meanwhile_is_left(registry, iot, device, monkeypatch):
     device("TEMP-000001")
     newer = {"status": "provisioning", "certificateId": "5" * 64, "thingName": f"{TYPE}-TEMP-000001"}
-    monkeypatch.setattr(decommission, "remove_device", lambda thing: registry.put(**newer))
+    monkeypatch.setattr(decommission, "remove_device", lambda *_: registry.put(**newer))
     assert "0 serial numbers" in run().said
     assert registry.row()["certificateId"] == "5" * 64 and registry.row()["status"] == "provisioning"
 
@@ -143,9 +150,9 @@ def test_a_row_that_is_revoked_while_its_device_goes_stays_revoked(registry, iot
     device("TEMP-000001")
     real = decommission.remove_device
 
-    def revoke_first(thing):
+    def revoke_first(*what):
         registry.put(**registry.row() | {"status": "revoked"})
-        return real(thing)
+        return real(*what)
 
     monkeypatch.setattr(decommission, "remove_device", revoke_first)
     assert "0 serial numbers" in run().said
@@ -181,3 +188,85 @@ def test_a_rotated_certificate_is_found_by_its_policy(registry, iot, device):
     assert decommission.things_of(rotated["certificateId"]) == [f"{TYPE}-TEMP-000001"]
     assert run().things == [f"{TYPE}-TEMP-000001"]
     assert account(iot) == (set(), set()) and decommission.things_of(rotated["certificateId"]) == []
+
+
+@pytest.fixture
+def certificate(iot):
+    """Makes a certificate that holds these policies and is attached to these things; returns its id."""
+
+    def make(policies, *things):
+        made = iot.create_keys_and_certificate(setAsActive=True)
+        for policy in policies:
+            if policy not in {held["policyName"] for held in iot.list_policies()["policies"]}:
+                iot.create_policy(policyName=policy, policyDocument="{}")
+            iot.attach_policy(policyName=policy, target=made["certificateArn"])
+        for thing in things:
+            iot.attach_thing_principal(thingName=thing, principal=made["certificateArn"])
+        return made["certificateId"]
+
+    return make
+
+
+def held(iot, certificate_id):
+    arn = iot.describe_certificate(certificateId=certificate_id)["certificateDescription"]["certificateArn"]
+    things = iot.list_principal_things(principal=arn)["things"]
+    return {policy["policyName"] for policy in iot.list_attached_policies(target=arn)["policies"]}, things
+
+
+@pytest.mark.parametrize("foreign", ["fleetgate-claim", "backend"])
+def test_a_certificate_with_a_policy_that_is_not_ours_only_loses_ours_and_is_told(registry, iot, certificate, foreign):
+    other = certificate([POLICY, foreign])
+    drained = run()
+    assert "or they hold policies of others" in drained.steps[-1]
+    assert held(iot, other) == ({foreign}, [])
+    told = f"kept without our policies, it holds policies that are not ours: {foreign}"
+    assert drained.kept == [f"  certificate {other}: {told}"] and f"certificate {other}: {told}" in drained.done
+    assert run().certificates == []
+
+
+@pytest.mark.parametrize("policies", [[POLICY, "fleetgate-claim"], ["fleetgate-claim"]], ids=["beside ours", "alone"])
+@pytest.mark.parametrize("in_row", [False, True], ids=["attached", "attached and in the row"])
+def test_a_device_goes_and_a_claim_that_is_attached_to_it_stays(registry, iot, device, certificate, policies, in_row):
+    own = device("TEMP-000001")
+    claim = certificate(policies, f"{TYPE}-TEMP-000001")
+    if in_row:
+        registry.put(**registry.row() | {"certificateId": claim})
+    drained = run()
+    assert own not in account(iot)[1] and account(iot) == (set(), {claim}) and held(iot, claim) == ({"fleetgate-claim"}, [])
+    assert f"certificate {claim}: detached from {TYPE}-TEMP-000001 and kept" in drained.kept[0]
+    assert registry.row()["status"] == "registered"
+
+
+def test_another_stacks_thing_stays_with_its_certificates_whoever_has_given_it_our_policy(registry, iot, certificate):
+    iot.create_thing(thingName="pumps-pump-1")
+    first, second = certificate([POLICY, "pumps-pump"], "pumps-pump-1"), certificate(["pumps-pump"], "pumps-pump-1")
+    third = certificate([POLICY], "pumps-pump-1")
+    drained = run()
+    assert account(iot) == ({"pumps-pump-1"}, {first, second, third})
+    assert [held(iot, one) for one in (first, second, third)] == [
+        ({"pumps-pump"}, ["pumps-pump-1"]),
+        ({"pumps-pump"}, ["pumps-pump-1"]),
+        (set(), ["pumps-pump-1"]),
+    ]
+    thing = "thing pumps-pump-1: kept, it has not a name and a type of ours"
+    assert thing in drained.steps and f"  {thing}" in drained.kept and len(drained.kept) == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "thing_type", "goes"),
+    [
+        pytest.param(f"{TYPE}-X1", TYPE, True, id="both"),
+        pytest.param(f"{TYPE}-X1", "pump", False, id="the name only"),
+        pytest.param("x1", TYPE, False, id="the type only"),
+        pytest.param(f"{TYPE}-X1", None, False, id="no type"),
+    ],
+)
+def test_a_thing_without_a_row_goes_if_name_and_type_are_those_that_the_gate_gives(
+    registry, iot, certificate, name, thing_type, goes
+):
+    for kind in (TYPE, "pump"):
+        iot.create_thing_type(thingTypeName=kind)
+    iot.create_thing(thingName=name, **{"thingTypeName": thing_type} if thing_type else {})
+    own = certificate([POLICY], name)
+    assert run().things == [name] * goes
+    assert account(iot) == ((set(), set()) if goes else ({name}, {own}))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -15,22 +15,28 @@ from fleetgate.errors import fail
 DETACH_SECONDS = 60.0
 
 
-def remove_device(thing_name: str) -> list[str]:
+def remove_device(
+    thing_name: str, policies: Collection[str] | None = None, tell: Callable[[str], object] = lambda _: None
+) -> list[str]:
     """Deletes a thing with its shadows and its certificates; returns the ids of the certificates that are gone.
 
-    The certificates come first: from then on nobody can act as the device. A certificate that another thing uses as well is only
-    detached.
+    The certificates come first: from then on nobody can act as the device. A certificate that another thing uses as well, or that
+    holds any but these policies, a claim's or a backend's, is only detached, and told. policies: None where those that the thing
+    has are known to be its own.
     """
     iot = aws.client("iot")
     removed = []
     for principal in _principals(iot, thing_name):
+        certificate_id = principal.rpartition("/")[2]
         others = [other for other in _things(iot, principal) if other != thing_name]
-        if ":cert/" in principal and not others:
-            certificate_id = principal.rpartition("/")[2]
+        foreign = _foreign(iot, principal, policies) if ":cert/" in principal and policies is not None else []
+        if ":cert/" in principal and not others and not foreign:
             remove_certificate(certificate_id)
             removed.append(certificate_id)
-        else:
-            _tolerant(iot.detach_thing_principal, thingName=thing_name, principal=principal)
+            continue
+        _tolerant(iot.detach_thing_principal, thingName=thing_name, principal=principal)
+        if foreign:
+            tell(f"certificate {certificate_id}: detached from {thing_name} and kept, it holds {_named(foreign)}")
     _remove_shadows(thing_name)
     _until_free(lambda: _tolerant(iot.delete_thing, thingName=thing_name), f"thing {thing_name}")
     return removed
@@ -59,23 +65,33 @@ def remove_certificate(certificate_id: str) -> None:
         _remove_certificate(iot, certificate_id, arn)
 
 
-def release_certificate(certificate_id: str, policies: list[str]) -> None:
-    """Removes a certificate that no thing uses. One that a thing still uses stays, and only loses these policies."""
+def release_certificate(certificate_id: str, policies: Collection[str], tell: Callable[[str], object] = lambda _: None) -> bool:
+    """Removes a certificate that no thing uses and that holds no other policies. Returns whether it is gone.
+
+    One that a thing still uses, or that somebody has given policies of his own, is not ours: it stays, only loses these policies,
+    and is told if it had any.
+    """
     iot = aws.client("iot")
     arn = _arn(iot, certificate_id)
     if arn is None:
-        return
-    if not _things(iot, arn):
+        return True
+    things, held = _things(iot, arn), _policies(iot, arn)
+    foreign = sorted(set(held) - set(policies))
+    if not things and not foreign:
         _remove_certificate(iot, certificate_id, arn)
-        return
-    for policy in policies:
+        return True
+    for policy in set(held) & set(policies):
         _tolerant(iot.detach_policy, policyName=policy, target=arn)
+    if len(foreign) < len(held):
+        why = [f"holds {_named(foreign)}"] * bool(foreign) + [f"is used by {', '.join(things)}"] * bool(things)
+        tell(f"certificate {certificate_id}: kept without our policies, it {' and '.join(why)}")
+    return False
 
 
 def _remove_certificate(iot: Any, certificate_id: str, arn: str) -> None:
     _tolerant(iot.update_certificate, certificateId=certificate_id, newStatus="INACTIVE")
-    for policy in _pages(iot, "list_attached_policies", "policies", target=arn):
-        _tolerant(iot.detach_policy, policyName=policy["policyName"], target=arn)
+    for policy in _policies(iot, arn):
+        _tolerant(iot.detach_policy, policyName=policy, target=arn)
     for thing in _things(iot, arn):
         _tolerant(iot.detach_thing_principal, thingName=thing, principal=arn)
     _until_free(lambda: _tolerant(iot.delete_certificate, certificateId=certificate_id), f"certificate {certificate_id}")
@@ -106,6 +122,19 @@ def _principals(iot: Any, thing_name: str) -> list[str]:
 
 def _things(iot: Any, principal: str) -> list[str]:
     return list(_pages(iot, "list_principal_things", "things", principal=principal))
+
+
+def _policies(iot: Any, arn: str) -> list[str]:
+    return [policy["policyName"] for policy in _pages(iot, "list_attached_policies", "policies", target=arn)]
+
+
+def _foreign(iot: Any, arn: str, policies: Collection[str]) -> list[str]:
+    """The policies that a certificate holds beside these."""
+    return sorted(set(_policies(iot, arn)) - set(policies))
+
+
+def _named(policies: list[str]) -> str:
+    return f"policies that are not ours: {', '.join(policies)}"
 
 
 def _pages(iot: Any, operation: str, key: str, **arguments: str) -> Iterator[Any]:

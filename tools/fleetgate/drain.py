@@ -1,8 +1,9 @@
 """Takes devices away: before Terraform destroys what they hang on, or before a device type leaves the catalogue.
 
 Terraform knows nothing of the things and certificates that devices got for themselves, and cannot destroy a policy or a thing
-type that one of them still uses. What is ours is told by the registry and by our policies, whose names no other stack can have;
-things that merely have one of our types may be somebody else's, and are left alone.
+type that one of them still uses. What is ours is told by the registry and by our policies, whose names no other stack can have.
+But anybody may attach them to what is his: a certificate that holds other policies too, and what a thing has that has not a name
+and a type of ours, only lose ours. Things that merely have one of our types may be somebody else's, and are left alone.
 """
 
 from __future__ import annotations
@@ -36,7 +37,8 @@ class DeployedType:
 @dataclass(frozen=True)
 class Devices:
     """Names of things; ids of certificates; names of the policies that are ours; the registry's table; serials: with the
-    certificate that each has in it; owners: by their thing, those of them that have one."""
+    certificate that each has in it; owners: by their thing, those of them that have one. others: somebody else's things, whose
+    certificates hold a policy of ours."""
 
     things: list[str]
     certificates: list[str]
@@ -44,13 +46,19 @@ class Devices:
     table: str | None
     serials: dict[str, str]
     owners: dict[str, str] = field(default_factory=dict)
+    others: list[str] = field(default_factory=list)
 
     def steps(self) -> list[str]:
         """What `remove` is about to do, in a few lines."""
         things = []
         if self.things:
             things.append(f"{count(len(self.things), 'device')} with shadows and certificates: {_some(self.things)}")
-        return [*things, f"{count(len(self.certificates), 'certificate')}: deleted, or without our policies if others use them"]
+        certificates = f"{count(len(self.certificates), 'certificate')}: deleted, or without our policies if others use them"
+        return [*things, f"{certificates} or they hold policies of others", *self.kept()]
+
+    def kept(self) -> list[str]:
+        """What is told of somebody else's."""
+        return [f"thing {name}: kept, it has not a name and a type of ours" for name in self.others]
 
 
 def close_gate(template: str) -> None:
@@ -72,9 +80,10 @@ def find(table: str | None, types: Iterable[DeployedType]) -> Devices:
     known = set(serials.values())
     policies = [device_type.policy for device_type in wanted if device_type.policy]
     held = {certificate for policy in policies for certificate in _certificates_with(policy)}
-    for certificate in held - known:  # rotated, or made outside of the gate
-        things.update(decommission.things_of(certificate))
-    return Devices(sorted(things), sorted(held | known), policies, table, serials, owners)
+    # Rotated, or made outside of the gate, or somebody else's.
+    users = {thing for certificate in held - known for thing in decommission.things_of(certificate)} - things
+    others = {thing for thing in users if not _is_ours(thing, wanted)}
+    return Devices(sorted(things | users - others), sorted(held | known), policies, table, serials, owners, sorted(others))
 
 
 def strangers(types: Iterable[DeployedType]) -> list[str]:
@@ -96,11 +105,12 @@ def remove(devices: Devices, say: Callable[[str], None], deed: Deed, *, free_ser
     gone: list[str] = []
     released: list[str] = []
     freed: list[bool] = []
+    kept = devices.kept()
 
     def take_away(thing: str) -> None:
         owner = devices.owners.get(thing, thing)
         try:
-            decommission.remove_device(thing)
+            decommission.remove_device(thing, devices.policies, kept.append)
         except BaseException:
             deed.part(owner, f"thing {thing}: begun to remove", complete=False)
             raise
@@ -108,13 +118,13 @@ def remove(devices: Devices, say: Callable[[str], None], deed: Deed, *, free_ser
         deed.part(owner, f"thing {thing}: removed with its certificates")
 
     def release(certificate: str) -> None:
-        decommission.release_certificate(certificate, devices.policies)
+        decommission.release_certificate(certificate, devices.policies, kept.append)
         released.append(certificate)
 
     try:
         _each("removing devices", devices.things, take_away)
         # Their certificates went with them; left are those of devices that were cut off half-way, and those that somebody has
-        # given to a thing of his own as well: they lose our policies and stay.
+        # given to a thing of his own, or policies of his own: they lose our policies and stay.
         _each("removing certificates", devices.certificates, release)
         said = f"  removed {count(len(devices.things), 'device')}, and what certificates were left"
         if free_serials and devices.table is not None:
@@ -127,8 +137,12 @@ def remove(devices: Devices, say: Callable[[str], None], deed: Deed, *, free_ser
             deed.did(f"{count(len(gone), 'device')} removed with shadows and certificates: {_some(sorted(gone))}")
         if released:
             deed.did(f"{count(len(released), 'certificate')}: deleted, or without our policies if others use them")
+        for line in sorted(kept)[:_SHOWN]:
+            deed.did(line)
         if any(freed):
             deed.did(f"{count(sum(freed), 'serial number')} may come in again")
+    for line in sorted(kept):
+        say(f"  {line}")
     say(said)
 
 
@@ -155,6 +169,18 @@ def _certificates_with(policy: str) -> Iterator[str]:
             yield from (target.rpartition("/")[2] for target in page["targets"] if ":cert/" in target)
     except iot.exceptions.ResourceNotFoundException:
         return
+
+
+def _is_ours(thing: str, types: Iterable[DeployedType]) -> bool:
+    """Whether a thing that no row leads to has the name, as in names.derive, and the type that the gate gives."""
+    named = [kind.thing_type for kind in types if kind.thing_type and thing.startswith(f"{kind.thing_type}-")]
+    if not named:
+        return False  # and not asked for: the deployer may look at no such thing
+    iot = aws.client("iot")
+    try:
+        return iot.describe_thing(thingName=thing).get("thingTypeName") in named
+    except iot.exceptions.ResourceNotFoundException:
+        return False
 
 
 def _rows(table: str, types: set[str]) -> Iterator[dict[str, str]]:

@@ -114,7 +114,7 @@ class Search:
         if self._judge_device(device) != finding:
             return "changed meanwhile, left as it is"
         if device.thing is not None:
-            decommission.remove_device(device.thing.name)
+            decommission.remove_device(device.thing.name, self.policies)
         for certificate in device.certificates:
             decommission.release_certificate(certificate.certificate_id, self.policies)
         # The row last: it is by its row that a run after an interrupted one finds the rest.
