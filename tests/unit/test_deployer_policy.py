@@ -160,6 +160,7 @@ def test_roles_go_to_three_services_and_only_those_of_the_prefix(recorded):
         ("iot:DeleteThingGroup", "arn:aws:iot:us-east-1:000000000000:thinggroup/admins"),
         ("iot:DeleteThingType", "arn:aws:iot:us-east-1:000000000000:thingtype/camera"),
         ("lambda:InvokeFunction", "arn:aws:lambda:us-east-1:000000000000:function:payments"),
+        ("lambda:InvokeFunction", "arn:aws:lambda:us-east-1:000000000000:function:fleetgate-audit"),
         ("lambda:UpdateFunctionCode", "arn:aws:lambda:eu-west-1:000000000000:function:fleetgate-census"),
         ("logs:FilterLogEvents", "arn:aws:logs:us-east-1:000000000000:log-group:/aws/lambda/payments"),
         ("s3:GetObject", f"arn:aws:s3:::{BUCKET}/fleetgate/production.tfstate"),
@@ -312,6 +313,15 @@ def test_the_policy_follows_the_environments_file(recorded, more, gained):
     if more.startswith("prefix"):
         assert allowing(found, "iot:CreateThingType", "arn:aws:iot:us-east-1:000000000000:thingtype/pumps-anything")
         assert "fleetgate-" not in json.dumps([s for s in found if not s["Sid"].startswith("State")])
+
+
+def test_the_deployer_of_a_protected_environment_deletes_no_table_no_policy_of_one_and_no_log_file():
+    protected = RECORDED.replace("deletion_protection: false\n", "")
+    found = deployer.statements(*fleet(protected + "manage_cloudtrail: true\n"))
+    open_ = deployer.statements(*fleet(RECORDED + "manage_cloudtrail: true\n"))
+    before, after = ({a for s in part for a in s["Action"]} for part in (open_, found))
+    assert before - after == {"dynamodb:DeleteResourcePolicy", "dynamodb:DeleteTable", "s3:DeleteObjectVersion"}
+    assert not after - before and "TrailsFiles" not in {s["Sid"] for s in found}
 
 
 def test_each_document_fits_into_a_managed_policy_and_together_they_are_all():

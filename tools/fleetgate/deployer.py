@@ -213,11 +213,13 @@ def _functions(arns: _Arns) -> Iterator[Statement]:
     yield _allow(
         "Functions",
         "lambda: AddPermission CreateFunction DeleteFunction DeleteFunctionEventInvokeConfig GetFunction "
-        "GetFunctionCodeSigningConfig GetFunctionConfiguration GetFunctionEventInvokeConfig GetPolicy InvokeFunction "
+        "GetFunctionCodeSigningConfig GetFunctionConfiguration GetFunctionEventInvokeConfig GetPolicy "
         "ListVersionsByFunction PutFunctionEventInvokeConfig RemovePermission TagResource UntagResource UpdateFunctionCode "
         "UpdateFunctionConfiguration",
         arns.named("lambda", "function:"),
     )
+    # The smoke checks ask it. No other: what is sent to the audit function gets into the trail as a decision of the hook's.
+    yield _allow("AskTheHook", "lambda: InvokeFunction", [arns.arn("lambda", f"function:{arns.names.hook}")])
 
 
 def _logs(arns: _Arns) -> Iterator[Statement]:
@@ -235,12 +237,13 @@ def _logs(arns: _Arns) -> Iterator[Statement]:
 
 
 def _tables(arns: _Arns) -> Iterator[Statement]:
-    yield _allow(
-        "Tables",
-        "dynamodb: CreateTable DeleteResourcePolicy DeleteTable DescribeContinuousBackups DescribeTable DescribeTimeToLive "
-        "GetResourcePolicy ListTagsOfResource PutResourcePolicy TagResource UntagResource UpdateContinuousBackups UpdateTable",
-        arns.named("dynamodb", "table/"),
+    actions = (
+        "dynamodb: CreateTable DescribeContinuousBackups DescribeTable DescribeTimeToLive GetResourcePolicy ListTagsOfResource "
+        "PutResourcePolicy TagResource UntagResource UpdateContinuousBackups UpdateTable"
     )
+    if not arns.settings.deletion_protection:  # else no apply has a reason to, and AWS's own switch is not the only guard
+        actions += " DeleteResourcePolicy DeleteTable"
+    yield _allow("Tables", actions, arns.named("dynamodb", "table/"))
     table = arns.arn("dynamodb", f"table/{arns.names.table}")
     yield _allow("RegistryRows", "dynamodb: DeleteItem GetItem PutItem Scan UpdateItem", [table])
     # What a deployer does by fleetgate's commands (registry add, drain, state unlock) is an entry of the audit trail.
