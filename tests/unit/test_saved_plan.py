@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from fleetgate import deploy, environment, remote_state, terraform
-from fleetgate.terraform import Runner
+from fleetgate.terraform import Runner, State
 
 
 def full(*_):
@@ -27,7 +27,7 @@ def plan(tmp_path, monkeypatch):
         monkeypatch.setattr(f"fleetgate.{name}", lambda *_: None)
     for name in ("_make_missing_claims", "_refuse_to_strand_devices"):
         monkeypatch.setattr(deploy, name, lambda *_: None)
-    monkeypatch.setattr(deploy, "_terraform", lambda *_, **__: (runner, None))
+    monkeypatch.setattr(deploy, "_terraform", lambda *_, **__: (runner, State({}, ())))
     monkeypatch.setattr(deploy, "_inputs_digest", lambda _: "digest")
     fleet = SimpleNamespace(environment=SimpleNamespace(build=tmp_path))
 

@@ -15,7 +15,7 @@ from fleetgate.build import Fleet
 from fleetgate.drain import DeployedType
 from fleetgate.environment import Environment
 from fleetgate.errors import FleetgateError, Problem, count, fail
-from fleetgate.terraform import FOLDER, LOCK_TIMEOUT, Runner, State
+from fleetgate.terraform import FOLDER, LOCK_TIMEOUT, PLAN_FILE, Resource, Runner, State
 
 Say = Callable[[str], None]
 _TABLE = "aws_dynamodb_table"
@@ -57,10 +57,16 @@ def plan(
     say("  comparing with what is there")
     left_behind.require_nothing(fleet, state)
     _refuse_to_strand_devices(fleet, state)
+    inputs = _inputs_digest(environment)
     changes = runner.plan(environment.build / build.TFVARS)
+    if _inputs_digest(environment) != inputs:  # and nobody knows which of both Terraform has read
+        remedy = f"run: fleetgate plan --env {environment.name} again, and change nothing while it runs"
+        raise fail("plan", "is stale already: its inputs have changed while it was made", remedy)
+    if changes:
+        _refuse_to_lose(runner, state, environment)
     if json_file is not None:
         files.deliver(json_file, runner.plan_as_json().encode(), 0o600)  # it has the values that Terraform hides, too
-    record = {"changes": changes, "inputs": _inputs_digest(environment)}
+    record = {"changes": changes, "inputs": inputs, "plan": _plan_digest(environment)}
     files.replace(_record_file(environment), (json.dumps(record) + "\n").encode())
     return changes
 
@@ -172,6 +178,31 @@ def _protected_still(state: State, environment: Environment) -> list[Problem]:
     return [Problem(", ".join(kept), "still protected from deletion", remedy)]
 
 
+def _refuse_to_lose(runner: Runner, state: State, environment: Environment) -> None:
+    """A destroy is not the only way to lose what is protected: another prefix, say, or no CloudTrail any more, deletes as well.
+
+    Terraform would begin with it, and be stopped by AWS in the middle, if at all: a KMS key has no protection of its own.
+    """
+    by_file = environment.settings.deletion_protection
+    if not state.resources or not (by_file or protected(state)):
+        return
+    planned = json.loads(runner.plan_as_json()).get("resource_changes", ())
+    gone = State({}, tuple(Resource(c["type"], None, c["change"]["before"] or {}) for c in planned if _deletes(c)))
+    keys = [f"KMS key {key.values.get('key_id', '')}" for key in gone.of("aws_kms_key")]
+    if lost := [*protected(gone, by_file=by_file), *keys]:
+        remedy = (
+            "put back what you have changed (prefix, manage_cloudtrail); or, if they may go: write deletion_protection: false in"
+            f" {environment.file} and nothing else, run {applied.command(environment)}, then make your change again"
+        )
+        raise fail(", ".join(lost), "would be deleted by this plan, and deletion_protection is on, here or on AWS", remedy)
+
+
+def _deletes(change: dict[str, Any]) -> bool:
+    # What Terraform could not finish making is empty, and an apply that was cut off has to go on.
+    unfinished = change.get("action_reason") == "replace_because_tainted"
+    return change.get("mode", "managed") == "managed" and "delete" in change["change"]["actions"] and not unfinished
+
+
 def plan_aside(fleet: Fleet, say: Say) -> dict[str, Any]:
     """A plan as Terraform's JSON, against what is there now. Nothing of it is kept, and the saved plan stays as it is."""
     from fleetgate import aws
@@ -228,13 +259,16 @@ def _terraform(
     return runner, runner.state()
 
 
-def protected(state: State) -> list[str]:
-    """What AWS or Terraform would refuse to delete: a destroy that finds it on its way stops in the middle."""
+def protected(state: State, *, by_file: bool = False) -> list[str]:
+    """What AWS or Terraform would refuse to delete: a destroy that finds it on its way stops in the middle.
+
+    by_file: the environment's file protects all tables and buckets, whether or not AWS has heard of it.
+    """
     tables = (table.values for table in state.of(_TABLE))
     buckets = (bucket.values for bucket in state.of("aws_s3_bucket"))
     return sorted(
-        [f"table {values['name']}" for values in tables if values.get("deletion_protection_enabled")]
-        + [f"bucket {values['bucket']}" for values in buckets if not values.get("force_destroy")]
+        [f"table {values['name']}" for values in tables if by_file or values.get("deletion_protection_enabled")]
+        + [f"bucket {values['bucket']}" for values in buckets if by_file or not values.get("force_destroy")]
     )
 
 
@@ -318,12 +352,20 @@ def _read_record(environment: Environment) -> dict[str, object]:
     again = f"run: fleetgate plan --env {environment.name}, then this again (make apply does both)"
     try:
         record = json.loads(_record_file(environment).read_text(encoding="ascii"))
-        changes, inputs = record["changes"], record["inputs"]
+        changes, inputs, planned = record["changes"], record["inputs"], record["plan"]
     except (OSError, ValueError, KeyError, TypeError):
         raise fail(str(_record_file(environment)), "there is no plan to apply", again) from None
     if inputs != _inputs_digest(environment):
         raise fail(str(_record_file(environment)), "the plan is stale: its inputs have changed since", again)
-    return {"changes": changes, "inputs": inputs}
+    if changes and planned != _plan_digest(environment):
+        raise fail(str(environment.build / PLAN_FILE), "is not the plan that was made with these inputs", again)
+    return {"changes": changes, "inputs": inputs, "plan": planned}
+
+
+def _plan_digest(environment: Environment) -> str:
+    """Of the saved plan, which somebody may have made by hand, or with another machine's record."""
+    path = environment.build / PLAN_FILE
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "missing"
 
 
 def _inputs_digest(environment: Environment) -> str:

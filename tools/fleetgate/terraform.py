@@ -22,6 +22,8 @@ from fleetgate.environment import Environment
 from fleetgate.errors import FleetgateError, fail
 
 FOLDER = "terraform"
+#: The saved plan, in the environment's build folder.
+PLAN_FILE = "fleet.tfplan"
 MINIMUM_VERSION = (1, 11, 0)
 #: A folder that holds `<registry host>/hashicorp/aws/<version>/`, for machines that reach no registry.
 MIRROR_VARIABLE = "FLEETGATE_PROVIDER_MIRROR"
@@ -87,7 +89,7 @@ class Runner:
 
     @property
     def plan_file(self) -> Path:
-        return self._environment.build / "fleet.tfplan"
+        return self._environment.build / PLAN_FILE
 
     @property
     def log_file(self) -> Path:
