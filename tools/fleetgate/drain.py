@@ -8,6 +8,7 @@ and a type of ours, only lose ours. Things that merely have one of our types may
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -154,9 +155,20 @@ def _each(label: str, items: Sequence[T], work: Callable[[T], object]) -> None:
     """Ctrl-C, or what fails, lets what is under way end, and begins nothing more."""
     if not items:
         return
+    failed = threading.Event()
+
+    def one(item: T) -> None:
+        if failed.is_set():  # which is heard of here, in the order of the items, only when those before are done
+            return
+        try:
+            work(item)
+        except BaseException:
+            failed.set()
+            raise
+
     with progress.bar(label, len(items)) as bar, ThreadPoolExecutor(PARALLEL) as pool:
         try:
-            for _ in pool.map(work, items):
+            for _ in pool.map(one, items):
                 bar.advance()
         finally:
             pool.shutdown(cancel_futures=True)
