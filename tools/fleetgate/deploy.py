@@ -183,8 +183,10 @@ def _refuse_to_lose(runner: Runner, state: State, environment: Environment) -> N
 
     Terraform would begin with it, and be stopped by AWS in the middle, if at all: a KMS key has no protection of its own.
     """
+    if not state.resources:
+        return
     by_file = environment.settings.deletion_protection
-    if not state.resources or not (by_file or protected(state)):
+    if not by_file and not protected(state):
         return
     planned = json.loads(runner.plan_as_json()).get("resource_changes", ())
     gone = State({}, tuple(Resource(c["type"], None, c["change"]["before"] or {}) for c in planned if _deletes(c)))

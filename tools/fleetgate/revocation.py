@@ -187,8 +187,8 @@ def reinstate(fleet: Fleet, table: Registry, target: Target, deed: Deed) -> None
     for certificate in target.certificates:
         # The row's, if it was not attached any more, and those that another thing uses: they lose our policies.
         if certificate.status != "missing":
-            decommission.release_certificate(certificate.certificate_id, policies)
-            deed.did(f"certificate {certificate.certificate_id}: {'detached' if certificate.things else 'deleted'}")
+            gone = decommission.release_certificate(certificate.certificate_id, policies)
+            deed.did(f"certificate {certificate.certificate_id}: {'deleted' if gone else 'detached'}")
     if not table.reinstate(target.serial, target.row.get("certificateId")):
         remedy = f"look at it: fleetgate devices show --env {fleet.environment.name} {target.serial}; then run it again"
         raise fail(f"serial {target.serial}", "its row was changed meanwhile, and was left as it is", remedy)
