@@ -23,6 +23,7 @@ class GitHub:
         self.comments: list[dict] = []
         self.calls: list[str] = []
         self.refuses = False
+        self.moved: tuple[str, str] | None = None
 
     def answer(self, method, path, query, body):
         self.calls.append(f"{method} {path}")
@@ -68,6 +69,11 @@ def hub(monkeypatch):
             assert address.path.startswith("/repos/acme/fleet") and self.headers["Authorization"] == f"Bearer {TOKEN}"
             body = json.loads(self.rfile.read(int(self.headers.get("Content-Length") or 0)) or "{}")
             path = address.path.removeprefix("/repos/acme/fleet")
+            if state.moved and state.moved[0] == self.command:
+                self.send_response(301)
+                self.send_header("Location", state.moved[1])
+                self.end_headers()
+                return
             status, content = state.answer(self.command, path, parse_qs(address.query), body)
             self.send_response(status)
             self.end_headers()
@@ -190,3 +196,27 @@ def test_wrong_words_are_refused_before_anything_is_asked(hub, report, words):
     with pytest.raises(SystemExit) as ended:
         cli.main(["github", "comment", "--kind", "access", *words, "--yes", report("x")])
     assert ended.value.code == 2 and hub.calls == []
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_a_repository_that_has_moved_is_an_error_and_the_token_goes_nowhere_else(hub, report, capsys, method):
+    reached = []
+
+    class Elsewhere(BaseHTTPRequestHandler):
+        def do_GET(self):
+            reached.append(self.headers.get("Authorization"))
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b"[]")
+
+        def log_message(self, *_):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Elsewhere) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        hub.moved = (method, f"http://localhost:{server.server_port}/repositories/1/issues/7/comments")
+        assert comment(report("first")) == 1
+        server.shutdown()
+    shown = capsys.readouterr()
+    assert "301: the repository has moved" in shown.err and "commented" not in shown.out
+    assert reached == [] and TOKEN not in shown.out + shown.err

@@ -118,6 +118,16 @@ def _pages(repository: Repository, path: str) -> Iterator[dict[str, Any]]:
         page += 1
 
 
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """urllib would follow with the token, to whatever host the answer names, and make a GET of a POST, which writes nothing."""
+
+    def redirect_request(self, *_: Any) -> None:
+        return None
+
+
+_OPENER = urllib.request.build_opener(_NoRedirect)
+
+
 def _call(repository: Repository, method: str, path: str, content: dict[str, Any] | None = None) -> Any:
     headers = {
         "Accept": "application/vnd.github+json",
@@ -130,10 +140,13 @@ def _call(repository: Repository, method: str, path: str, content: dict[str, Any
     request = urllib.request.Request(repository.api + path, data, headers, method=method)  # noqa: S310 - https, see from_variables
     where = f"{method} {urllib.parse.urlsplit(repository.api + path).path}"
     try:
-        with urllib.request.urlopen(request, timeout=_SECONDS) as answer:  # noqa: S310
+        with _OPENER.open(request, timeout=_SECONDS) as answer:
             return json.load(answer)
     except urllib.error.HTTPError as error:
         said = _message(error)
+        if 300 <= error.code < 400:
+            remedy = "give GITHUB_REPOSITORY the name that it has now: nothing was written, and the token was sent nowhere else"
+            raise fail(where, f"GitHub answers {error.code}: the repository has moved", remedy) from None
         remedy = (
             "give the job the permission: pull-requests: write for a comment, issues: write for an issue"
             if error.code in (401, 403, 404)
