@@ -75,6 +75,7 @@ def test_a_registry_event_that_is_sent_again_gets_the_key_that_its_rule_would_ha
     columns = {topic: tuple(named.split(", ")) if narrow else None for topic, _, narrow in rules}
     assert {topic: (subject, columns[topic]) for topic, subject, _ in rules} == registry_events.RULES
     assert "_id = \"timestamp + '#' + eventId + '#' + eventType AS id\"" in text
+    assert registry_events.EVENT_TYPES.keys() == registry_events.RULES.keys()
     constants = [f"'{value}' AS {name}" for name, value in registry_events.OF_A_CA_CONSTANTS.items()]
     assert f'columns = "{", ".join([*registry_events.OF_A_CA_FIELDS, *constants])}"' in text
     assert f'topic   = "{registry_events.OF_A_CA}"' in text and "id      = \"timestamp + '#' + certificateId AS id\"" in text

@@ -182,12 +182,13 @@ def gap(registry, monkeypatch, tmp_path, capsys):
     url = sqs.create_queue(QueueName="fleetgate-audit-dead-letter")["QueueUrl"]
     event = {"eventType": "THING_EVENT", "eventId": "e-1", "operation": "CREATED", "thingName": THING, "timestamp": NOW}
     event |= {"attributes": {"weight": 1.5, "on": True}, "billingGroupName": None}
-    payload = base64.b64encode(json.dumps(event).encode()).decode()
+    payload = lambda event: {"base64OriginalPayload": base64.b64encode(json.dumps(event).encode()).decode()}  # noqa: E731
+    send = lambda letter: sqs.send_message(QueueUrl=url, MessageBody=json.dumps(letter))  # noqa: E731
     failures = [{"failedAction": "DynamoDBv2Action", "errorMessage": "no permission"}]
     rule = {"ruleName": "fleetgate_audit_thing", "topic": f"$aws/events/thing/{THING}/created"}
-    letters = [delivery(line()), rule | {"base64OriginalPayload": payload, "failures": failures}, {"eventType": "nobody's"}]
+    letters = [delivery(line()), rule | payload(event) | {"failures": failures}, {"eventType": "nobody's"}]
     for letter in letters:
-        sqs.send_message(QueueUrl=url, MessageBody=json.dumps(letter))
+        send(letter)
 
     def invoke(FunctionName, Payload):
         assert FunctionName == "fleetgate-audit"
@@ -200,7 +201,7 @@ def gap(registry, monkeypatch, tmp_path, capsys):
 
     monkeypatch.setattr(aws.client("lambda"), "invoke", invoke)
     count = lambda: int(sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"][COUNT])  # noqa: E731
-    return SimpleNamespace(event=event, count=count, invoke=invoke)
+    return SimpleNamespace(event=event, count=count, send=send, payload=payload)
 
 
 def test_what_the_audit_trail_is_missing_comes_into_it_under_the_keys_that_function_and_rule_give(fleetgate, registry, gap):
@@ -237,6 +238,17 @@ def test_a_table_that_does_not_take_an_event_leaves_its_letter_with_the_reason_a
     boto3.client("dynamodb").delete_table(TableName=lambdas.AUDIT_TABLE)
     status, _, err = fleetgate("redrive", "audit", "--yes")
     assert status == 2 and "table fleetgate-audit: does not exist" in err and gap.count() == 2
+
+
+@pytest.mark.parametrize("kind, left", [("DEED", 3), ("THING_EVENT", 2)])
+def test_a_letter_replaces_no_entry_that_is_there(fleetgate, registry, gap, kind, left):
+    there = {"subject": THING, "id": f"{NOW}#e-2#{kind}", "timestamp": NOW, "eventType": kind, "operation": "REVOKE"}
+    audit.put(lambdas.AUDIT_TABLE, there | {"who": "arn:operator"})
+    event = {"eventType": kind, "eventId": "e-2", "timestamp": NOW, "operation": "REINSTATE", "who": "arn:innocent"}
+    gap.send({"topic": f"$aws/events/thing/{THING}/created"} | gap.payload(event))
+    assert fleetgate("redrive", "audit", "--yes")[0] == 1
+    assert gap.count() == left - 1  # what is there already leaves the queue; a deed is nothing that AWS IoT says
+    assert [one for one in registry.trail() if one["id"] == there["id"]] == [there | {"who": "arn:operator"}]
 
 
 def test_a_queue_that_there_is_none_of_is_refused(fleetgate, registry):

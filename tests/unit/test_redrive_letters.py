@@ -96,6 +96,11 @@ def test_both_kinds_of_letters_of_the_audit_trail_are_read(given, kind, event):
         (not_written("$aws/events/thing/a/b/created", WRITTEN), "by its topic"),
         (not_written(RULE["topic"], [WRITTEN]), "no JSON object"),
         (not_written(RULE["topic"], EVENT), "no eventId"),
+        (not_written(RULE["topic"], WRITTEN | {"eventType": "DEED"}), "its eventType"),
+        (not_written(RULE["topic"], WRITTEN | {"eventType": "THING_TYPE_EVENT"}), "its eventType"),
+        (not_written("$aws/events/certificate/c/updated", WRITTEN | {"eventType": "PROVISIONING_DECISION"}), "its eventType"),
+        (not_written("$aws/events/policy/p/updated", WRITTEN | {"eventType": "ONBOARDING"}), "its eventType"),
+        (not_written(RULE["topic"], WRITTEN | {"timestamp": "yesterday"}), "its timestamp"),
         (not_written("$aws/events/certificates/registered/ca", {"timestamp": 1}), "no certificateId"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
@@ -105,8 +110,27 @@ def test_what_is_nothing_of_the_audit_trails_is_told_and_never_sent(given, reaso
     assert (letter.kind, letter.event) == (redrive.UNREADABLE, None) and reason in letter.reason
 
 
+DEEP = "[" * 50_000
+
+
+@pytest.mark.parametrize("of", redrive.QUEUES)
+@pytest.mark.parametrize(
+    "body",
+    [DEEP, '{"a":' * 50_000, json.dumps(RULE | {"base64OriginalPayload": base64.b64encode(DEEP.encode()).decode()})],
+    ids=["list", "object", "payload"],
+)
+def test_a_letter_of_thousands_of_brackets_is_told_and_never_sent(of, body):
+    letter = redrive.read_letter(message(body), of)
+    assert (letter.kind, letter.event, letter.reason) == (redrive.UNREADABLE, None, "it is nested too deeply")
+
+
 def test_of_what_nobody_knows_the_payload_only_names_and_times_are_kept():
-    event = WRITTEN | {"certificatePem": "-----BEGIN", "certificateId": "c", "awsAccountId": "1"}
+    event = WRITTEN | {
+        "eventType": "CERTIFICATE_EVENT",
+        "certificatePem": "-----BEGIN",
+        "certificateId": "c",
+        "awsAccountId": "1",
+    }
     letter = redrive.read_letter(not_written("$aws/events/certificate/c/updated", event), redrive.AUDIT)
     assert set(letter.event) == {"eventType", "eventId", "operation", "timestamp", "subject", "id"}
     letter = redrive.read_letter(not_written("$aws/events/certificates/registered/ca", event), redrive.AUDIT)

@@ -371,11 +371,15 @@ def _plain(value: Any) -> Any:
 
 
 def put(table: str, entry: Mapping[str, Any]) -> None:
-    """Adds an entry; one of the same key is replaced."""
+    """Adds an entry. One of the same key stays as it is: the trail is only added to."""
     from boto3.dynamodb.types import TypeSerializer
 
     typed = {name: TypeSerializer().serialize(_exact(value)) for name, value in entry.items()}
-    aws.client("dynamodb").put_item(TableName=table, Item=typed)
+    client = aws.client("dynamodb")
+    try:
+        client.put_item(TableName=table, Item=typed, ConditionExpression="attribute_not_exists(id)")
+    except client.exceptions.ConditionalCheckFailedException:
+        return
 
 
 def _exact(value: Any) -> Any:

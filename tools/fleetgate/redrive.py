@@ -1,7 +1,7 @@
 """Sends dead letters on their way again: events to the onboarding function, and what the audit trail is missing into that.
 
 A letter leaves its queue only after it has been taken: none is lost, and one that is sent twice does no harm, as onboarding is
-idempotent and takes events in any order, and an entry of the audit trail that is written again replaces itself. Letters are
+idempotent and takes events in any order, and an entry of the audit trail that is there already stays as it is. Letters are
 hidden from other readers while they are worked on, and shown again when a run ends, however it ends.
 """
 
@@ -37,6 +37,7 @@ FUNCTION_FAILED = "the function failed"
 RULE_FAILED = "the rule could not call it"
 NOT_WRITTEN = "the rule could not write it"
 UNREADABLE = "no event that can be read"
+_TOO_DEEP = "it is nested too deeply"
 
 #: Whose dead letters there are.
 ONBOARDING, AUDIT = "onboarding", "audit"
@@ -115,10 +116,14 @@ def read_letter(message: Mapping[str, Any], of: str) -> Letter:
     Lambda's dead letter is the event itself, with the error in the message's attributes [Lambda: dead-letter queues]; a rule's
     has the event in base64 beside `failures` [AWS IoT: error handling].
     """
-    kind, event, reason = _parse(str(message.get("Body", "")), message.get("MessageAttributes") or {}, of)
-    subject = ""
-    if isinstance(event, dict):
-        subject = str(event.get("subject" if kind == NOT_WRITTEN else "thingName") or event.get("clientId") or "")
+    try:
+        kind, event, reason = _parse(str(message.get("Body", "")), message.get("MessageAttributes") or {}, of)
+        subject = ""
+        if isinstance(event, dict):
+            subject = str(event.get("subject" if kind == NOT_WRITTEN else "thingName") or event.get("clientId") or "")
+        json.dumps(event)  # as it is to be sent
+    except RecursionError:  # some thousand brackets
+        kind, event, reason, subject = UNREADABLE, None, _TOO_DEEP, ""
     attributes = message.get("Attributes") or {}
     return Letter(
         str(message["MessageId"]),
@@ -294,6 +299,8 @@ def _write(fleet: Fleet, entry: Mapping[str, Any]) -> str | None:
         if code in _HOPELESS:
             raise
         return f"DynamoDB did not take it: {code}"
+    except RecursionError:
+        return _TOO_DEEP
     except (TypeError, ValueError, ArithmeticError):  # a number that no item holds, say
         return "it holds what no entry can hold"
     return None
@@ -314,6 +321,6 @@ def _invoke(client: Any, environment: Environment, function: str, event: Any) ->
     try:
         said = json.loads(answer["Payload"].read())
         reason = f"{said.get('errorType', '')}: {said.get('errorMessage', '')}"
-    except (ValueError, AttributeError):
+    except (ValueError, AttributeError, RecursionError):
         reason = "the function failed and did not say why"
     return printable(reason).strip(": ")[:_MAXIMUM_REASON]
