@@ -163,6 +163,23 @@ def test_a_stranger_who_says_a_things_name_as_its_serial_number_is_not_in_that_d
     assert own.count("DENIED") == 1 and "REGISTRY REVOKE" in own and "UPDATED" in own
 
 
+def test_what_was_done_with_a_strangers_certificate_is_not_in_the_history_of_the_device_that_it_claimed_to_be(
+    fleetgate, hook, registry
+):
+    device, thief = (hook_events.certificate(name)[1] for name in ("device", "thief"))
+    registry.put(status="active", certificateId=device, thingName=THING)
+    hook(hook_events.request("thief"), minutes_ago=9)
+    at = int((time.time() - 300) * 1000)
+    entry(thief, at, "CERTIFICATE_EVENT", "UPDATED")
+    entry(thief, at + 1, "DEED", "ORPHANS", who="arn:operator")
+    entry(device, at + 2, "CERTIFICATE_EVENT", "UPDATED")
+    found = history(fleetgate, SERIAL)[1]["entries"]
+    assert [(one["eventType"], one["subject"]) for one in found] == [
+        ("PROVISIONING_DECISION", SERIAL),
+        ("CERTIFICATE_EVENT", device),  # which only the row names
+    ]
+
+
 def test_who_registered_a_serial_number_is_in_its_history(fleetgate, hook, registry):
     assert fleetgate("registry", "add", "--type", hook_events.TYPE, SERIAL)[0] == 0
     hook(hook_events.request())

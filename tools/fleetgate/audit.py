@@ -254,7 +254,7 @@ def history(fleet: Fleet, serial: str, row: Mapping[str, Any] | None, since_ms: 
     """Everything that the trail has about a serial number, and the hook's log from `since_ms` on. row: its row in the registry.
 
     That is what is filed under the serial number itself, under each name that a thing of it can have, and under the certificates
-    that these entries name. Raises FleetgateError if there is no trail, or no log.
+    that it has had. Raises FleetgateError if there is no trail, or no log.
     """
     # The log first: what is delivered meanwhile is in both then, and not in neither.
     logged = entries_of(decisions.Log(fleet.names.hook).decisions("serialNumber", serial, since_ms))
@@ -263,7 +263,8 @@ def history(fleet: Fleet, serial: str, row: Mapping[str, Any] | None, since_ms: 
     about = [row or {}, *logged, *kept]
     things = {names.thing(serial) for names in fleet.names.types.values()} | _named("thingName", about)
     kept += _of_registry(_under(fleet, sorted(things - {serial})))
-    kept += _of_registry(_under(fleet, sorted(_named("certificateId", [*logged, *kept]) - {serial})))
+    own = [row or {}, *(entry for entry in (*logged, *kept) if _was_its_own(entry))]
+    kept += _of_registry(_under(fleet, sorted(_named("certificateId", own) - {serial})))
     return _merged(kept, logged)
 
 
@@ -279,6 +280,11 @@ def _of_registry(entries: Iterable[Entry]) -> list[Entry]:
         if entry.get("eventType") not in (DECISION, ONBOARDING, DEED)
         or (entry["eventType"] == DEED and entry.get("operation") in ABOUT_THINGS)
     ]
+
+
+def _was_its_own(entry: Entry) -> bool:
+    """Whether the certificate that an entry names is, or was, this device's. That of somebody whom the gate kept out is not."""
+    return entry.get("eventType") == ONBOARDING or (entry.get("eventType") == DECISION and entry.get("operation") == "ALLOWED")
 
 
 def _named(attribute: str, entries: Iterable[Mapping[str, Any]]) -> set[str]:
