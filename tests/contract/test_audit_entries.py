@@ -42,6 +42,26 @@ def test_the_function_and_the_command_make_the_same_entry_of_the_hooks_line(said
     assert {"subject", "id", "timestamp", "eventType", "operation", "reason", "deviceType", "templateName"} <= written.keys()
 
 
+SAYS = {"event": "provisioning_decision", "serialNumber": "TEMP-000001", "allowed": True, "reason": "allowed"}
+ODD = {
+    "no time": SAYS,
+    "a time that is text": SAYS | {"_aws": {"Timestamp": "x"}},
+    "a time that is true": SAYS | {"_aws": {"Timestamp": True}},
+    "a time after the year 9999": SAYS | {"_aws": {"Timestamp": 10**18}},
+    "a time that is none": SAYS | {"_aws": {"Timestamp": 0}},
+    "metadata that is a list": SAYS | {"_aws": []},
+    "not whether": SAYS | {"allowed": None, "_aws": {"Timestamp": 1}},
+    "another event": SAYS | {"event": "x", "_aws": {"Timestamp": 1}},
+}
+
+
+@pytest.mark.parametrize("said", [*map(json.dumps, ODD.values()), "[" * 50_000, "7", "\x00"], ids=[*ODD, "brackets", "7", "NUL"])
+def test_what_is_no_decision_to_the_function_is_none_to_the_commands(said):
+    with pytest.raises(trail.NotADecision):
+        trail.entry(said)
+    assert decisions.decisions_in([said]) == []
+
+
 def test_they_call_things_alike():
     assert trail.EVENT == decisions.EVENT and trail.EVENT_TYPE == audit.DECISION and trail.UNREADABLE == audit.UNREADABLE
     assert trail._SERIAL.pattern == catalogue.SERIAL and trail._FIELDS == audit._FIELDS

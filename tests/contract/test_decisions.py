@@ -28,6 +28,6 @@ def test_a_next_step_names_only_commands_that_there_are(reason):
 
 def test_hook_and_tools_call_a_decision_alike():
     rules = hook.decision.Rules(lambdas.TEMPLATE_ARN, frozenset(), {})
-    line = hook.report.line({}, hook.decision.Decision(hook.decision.Reason.REVOKED, None, {}), rules, 0, None)
+    line = hook.report.line({}, hook.decision.Decision(hook.decision.Reason.REVOKED, None, {}), rules, 1, None)
     [record] = decisions.decisions_in([line])
     assert decisions.explain(record, "moto")["reason"] == "revoked"

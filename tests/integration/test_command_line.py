@@ -93,6 +93,18 @@ def test_ctrl_c_in_an_apply_names_the_plan_that_has_to_be_made_first(fleetgate, 
     assert status == 130 and "next: fleetgate plan, which shows what is left to do, then fleetgate apply" in err
 
 
+@pytest.mark.parametrize("words, status", [(["catalogue", "check"], 1), (["drift", "--env", "local"], 2)])
+def test_a_mistake_of_fleetgate_itself_is_no_answer_of_a_command(checkout, monkeypatch, capsys, words, status):
+    def stumble(*_):
+        raise RecursionError("too deep")
+
+    for name in ("fleetgate.catalogue.read", "fleetgate.environment.load"):
+        monkeypatch.setattr(name, stumble)
+    assert main(["--root", str(checkout), *words]) == status
+    err = capsys.readouterr().err
+    assert "RecursionError: too deep" in err and "a mistake in fleetgate itself" in err and "    -> report it" in err
+
+
 class _NoCloud(BaseHTTPRequestHandler):
     """Somebody else's server, which knows nothing of AWS."""
 

@@ -237,7 +237,7 @@ def test_a_pending_certificate_is_ours_if_a_device_asked_our_hook_about_it(
     monkeypatch.setattr(orphan_search.Search, "_things", lambda self: ([], []))
     [held] = [c["certificateId"] for c in real if c["certificateId"] != made]
     record = {"reason": reason, "claimCertificateId": claim or held}
-    monkeypatch.setattr("fleetgate.decisions.Log", lambda group: Log(made, record))
+    monkeypatch.setattr("fleetgate.decisions.Log", lambda group, tell: Log(made, record))
     monkeypatch.setattr("fleetgate.aws.client", lambda service: Pending(boto3.client(service), pending))
     status, out, _ = fleetgate("orphans", "--json", *NOW)
     assert {item["kind"] for item in json.loads(out)["orphans"]} == ({kind} if kind else set())

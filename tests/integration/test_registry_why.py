@@ -171,3 +171,36 @@ def test_a_revoked_device_is_told_who_revoked_it_and_what_lets_it_in_again(fleet
     _, out, _ = fleetgate("registry", "why", SERIAL)
     assert "revoked since 2026-11-01T00:00:00Z by arn:aws:iam::1:user/a: stolen" in out
     assert out.endswith(f"fleetgate revoke --reinstate --env moto {SERIAL}\n")
+
+
+ODD = {
+    "no time": {"allowed": True, "reason": "allowed"},
+    "a time that is text": {"allowed": True, "reason": "allowed", "_aws": {"Timestamp": "x"}},
+    "not whether": {"reason": "allowed", "_aws": {"Timestamp": 1_795_424_400_123}},
+}
+
+
+@pytest.mark.parametrize("words", [("registry", "why", SERIAL), ("audit", SERIAL), ("dashboard",)], ids=" ".join)
+@pytest.mark.parametrize("said", [*ODD.values(), None], ids=[*ODD, "brackets"])
+def test_a_line_of_the_log_that_no_command_can_read_is_counted_and_the_rest_is_shown(fleetgate, hook, registry, words, said):
+    registry.put()
+    hook(hook_events.request())
+    odd = {"event": "provisioning_decision", "serialNumber": SERIAL}
+    line = "[" * 50_000 + f'"provisioning_decision" {SERIAL}' if said is None else json.dumps(odd | said)
+    event = {"timestamp": int(time.time() * 1000), "message": line}
+    boto3.client("logs").put_log_events(logGroupName=GROUP, logStreamName=STREAM, logEvents=[event])
+    status, out, err = fleetgate(*words)
+    assert status == 0 and f"1 line in {GROUP} that should be decisions cannot be read" in err
+    assert "allowed" in out or "let in by the hook" in out
+
+
+def test_a_decision_of_which_all_but_time_and_answer_is_odd_is_shown_all_the_same(fleetgate, hook, registry):
+    odd = {"event": "provisioning_decision", "serialNumber": SERIAL, "allowed": False, "reason": ["x"], "DeviceType": 7}
+    at_ms = int(time.time() * 1000)
+    line = json.dumps(odd | {"certificateId": {}, "_aws": {"Timestamp": at_ms}})
+    boto3.client("logs").put_log_events(
+        logGroupName=GROUP, logStreamName=STREAM, logEvents=[{"timestamp": at_ms, "message": line}]
+    )
+    [decision] = why(fleetgate, SERIAL)[1]["decisions"]
+    assert (decision["reason"], decision["deviceType"], decision["certificateId"]) == ("unknown", "unknown", None)
+    assert fleetgate("registry", "why", SERIAL)[0] == fleetgate("audit", SERIAL)[0] == fleetgate("dashboard")[0] == 0

@@ -407,7 +407,9 @@ def test_a_rejected_message_is_read(text, message):
     assert read_message(text, "file") == message
 
 
-@pytest.mark.parametrize("text", ["", "no", "[]", "{}", '{"statusCode": "403"}', '{"statusCode": true}'])
+@pytest.mark.parametrize(
+    "text", ["", "no", "[]", "{}", '{"statusCode": "403"}', '{"statusCode": true}', "[" * 50_000, "9" * 5_000]
+)
 def test_what_is_no_rejected_message_is_told(text):
     with pytest.raises(FleetgateError, match="statusCode"):
         read_message(text, "file")

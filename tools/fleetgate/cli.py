@@ -119,14 +119,28 @@ def main(argv: Sequence[str] | None = None) -> int:
         _discard_output()  # its reader has gone (`… | head`): say nothing more
         return 1
     except Exception as error:
-        if args.debug or not _is_foreign(error):
+        if args.debug:
             raise
+        if not _is_foreign(error):
+            return _own_mistake(error, args)
         print(f"fleetgate: {_explain(error, args)}", file=sys.stderr)
         try:
             print(end="", flush=True)
         except OSError:
             _discard_output()
         return int(getattr(args, "failed", 1))
+
+
+def _own_mistake(error: Exception, args: argparse.Namespace) -> int:
+    """Nobody outside can mend it, and it may not come again: so its traceback is shown. Its status is no answer."""
+    import traceback
+
+    traceback.print_exception(error)
+    print(
+        f"fleetgate: {args.command}: that is a mistake in fleetgate itself\n    -> report it, with the lines above",
+        file=sys.stderr,
+    )
+    return int(getattr(args, "failed", 1))
 
 
 def _discard_output() -> None:

@@ -122,7 +122,7 @@ def made(
         if decisions.is_canary(record):
             canaries += 1
         else:
-            counted.setdefault(record["reason"], Counter())[(at - since_ms) // width] += 1
+            counted.setdefault(decisions.reason(record), Counter())[(at - since_ms) // width] += 1
     decided = {reason: tuple(counted[reason][index] for index in range(len(starts))) for reason in sorted(counted)}
     busiest, limit = max(minutes.values(), default=0), registrations_a_second * 60
     return Dashboard(name, since_ms, until_ms, funnel, starts, decided, canaries, busiest, limit, latency)

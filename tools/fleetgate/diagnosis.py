@@ -156,7 +156,7 @@ def read_message(text: str, where: str) -> Message:
     remedy = 'give what came on the topic …/rejected: {"statusCode": 403, "errorCode": "…", "errorMessage": "…"}'
     try:
         body = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise fail(where, "is not JSON", remedy) from None
     status = body.get("statusCode") if isinstance(body, dict) else None
     if not isinstance(status, int) or isinstance(status, bool):

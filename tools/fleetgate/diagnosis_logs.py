@@ -86,7 +86,7 @@ def iot_log(certificate_ids: list[str], since_ms: int) -> Iterator[str]:
         for event in events:
             try:
                 entry = json.loads(event["message"])
-            except ValueError:
+            except (ValueError, RecursionError):
                 continue
             if isinstance(entry, dict) and entry.get("status") != "Success":
                 what = entry.get("details") or entry.get("reason") or entry.get("status")

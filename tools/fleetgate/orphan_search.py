@@ -229,7 +229,7 @@ class Search:
     def _was_asked_here(self, certificate_id: str, created_ms: int) -> bool:
         """Whether a device asked our hook about the certificate, under one of our claims. AWS itself gives the hook both ids."""
         try:
-            found = decisions.Log(self._fleet.names.hook).decisions("certificateId", certificate_id, created_ms)
+            found = decisions.Log(self._fleet.names.hook, lambda _: None).decisions("certificateId", certificate_id, created_ms)
         except FleetgateError:
             return False  # no log, no evidence
         return any(r.get("claimCertificateId") in self._ours.claims and r.get("reason") not in _NO_EVIDENCE for r in found)
