@@ -204,6 +204,17 @@ def test_state_show_says_where_what_and_who(fleetgate, bucket):
     assert shown["state"] == {"lineage": "one", "resources": 1, "serial": 3} and shown["lock"]["id"] == "42"
 
 
+@pytest.mark.parametrize("body", [b"", b"\xff"], ids=["empty", "no text"])
+def test_a_lock_that_nobody_can_read_is_a_lock_and_a_state_of_that_kind_is_told(fleetgate, bucket, body):
+    bucket.put_object(Bucket=BUCKET, Key=f"{KEY}.tflock", Body=body)
+    out = fleetgate("state", "show")[1]
+    assert "locked by somebody since an unknown time" in out and "not locked" not in out
+    if body:
+        bucket.put_object(Bucket=BUCKET, Key=KEY, Body=body)
+        status, _, err = fleetgate("state", "show")
+        assert status == 1 and f"s3://{BUCKET}/{KEY}: is no state of Terraform" in err
+
+
 def test_only_the_lock_that_was_named_is_taken_away(fleetgate, registry, bucket, monkeypatch):
     assert fleetgate("state", "unlock", "42", "--yes")[:2] == (0, "nothing to unlock: nobody holds the state\n")
     put(bucket, f"{KEY}.tflock", LOCK)

@@ -220,3 +220,11 @@ def test_a_repository_that_has_moved_is_an_error_and_the_token_goes_nowhere_else
     shown = capsys.readouterr()
     assert "301: the repository has moved" in shown.err and "commented" not in shown.out
     assert reached == [] and TOKEN not in shown.out + shown.err
+
+
+@pytest.mark.parametrize("write", [comment, issue], ids=["comment", "issue"])
+def test_a_report_that_is_no_text_is_told(hub, tmp_path, capsys, write):
+    file = tmp_path / "report.md"
+    file.write_bytes(b"\xff\xfe")
+    assert write(str(file)) == 1 and hub.calls == []
+    assert f"{file}: is not UTF-8 text" in capsys.readouterr().err

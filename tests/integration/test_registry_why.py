@@ -204,3 +204,11 @@ def test_a_decision_of_which_all_but_time_and_answer_is_odd_is_shown_all_the_sam
     [decision] = why(fleetgate, SERIAL)[1]["decisions"]
     assert (decision["reason"], decision["deviceType"], decision["certificateId"]) == ("unknown", "unknown", None)
     assert fleetgate("registry", "why", SERIAL)[0] == fleetgate("audit", SERIAL)[0] == fleetgate("dashboard")[0] == 0
+
+
+@pytest.mark.parametrize("row", [False, True], ids=["no row", "a row"])
+def test_what_is_asked_about_does_not_act_on_the_terminal(fleetgate, hook, registry, row):
+    if row:
+        registry.put(serialNumber="\x1b[31mX")
+    status, out, err = fleetgate("registry", "why", "\x1b[31mX")
+    assert status == 1 and "\x1b" not in out + err and r"\x1b[31mX is" in out

@@ -146,10 +146,43 @@ def test_a_plan_that_is_at_hand_is_told_without_asking_a_cloud(checkout, tmp_pat
     assert [one["address"] for one in json.loads(capsys.readouterr().out)] == ["aws_iot_policy.this"]
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"planned_values": {}, "resource_changes": 1}'])
+def odd(**parts):
+    return json.dumps({"planned_values": {}, "resource_changes": []} | parts)
+
+
+NO_PLANS = {
+    "empty": "",
+    "a list": "[]",
+    "an object": "{}",
+    "changes a number": odd(resource_changes=1),
+    "a change a number": odd(resource_changes=[1]),
+    "a change without its change": odd(resource_changes=[{"address": "a"}]),
+    "without actions": odd(resource_changes=[{"address": "a", "change": {}}]),
+    "before a list": odd(resource_changes=[{"address": "a", "change": {"actions": ["update"], "before": [1], "after": {}}}]),
+    "drift an object": odd(resource_drift={"a": 1}),
+    "brackets": "[" * 50_000,
+    "no text": "\udcff",
+}
+
+
+def test_nothing_of_a_plan_acts_on_a_terminal(checkout, tmp_path, capsys):
+    plan = tmp_path / "plan.json"
+    values = {"actions": ["update"], "before": {"x\x1b]0;t\x07": 1}, "after": {"x": 2}}
+    plan.write_text(odd(resource_changes=[{"address": 'a["\x1b[31m"]', "change": values}]))
+    assert cli.main(["--root", str(checkout), "drift", "--plan", str(plan)]) == 1
+    out = capsys.readouterr().out
+    assert "\x1b" not in out and r"\x1b[31m" in out
+
+
+def test_no_key_ends_its_cell_of_the_table():
+    text = drift.markdown([drift.Difference('a["x\\\\|<img src=y> @team"]', "differs", (), True)], "e")
+    assert '| `a["x\\|<img src=y> @team"]` |' in text
+
+
+@pytest.mark.parametrize("text", NO_PLANS.values(), ids=NO_PLANS)
 def test_what_is_no_plan_is_neither_a_difference_nor_none(checkout, tmp_path, capsys, text):
     plan = tmp_path / "plan.json"
-    plan.write_text(text)
+    plan.write_text(text, encoding="utf-8", errors="surrogateescape")
     assert cli.main(["--root", str(checkout), "drift", "--plan", str(plan)]) == 2
     told = capsys.readouterr()
     assert told.out == "" and "is no plan" in told.err

@@ -189,6 +189,40 @@ def test_what_is_no_state_is_not_taken_for_an_empty_one(checkout):
     assert remote_state.summarize("") is None
 
 
+ODD = {
+    "a list": b"[]",
+    "a number": b"5",
+    "no text": b"\xff\xfe\x00",
+    "resources a number": b'{"lineage": "a", "serial": 1, "resources": 5}',
+    "no resources": b'{"lineage": "a", "serial": 1, "resources": null}',
+    "a resource a number": b'{"lineage": "a", "serial": 1, "resources": [1]}',
+    "brackets": b"[" * 50_000,
+}
+
+
+@pytest.mark.parametrize("content", ODD.values(), ids=ODD)
+def test_a_state_of_another_shape_is_told(checkout, content):
+    local = aws(checkout)
+    local.build.mkdir(parents=True)
+    local.local_state_file.write_bytes(content)
+    with pytest.raises(FleetgateError, match="no state of Terraform"):
+        remote_state.local_summary(local)
+
+
+def test_what_terraform_noted_of_a_backend_without_its_bucket_is_no_place(checkout):
+    folder = remote_state.data_folder(aws(checkout))
+    folder.mkdir(parents=True)
+    for config in ({}, {"bucket": "b"}):
+        (folder / "terraform.tfstate").write_text(json.dumps({"backend": {"type": "s3", "config": config}}))
+        assert remote_state.recorded(aws(checkout)) is None
+
+
+def test_nothing_of_a_state_or_a_lock_acts_on_a_terminal():
+    lock = remote_state.read_lock('{"ID": "\\u001b[2J", "Who": "\\u001b]0;x\\u0007me", "Operation": "\\u001b"}')
+    state = remote_state.summarize('{"lineage": "\\u001b[31m", "serial": 1, "resources": []}')
+    assert "\x1b" not in f"{lock.id} {lock} {state}" and lock.who == r"\x1b]0;x\x07me"
+
+
 SAID = """
 Error: Error acquiring the state lock
 
@@ -216,7 +250,7 @@ def test_whoever_comes_second_hears_who_holds_the_state_since_when_and_what_to_d
     assert remote_state.parse_lock("Error: something else\nID: x") is None
 
 
-@pytest.mark.parametrize("text", ["", "[]", "not json", "{}"])
+@pytest.mark.parametrize("text", ["", "[]", "not json", "{}", "5", "null", "[" * 50_000])
 def test_a_lock_that_cannot_be_read_is_still_a_lock(text):
     assert str(remote_state.read_lock(text)) == "somebody since an unknown time, for something unknown"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
@@ -99,7 +100,7 @@ def _because(change: Change) -> str:
 
 def _code(text: str) -> str:
     """Text of a policy as code: whatever stands in it, it stays in its cell of the table and is no markup."""
-    shown = printable(text).replace("|", "\\|")
+    shown = re.sub(r"\\*\|", r"\\|", printable(text))  # a backslash before the one of ours would take its effect away
     fence = "`" * (1 + max((len(run) for run in "".join(c if c == "`" else " " for c in shown).split()), default=0))
     return f"{fence} {shown} {fence}" if "`" in shown else f"{fence}{shown}{fence}"
 

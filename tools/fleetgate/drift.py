@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from fleetgate.errors import count
+from fleetgate.errors import count, printable
 
 #: Characters of a report; GitHub refuses one of more than 65 536.
 MAXIMUM_LENGTH = 60_000
@@ -43,7 +44,7 @@ class Difference:
 
     def __str__(self) -> str:
         names = f": {', '.join(self.attributes)}" if self.attributes else ""
-        return f"{self.address} {self.what}{names} ({self.cause})"
+        return printable(f"{self.address} {self.what}{names} ({self.cause})")
 
 
 def differences(plan: Mapping[str, Any]) -> list[Difference]:
@@ -131,4 +132,5 @@ def as_json(found: Iterable[Difference]) -> list[dict[str, Any]]:
 
 def _code(text: str) -> str:
     """As code in a table: the key of a for_each may hold anything."""
-    return "`" + text.replace("`", "'").replace("|", "\\|").replace("\n", " ") + "`"
+    # A backslash before the one of ours would take its effect away: the cell would end there, and what follows not be code.
+    return "`" + re.sub(r"\\*\|", r"\\|", text.replace("`", "'").replace("\n", " ")) + "`"

@@ -17,7 +17,7 @@ from typing import Any
 
 from fleetgate import catalogue, files, package, policies
 from fleetgate.environment import Environment, RemoteState
-from fleetgate.errors import FleetgateError, count, fail
+from fleetgate.errors import FleetgateError, count, fail, printable
 
 FOLDER = "terraform"
 OVERRIDE_FILE = "backend_override.tf"
@@ -85,7 +85,8 @@ def recorded(environment: Environment) -> Place | None:
     """Where Terraform was told last, in this checkout, that the state is."""
     kind, config = _recorded(environment)
     if kind == "s3":
-        return Place("s3", f"s3://{config['bucket']}/{config['key']}")
+        # Without them nobody has used it: Terraform writes both, and init asks again.
+        return Place("s3", f"s3://{config['bucket']}/{config['key']}") if {"bucket", "key"} <= config.keys() else None
     return Place("local", str(config.get("path"))) if kind else None
 
 
@@ -98,7 +99,7 @@ def _recorded(environment: Environment) -> tuple[str, dict[str, Any]]:
     try:
         backend = json.loads((data_folder(environment) / "terraform.tfstate").read_text(encoding="utf-8"))["backend"]
         return str(backend["type"]), dict(backend["config"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return "", {}
 
 
@@ -107,15 +108,15 @@ def data_folder(environment: Environment) -> Path:
     return environment.build / "terraform"
 
 
-def summarize(text: str) -> Summary | None:
+def summarize(content: str | bytes) -> Summary | None:
     """None for no state at all. Raises FleetgateError for what is not one."""
-    if not text.strip():
+    if not content.strip():
         return None
     try:
-        state = json.loads(text)
+        state = json.loads(content)
         owned = sum(len(r["instances"]) for r in state.get("resources", ()) if r["mode"] == "managed")
-        return Summary(str(state["lineage"]), int(state["serial"]), owned)
-    except (ValueError, KeyError, TypeError):
+        return Summary(printable(str(state["lineage"])), int(state["serial"]), owned)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise fail(
             "Terraform's state", "cannot be read: it is no state of Terraform", "look at it before anything else"
         ) from None
@@ -124,7 +125,7 @@ def summarize(text: str) -> Summary | None:
 def local_summary(environment: Environment) -> Summary | None:
     """The state file under `build/`, whether or not it is the environment's."""
     try:
-        return summarize(environment.local_state_file.read_text(encoding="utf-8"))
+        return summarize(environment.local_state_file.read_bytes())
     except FileNotFoundError:
         return None
 
@@ -215,15 +216,18 @@ def read_lock(text: str) -> Lock:
     """The lock as it lies beside the state, an object of JSON."""
     try:
         found = json.loads(text)
-        return _lock(found)
-    except (ValueError, TypeError, AttributeError):
-        return _lock({})
+    except (ValueError, RecursionError):
+        found = None
+    return _lock(found if isinstance(found, dict) else {})
 
 
 def _lock(fields: dict[str, Any]) -> Lock:
-    operation = str(fields.get("Operation") or "something unknown").removeprefix("OperationType").lower()
-    created = re.sub(r"^(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d).*$", r"\1 \2 UTC", str(fields.get("Created") or "an unknown time"))
-    return Lock(str(fields.get("ID") or "?"), str(fields.get("Who") or "somebody"), created, operation)
+    def said(name: str, otherwise: str) -> str:
+        return printable(str(fields.get(name) or otherwise))
+
+    operation = said("Operation", "something unknown").removeprefix("OperationType").lower()
+    created = re.sub(r"^(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d).*$", r"\1 \2 UTC", said("Created", "an unknown time"))
+    return Lock(said("ID", "?"), said("Who", "somebody"), created, operation)
 
 
 def locked(environment: Environment, lock: Lock) -> FleetgateError:

@@ -72,7 +72,12 @@ def plan(environment: Environment) -> list[Step]:
 
 def read(environment: Environment) -> str:
     """The state's text, "" if there is none yet."""
-    return _Bucket(environment).text(remote_state.key(environment, settings(environment)))
+    content = _Bucket(environment).content(remote_state.key(environment, settings(environment))) or b""
+    try:
+        return content.decode()
+    except UnicodeDecodeError:
+        remedy = "look at it before anything else; its bucket keeps the versions before"
+        raise fail(remote_state.place(environment).name, "is no state of Terraform: no UTF-8 text", remedy) from None
 
 
 def write(environment: Environment, text: str) -> None:
@@ -94,9 +99,9 @@ def write(environment: Environment, text: str) -> None:
 
 
 def lock(environment: Environment) -> remote_state.Lock | None:
-    """Who holds the state now."""
-    text = _Bucket(environment).text(f"{remote_state.key(environment, settings(environment))}.tflock")
-    return remote_state.read_lock(text) if text else None
+    """Who holds the state now. Terraform heeds any object of that name, also one that is empty or that nobody can read."""
+    content = _Bucket(environment).content(f"{remote_state.key(environment, settings(environment))}.tflock")
+    return None if content is None else remote_state.read_lock(content.decode(errors="replace"))
 
 
 def wait(environment: Environment, say: Callable[[str], None], lock_timeout: str) -> None:
@@ -151,8 +156,8 @@ def _release(bucket: _Bucket, key: str, identifier: str, etag: str) -> bool:
     S3 removes it by its ETag, so one that has come between the look and the call stays [S3: conditional deletes]. The embedded
     cloud does not look at that: there the look alone has to do.
     """
-    text = bucket.text(key)
-    if not text or remote_state.read_lock(text).id != identifier:
+    content = bucket.content(key)
+    if content is None or remote_state.read_lock(content.decode(errors="replace")).id != identifier:
         return False
     try:
         bucket.call("delete_object", Key=key, IfMatch=etag)
@@ -287,12 +292,13 @@ class _Bucket:
             found = (found or {}).get(name)
         return found
 
-    def text(self, key: str) -> str:
+    def content(self, key: str) -> bytes | None:
+        """None if there is no such object."""
         try:
-            return str(self.call("get_object", Key=key)["Body"].read().decode("utf-8"))
+            return bytes(self.call("get_object", Key=key)["Body"].read())
         except ClientError as error:
             if error.response["Error"]["Code"] in _ABSENT:
-                return ""
+                return None
             raise
 
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from fleetgate.commands import common
 from fleetgate.errors import fail
+
+if TYPE_CHECKING:
+    from fleetgate.drift import Difference
 
 _EPILOG = """\
 Reads, and changes nothing: no plan is saved and no lock is taken, so a role that may only read is enough. On stdout is
@@ -39,7 +42,7 @@ def _drift(args: argparse.Namespace) -> int:
 
     environment = common.environment(args)
     if args.plan is not None:
-        found = drift.differences(_read(args.plan))
+        found = _read(args.plan)
     else:
         from fleetgate import build, deploy
 
@@ -57,11 +60,13 @@ def _drift(args: argparse.Namespace) -> int:
     return 1 if found else 0
 
 
-def _read(file: Path) -> dict[str, Any]:
+def _read(file: Path) -> list[Difference]:
+    from fleetgate import drift
+
     try:
         plan = json.loads(file.read_text(encoding="utf-8"))
         if "planned_values" in plan and isinstance(plan.get("resource_changes", []), list):
-            return dict(plan)
-    except (ValueError, TypeError):
-        pass
+            return drift.differences(plan)
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        pass  # of another shape, at whatever place
     raise fail(str(file), "is no plan", "give it what fleetgate plan --json FILE writes")

@@ -52,7 +52,7 @@ def _comment(args: argparse.Namespace) -> int:
     from fleetgate import github
 
     missing = args.if_missing is not None and not args.file.exists()
-    text = f"{args.if_missing}\n" if missing else args.file.read_text(encoding="utf-8")
+    text = f"{args.if_missing}\n" if missing else _text(args.file)
     if not _agreed(args, text, f"the comment {args.kind} of pull request {args.pull_request}"):
         return 0
     github.put_comment(github.from_variables(), args.pull_request, args.kind, text, print)
@@ -62,11 +62,20 @@ def _comment(args: argparse.Namespace) -> int:
 def _issue(args: argparse.Namespace) -> int:
     from fleetgate import github
 
-    text = args.file.read_text(encoding="utf-8")
+    text = _text(args.file)
     if not _agreed(args, text, f"the issue {args.kind}"):
         return 0
     github.put_issue(github.from_variables(), args.kind, args.title, text, print)
     return 0
+
+
+def _text(file: Path) -> str:
+    from fleetgate.errors import fail
+
+    try:
+        return file.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise fail(str(file), "is not UTF-8 text", "give it the report, in Markdown") from None
 
 
 def _agreed(args: argparse.Namespace, text: str, what: str) -> bool:

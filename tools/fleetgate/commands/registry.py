@@ -214,6 +214,7 @@ def _show(args: argparse.Namespace) -> int:
 
 def _why(args: argparse.Namespace) -> int:
     from fleetgate import decisions, near, registry, times
+    from fleetgate.errors import printable
 
     fleet = common.fleet(args)
     env = fleet.environment.name
@@ -230,8 +231,8 @@ def _why(args: argparse.Namespace) -> int:
     if found:
         _print_decisions(found, row)
     elif row is not None and (leased_ms := registry.time_of(row, "leasedAt") or 0) >= since_ms:
-        at = times.utc(leased_ms)
-        print(f"the gate let {args.serial} in at {at}; the line of that in the log has not arrived\n    -> ask again in a minute")
+        at, serial = times.utc(leased_ms), printable(args.serial)
+        print(f"the gate let {serial} in at {at}; the line of that in the log has not arrived\n    -> ask again in a minute")
     else:
         endpoint = f" --endpoint-url {fleet.environment.endpoint_url}" if fleet.environment.endpoint_url else ""
         doctor = f"fleetgate doctor --env {env} {shlex.quote(args.serial)}"
@@ -291,7 +292,9 @@ def _short(certificate_id: str | None) -> str:
 
 def _present(serial: str, row: Row | None) -> str:
     from fleetgate import registry
+    from fleetgate.errors import printable
 
+    serial = printable(serial)  # of a row, too: it may be anything
     if row is None:
         return f"{serial} is not in the registry"
     certificate = f", certificate {_short(row['certificateId'])}" if "certificateId" in row else ""
