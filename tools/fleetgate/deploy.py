@@ -306,12 +306,13 @@ def _refuse_to_strand_devices(fleet: Fleet, state: State) -> None:
 
 
 def take_over(fleet: Fleet, address: str, identifier: str, say: Say) -> None:
-    """Notes in Terraform's state what is there already. Raises FleetgateError if Terraform cannot find it, or has it."""
+    """Notes in Terraform's state what is there already. Raises FleetgateError if it is another's, or Terraform cannot find it."""
     from fleetgate import aws
 
     environment = fleet.environment
     cloud.require(environment)
     aws.client("iot")
+    left_behind.require_ours(fleet, address, identifier)
     build.write(fleet)
     runner, _ = _terraform(environment, say)
     runner.take_over(address, identifier, environment.build / build.TFVARS)

@@ -7,16 +7,16 @@ interrupted after AWS had made something and before Terraform heard of it; then 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from fleetgate import aws
 from fleetgate.build import Fleet
 from fleetgate.environment import Environment
-from fleetgate.errors import FleetgateError, Problem
+from fleetgate.errors import FleetgateError, Problem, fail, printable
 from fleetgate.terraform import State
 
 #: Terraform's message of something that it could not make because it is there [seen, provider 5.100.0].
@@ -42,6 +42,19 @@ _BY_NAME = frozenset(
         "aws_lambda_function",
     }
 )
+#: Whose service has the tags of a kind, and what stands before its name in its ARN. Of others an ARN says so itself.
+_TAGGED = {
+    "aws_cloudwatch_log_group": ("logs", "log-group:"),
+    "aws_dynamodb_table": ("dynamodb", "table/"),
+    "aws_iam_role": ("iam", ""),
+    "aws_iot_policy": ("iot", "policy/"),
+    "aws_iot_provisioning_template": ("iot", "provisioningtemplate/"),
+    "aws_iot_thing_group": ("iot", "thinggroup/"),
+    "aws_iot_thing_type": ("iot", "thingtype/"),
+    "aws_iot_topic_rule": ("iot", "rule/"),
+    "aws_lambda_function": ("lambda", "function:"),
+    "aws_sqs_queue": ("sqs", ""),
+}
 
 Tags = Mapping[str, str]
 
@@ -107,14 +120,79 @@ def began_to_make(environment: Environment, address: str) -> bool:
     return f"{address}: Creating..." in said
 
 
-def conflicts(said: str, environment: Environment) -> list[Problem]:
-    """Of Terraform's errors those that say that something is there already, each with the way on."""
+def require_ours(fleet: Fleet, address: str, identifier: str) -> None:
+    """Raises FleetgateError if what is to be taken over has another name than a plan would give it, or another stack's tags.
+
+    Where neither a name is known here nor tags can be seen, the person who was asked has to know.
+    """
+    environment = fleet.environment
+    wanted = next((one for one in _wanted(fleet) if one.address == address), None)
+    if wanted is not None and wanted.name != identifier:
+        remedy = f"run: fleetgate state import --env {environment.name} '{address}' {wanted.name}, if that is there"
+        raise fail(address, f"is {wanted.name} in this environment, and not {identifier!r:.200}", remedy)
+    kind = _KIND.search(address)
+    tags = tags_of(environment, kind[1], identifier) if kind else None
+    if tags is not None and not environment.tags.items() <= tags.items():
+        other = wanted.other_name if wanted else f"set another prefix in {environment.file}"
+        what = "is another's: it has not this environment's tags, and the next destroy would take it from its owner"
+        raise fail(printable(identifier), what, other)
+
+
+def tags_of(environment: Environment, kind: str, identifier: str) -> Tags | None:
+    """The tags of what the provider imports by that identifier; None if there are none to be seen."""
+    where = f"{environment.settings.region}:{environment.settings.account_id}"
+    if kind in _TAGGED:
+        service, resource = _TAGGED[kind]
+        arn = f"arn:{environment.partition}:{service}:{where}:{resource}{identifier}"
+    else:
+        service, arn = identifier.split(":")[2] if identifier.count(":") >= 5 else "", identifier
+    try:
+        match service:
+            case "iam" if kind == "aws_iam_role":
+                found = _role(identifier)
+                return found.tags if found else None
+            case "iot":
+                return _tags(aws.client("iot").list_tags_for_resource(resourceArn=arn)["tags"])
+            case "dynamodb":
+                return _tags(aws.client("dynamodb").list_tags_of_resource(ResourceArn=arn)["Tags"])
+            case "logs":
+                return dict(aws.client("logs").list_tags_for_resource(resourceArn=arn)["tags"])
+            case "lambda":
+                return dict(aws.client("lambda").list_tags(Resource=arn)["Tags"])
+            case "sqs":
+                sqs = aws.client("sqs")
+                url = identifier if "/" in identifier else sqs.get_queue_url(QueueName=identifier)["QueueUrl"]
+                return dict(sqs.list_queue_tags(QueueUrl=url).get("Tags", {}))
+            case "sns":
+                return _tags(aws.client("sns").list_tags_for_resource(ResourceArn=arn)["Tags"])
+    except (BotoCoreError, ClientError):
+        pass
+    return None
+
+
+def _tags(listed: Iterable[Mapping[str, str]]) -> Tags:
+    return {tag["Key"]: tag.get("Value", "") for tag in listed}
+
+
+def _unseen(_: Environment, __: str, ___: str) -> Tags | None:
+    return None
+
+
+def conflicts(
+    said: str, environment: Environment, tags_seen: Callable[[Environment, str, str], Tags | None] = _unseen
+) -> list[Problem]:
+    """Of Terraform's errors those that say that something is there already, each with the way on. tags_seen: see tags_of."""
     found = []
     for frame in _FRAME.split(said):
         making, address = _MAKING.search(frame), _ADDRESS.search(frame)
         if making is None or address is None or not _THERE.search(frame):
             continue
         kind = _KIND.search(address["address"])
+        tags = tags_seen(environment, kind[1], making["id"]) if kind else None
+        if tags is not None and not environment.tags.items() <= tags.items():
+            what = f"{making['id']} is there already, and is another's: it has not this environment's tags"
+            found.append(Problem(address["address"], what, f"set another prefix in {environment.file}"))
+            continue
         by_name = kind is not None and kind[1] in _BY_NAME
         take_over = f"fleetgate state import --env {environment.name} '{address['address']}' {making['id'] if by_name else 'ID'}"
         which = (

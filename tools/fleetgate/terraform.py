@@ -214,7 +214,7 @@ class Runner:
         if code not in accept:
             from fleetgate import left_behind  # which asks AWS, and is needed here only
 
-            if there := left_behind.conflicts("\n".join(errors), self._environment):
+            if there := left_behind.conflicts("\n".join(errors), self._environment, left_behind.tags_of):
                 raise FleetgateError(there)
             remedy = f"mend what Terraform's message above names, then run fleetgate plan again; all it said: {self.log_file}"
             raise fail(f"terraform {command}", f"ended with exit status {code}", remedy)
