@@ -10,8 +10,11 @@ from pathlib import Path
 
 import pytest
 
+import lambdas
 from fleetgate import claim_rotation, claims, environment, files
+from fleetgate.environment import ACCOUNT_VARIABLE
 from fleetgate.errors import FleetgateError
+from fleetgate.terraform import Runner, State
 
 FILE = "terraform/envs/moto.yaml"
 
@@ -251,3 +254,27 @@ def test_a_key_that_is_there_is_its_owners_alone_once_it_is_used(checkout, file)
     key.chmod(0o644)
     claims.create(env, "factory-1")
     assert stat.S_IMODE(key.stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize(
+    "applied, words, refused",
+    [
+        (["factory-1"], ["--now"], True),
+        (["factory-1"], ["--now", "--force"], False),
+        (["factory-1", "factory-1-r2"], ["--now"], False),
+    ],
+    ids=["the new one is not applied", "that is meant", "both are applied"],
+)
+def test_a_claim_is_shut_off_at_once_only_where_another_is_applied(
+    fleetgate, checkout, registry, file, monkeypatch, applied, words, refused
+):
+    monkeypatch.setenv(ACCOUNT_VARIABLE, lambdas.ACCOUNT)
+    monkeypatch.setattr(Runner, "init", lambda self: None)
+    ids = {name: name.encode().hex().ljust(64, "0") for name in applied}
+    monkeypatch.setattr(Runner, "state", lambda self: State({"claim_certificate_ids": ids}, ()))
+    claims.create(environment.load(checkout, "moto"), "factory-1")
+    assert fleetgate("claim", "rotate", "factory-1", "--yes")[0] == 0
+    status, _, err = fleetgate("claim", "retire", "factory-1", *words, "--yes")
+    assert active(checkout) == {"factory-1": refused, "factory-1-r2": True}
+    assert status == int(refused) and ("factory-1-r2 is not, so no device could come in" in err) is refused
+    assert ("first run: make apply ENV=moto" in err) is refused

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -146,13 +146,32 @@ def deactivate(names: Names, name: str, certificate_id: str) -> str:
     return f"certificate {certificate_id}: {found['status']} -> INACTIVE"
 
 
-def certificate_id_of(env: Environment, name: str) -> str:
-    """The certificate of a claim, by what Terraform says it is. Raises FleetgateError if that does not know it."""
+def certificate_ids(env: Environment) -> Mapping[str, str]:
+    """The certificates of the claims that are applied, by claim, as Terraform says."""
     from fleetgate.terraform import Runner
 
     runner = Runner(env, lambda _: None)
     runner.init()
-    ids = runner.state().outputs.get("claim_certificate_ids") or {}
+    return dict(runner.state().outputs.get("claim_certificate_ids") or {})
+
+
+def certificate_id_of(env: Environment, name: str) -> str:
+    """The certificate of a claim, by what Terraform says it is. Raises FleetgateError if that does not know it."""
+    return _one_of(certificate_ids(env), env, name)
+
+
+def require_another(env: Environment, name: str) -> str:
+    """The certificate of a claim that may be made inactive, since devices can come in by another one that is applied."""
+    ids = certificate_ids(env)
+    others = [known for known, claim in env.settings.claims.items() if claim.active and known != name]
+    if not any(known in ids for known in others):
+        what = f"is the only one that is applied: {', '.join(others)} is not, so no device could come in any more"
+        remedy = f"first run: {applied.command(env)}; only if its key has leaked and nobody may come in until then: --now --force"
+        raise fail(f"claim {name}", what, remedy)
+    return _one_of(ids, env, name)
+
+
+def _one_of(ids: Mapping[str, str], env: Environment, name: str) -> str:
     if name not in ids:
         raise fail(f"claim {name}", "has no certificate yet", f"run: {applied.command(env)}")
     return str(ids[name])

@@ -137,7 +137,10 @@ def _retire(args: argparse.Namespace) -> int:
     if environment.settings.claims[name].active and not is_last:
         edit = claim_rotation.plan_retirement(environment, name)
     fleet = build.compile_fleet(environment)
-    certificate_id = claim_rotation.certificate_id_of(environment, name) if args.now else None
+    certificate_id = None
+    if args.now:
+        find = claim_rotation.certificate_id_of if args.force else claim_rotation.require_another
+        certificate_id = find(environment, name)
     steps = [f"{environment.file}: claim {name} gets active: false"] if edit is not None else []
     if certificate_id is not None:
         steps.append(f"certificate {certificate_id}: INACTIVE at once")
