@@ -10,7 +10,7 @@ VENV := .venv
 IAM := .venv-iam
 BIN := $(VENV)/bin
 FLEETGATE := $(BIN)/fleetgate
-PARALLEL := -n 2 --dist loadgroup --no-loadscope-reorder
+PARALLEL := -n 3 --dist loadgroup --no-loadscope-reorder
 # Gates are tests, so that make test runs each of them too, and once.
 GATES := tests/unit tests/contract tests/terraform tests/e2e/test_iam_checks.py
 PLAN := build/$(ENV)/fleet.tfplan.json

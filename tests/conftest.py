@@ -21,7 +21,7 @@ def pytest_sessionstart() -> None:
 
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    # `make test` runs two processes: what shares a fleet or a file's fixtures stays in one of them.
+    # `make test` runs three processes, which mostly wait: what shares a fleet or a file's fixtures stays in one of them.
     for item in items:
         names = getattr(item, "fixturenames", ())
         if "own_cloud" not in names:
