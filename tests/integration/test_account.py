@@ -18,7 +18,7 @@ def foreign(checkout, monkeypatch):
     """An environment of account 999999999999 while the credentials belong to another, which has a table of the same name."""
     for name in ("FLEETGATE_ACCOUNT_ID", "AWS_ENDPOINT_URL"):
         monkeypatch.delenv(name, raising=False)
-    text = 'account_id: "999999999999"\nregion: us-east-1\nclaims:\n  factory-1: {}\n'
+    text = 'account_id: "999999999999"\nregion: us-east-1\ndeletion_protection: false\nclaims:\n  factory-1: {}\n'
     (checkout / "terraform/envs/foreign.yaml").write_text(text, encoding="utf-8")
     aws._client.cache_clear()
     aws._require_account.cache_clear()

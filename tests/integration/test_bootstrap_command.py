@@ -298,7 +298,7 @@ def test_a_lock_that_is_somebody_elses_by_now_stays(moto, bucket, other, mishap)
 def test_a_lock_that_comes_between_the_last_look_and_the_removal_stays(moto, bucket, monkeypatch):
     from fleetgate.errors import FleetgateError
 
-    look = state_bucket._Bucket.text
+    look = state_bucket._Bucket.content
 
     def look_and_lose(self, key):
         found = look(self, key)
@@ -306,7 +306,7 @@ def test_a_lock_that_comes_between_the_last_look_and_the_removal_stays(moto, buc
         return found
 
     with pytest.raises(FleetgateError, match="taken the lock away"), state_bucket.held(moto):
-        monkeypatch.setattr(state_bucket._Bucket, "text", look_and_lose)
+        monkeypatch.setattr(state_bucket._Bucket, "content", look_and_lose)
     monkeypatch.undo()
     assert json.loads(bucket.get_object(Bucket=BUCKET, Key=f"{KEY}.tflock")["Body"].read()) == {"ID": "other"}
 

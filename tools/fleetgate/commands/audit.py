@@ -44,6 +44,7 @@ def _run(args: argparse.Namespace) -> int:
     common.say(f"reading {fleet.names.audit_table}, and the hook's log of the last {args.since:g} h (--since looks further back)")
     row = table.get(args.serial) if args.serial else None
     found = audit.history(fleet, args.serial, row, since_ms) if args.serial else audit.unreadable(fleet, since_ms)
+    thing_of = diagnosis_facts.serial_behind(fleet, table, args.serial) if args.serial and row is None else None
     if args.json:
         entries = [
             {**entry, "at": times.utc(entry["timestamp"], exact=True), "kept": found.is_kept(entry)} for entry in found.entries
@@ -52,16 +53,15 @@ def _run(args: argparse.Namespace) -> int:
         common.print_json({"entries": entries, "registry": shown, "serialNumber": args.serial})
     else:
         _print(args.serial, found)
-        thing_of = diagnosis_facts.serial_behind(fleet, table, args.serial) if args.serial and row is None else None
         if thing_of:
             print(f"asked as a thing; its serial number is {thing_of}, and all about it says:")
             print(f"    -> fleetgate audit --env {fleet.environment.name} {thing_of}")
         elif args.serial:
             since = f", registered {row['registeredAt']}" if row and "registeredAt" in row else ""
             print(f"now: {registry.status_of(row)}{since}" if row else "now: not in the registry")
-        unknown = args.serial if row is None and not found.entries and not thing_of else None
-        if unknown and (meant := near.similar(fleet, table, unknown)):
-            common.say(f"    -> did you mean {' or '.join(meant)}?")
+    unknown = args.serial if row is None and not found.entries and not thing_of else None
+    if unknown and (meant := near.similar(fleet, table, unknown)):
+        common.say(f"    -> did you mean {' or '.join(meant)}?")
     _tell_what_is_late(found)
     return 0 if found.entries else 1
 
