@@ -175,14 +175,14 @@ def test_what_somebody_writes_while_a_command_asks_stays(fleetgate, checkout, fi
 
 
 def test_what_somebody_writes_while_a_rotation_makes_the_key_stays(fleetgate, checkout, file, monkeypatch):
-    write, theirs = files.replace, file.read_text(encoding="utf-8") + "# a colleague's\n"
+    write, theirs = files.create, file.read_text(encoding="utf-8") + "# a colleague's\n"
 
     def somebody_is_faster(path, *given, **options):
         write(path, *given, **options)
         if path.name == claims.KEY_FILE:
             file.write_text(theirs, encoding="utf-8")
 
-    monkeypatch.setattr(files, "replace", somebody_is_faster)
+    monkeypatch.setattr(files, "create", somebody_is_faster)
     status, _, err = fleetgate("claim", "rotate", "factory-1", "--yes")
     assert status == 1 and "was changed meanwhile" in err and file.read_text(encoding="utf-8") == theirs
     assert not list(checkout.rglob("*r2*.pem")) and not list((checkout / "build/moto").rglob("key.pem"))
@@ -192,7 +192,7 @@ def test_of_two_that_change_the_claims_at_once_the_second_is_refused_and_takes_n
     fleetgate, checkout, file, monkeypatch
 ):
     file.write_text(file.read_text(encoding="utf-8") + "  factory-2: {}\n", encoding="utf-8")
-    write, seconds = files.replace, []
+    write, seconds = files.create, []
 
     def meanwhile(path, *given, **options):
         if path.name == "factory-1-r2.csr.pem":
@@ -200,7 +200,7 @@ def test_of_two_that_change_the_claims_at_once_the_second_is_refused_and_takes_n
                 seconds.append(fleetgate("claim", *words, *(["--yes"] if words[0] != "create" else [])))
         write(path, *given, **options)
 
-    monkeypatch.setattr(files, "replace", meanwhile)
+    monkeypatch.setattr(files, "create", meanwhile)
     assert fleetgate("claim", "rotate", "factory-1", "--yes")[0] == 0
     assert [status for status, _, _ in seconds] == [1, 1, 1]
     assert all("another command is changing the claims of moto" in err for _, _, err in seconds)
