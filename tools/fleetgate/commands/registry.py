@@ -235,7 +235,7 @@ def _why(args: argparse.Namespace) -> int:
         print(f"the gate let {serial} in at {at}; the line of that in the log has not arrived\n    -> ask again in a minute")
     else:
         endpoint = f" --endpoint-url {fleet.environment.endpoint_url}" if fleet.environment.endpoint_url else ""
-        doctor = f"fleetgate doctor --env {env} {shlex.quote(args.serial)}"
+        doctor = f"fleetgate doctor --env {env} {shlex.quote(printable(args.serial))}"
         print(
             f"no decision about {args.serial!r:.80} in {period}: it never reached the hook, or the hook failed\n"
             f"    -> the log may be some seconds late; to look further back: --since HOURS\n"
@@ -246,7 +246,8 @@ def _why(args: argparse.Namespace) -> int:
     if row is None and not found and (meant := near.similar(fleet, table, args.serial)):
         print(f"    -> did you mean {' or '.join(meant)}?")
     if row is not None and row.get("status") == "revoked":
-        print(f"    {_revocation(row)}\n    -> to let it come in again: fleetgate revoke --reinstate --env {env} {args.serial}")
+        again = f"fleetgate revoke --reinstate --env {env} {shlex.quote(printable(args.serial))}"
+        print(f"    {_revocation(row)}\n    -> to let it come in again: {again}")
     return 0 if found else 1
 
 
