@@ -357,14 +357,14 @@ def run(capsys, *arguments):
 
 def test_the_command_prints_the_documents_and_asks_no_cloud(capsys):
     status, out, _ = run(capsys)
-    assert status == 0 and set(json.loads(out)) == {"fleetgate-deployer-1", "fleetgate-deployer-2"}
+    assert status == 0 and set(json.loads(out)) == {f"fleetgate-deployer-{part}" for part in (1, 2, 3)}
 
 
 def test_the_command_writes_a_file_for_each_and_the_trust_of_one_repository(capsys, tmp_path):
     status, out, _ = run(capsys, "--output", str(tmp_path / "iam"), "--github", "acme/fleet")
-    names_ = [f"fleetgate-deployer-{part}.json" for part in ("1", "2", "trust")]
+    names_ = [f"fleetgate-deployer-{part}.json" for part in ("1", "2", "3", "trust")]
     assert status == 0 and out.split() == [str(tmp_path / "iam" / name) for name in names_]
-    (statement,) = json.loads((tmp_path / "iam" / names_[2]).read_text())["Statement"]
+    (statement,) = json.loads((tmp_path / "iam" / names_[-1]).read_text())["Statement"]
     assert statement["Action"] == "sts:AssumeRoleWithWebIdentity"
     assert statement["Condition"]["StringEquals"] == {
         "token.actions.githubusercontent.com:aud": "sts.amazonaws.com",

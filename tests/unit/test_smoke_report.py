@@ -160,7 +160,13 @@ def test_eventually_returns_what_is_found_and_gives_up_in_time():
     assert smoke_checker.eventually(lambda: None, 60, stopped) is None
 
 
-DECISION = {"event": "provisioning_decision", "reason": "revoked", "certificateId": "c"}
+DECISION = {
+    "event": "provisioning_decision",
+    "allowed": False,
+    "reason": "revoked",
+    "certificateId": "c",
+    "_aws": {"Timestamp": 1795786722095},
+}
 
 
 @pytest.mark.parametrize(
