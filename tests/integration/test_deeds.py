@@ -224,12 +224,14 @@ def test_added_serials_have_an_entry_each_and_one_line_names_them_all(fleetgate,
 def test_what_was_added_before_a_failure_has_its_entries_as_far_as_the_table_has_its_rows(
     fleetgate, registry, lines, monkeypatch
 ):
-    real, refused = Registry.add, threading.Event()
+    real, begun, refused = Registry.add, threading.Event(), threading.Event()
 
     def add(self, row, now):
         if row.serial == "TEMP-000001":
+            begun.wait()
             refused.set()
             raise fail("registry", "is throttled", "try again")
+        begun.set()
         refused.wait()
         return real(self, row, now)
 

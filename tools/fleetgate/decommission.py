@@ -58,6 +58,13 @@ def things_of(certificate_id: str) -> list[str]:
     return _things(iot, arn) if arn else []
 
 
+def certificates_with(policy: str) -> Iterator[str]:
+    """The ids of the certificates that hold a policy; none if there is no such policy."""
+    for target in _pages(aws.client("iot"), "list_targets_for_policy", "targets", policyName=policy):
+        if ":cert/" in target:
+            yield target.rpartition("/")[2]
+
+
 def remove_certificate(certificate_id: str) -> None:
     """Deactivates, detaches and deletes a certificate."""
     iot = aws.client("iot")

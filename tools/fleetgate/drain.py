@@ -8,18 +8,13 @@ and a type of ours, only lose ours. Things that merely have one of our types may
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TypeVar
 
 from fleetgate import aws, decommission, progress
 from fleetgate.audit import Deed
 from fleetgate.errors import count
 from fleetgate.registry import Registry
-
-T = TypeVar("T")
 
 #: AWS detaches 15 policies a second per account: more hands than this only wait.
 PARALLEL = 8
@@ -80,7 +75,7 @@ def find(table: str | None, types: Iterable[DeployedType]) -> Devices:
     serials = {row["serialNumber"]: row["certificateId"] for row in rows}
     known = set(serials.values())
     policies = [device_type.policy for device_type in wanted if device_type.policy]
-    held = {certificate for policy in policies for certificate in _certificates_with(policy)}
+    held = {certificate for policy in policies for certificate in decommission.certificates_with(policy)}
     # Rotated, or made outside of the gate, or somebody else's.
     users = {thing for certificate in held - known for thing in decommission.things_of(certificate)} - things
     others = {thing for thing in users if not _is_ours(thing, wanted)}
@@ -123,15 +118,16 @@ def remove(devices: Devices, say: Callable[[str], None], deed: Deed, *, free_ser
         released.append(certificate)
 
     try:
-        _each("removing devices", devices.things, take_away)
+        progress.each("removing devices", devices.things, take_away, PARALLEL)
         # Their certificates went with them; left are those of devices that were cut off half-way, and those that somebody has
         # given to a thing of his own, or policies of his own: they lose our policies and stay.
-        _each("removing certificates", devices.certificates, release)
+        progress.each("removing certificates", devices.certificates, release, PARALLEL)
         said = f"  removed {count(len(devices.things), 'device')}, and what certificates were left"
         if free_serials and devices.table is not None:
             registry = Registry(devices.table)
             # Last: it is by its row that a run after an interrupted one finds a device.
-            _each("freeing serial numbers", list(devices.serials.items()), lambda held: freed.append(registry.free(*held)))
+            held = list(devices.serials.items())
+            progress.each("freeing serial numbers", held, lambda one: freed.append(registry.free(*one)), PARALLEL)
             said += f"; {count(sum(freed), 'serial number')} may come in again"
     finally:
         if gone:
@@ -149,38 +145,6 @@ def remove(devices: Devices, say: Callable[[str], None], deed: Deed, *, free_ser
 
 def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
-
-
-def _each(label: str, items: Sequence[T], work: Callable[[T], object]) -> None:
-    """Ctrl-C, or what fails, lets what is under way end, and begins nothing more."""
-    if not items:
-        return
-    failed = threading.Event()
-
-    def one(item: T) -> None:
-        if failed.is_set():  # which is heard of here, in the order of the items, only when those before are done
-            return
-        try:
-            work(item)
-        except BaseException:
-            failed.set()
-            raise
-
-    with progress.bar(label, len(items)) as bar, ThreadPoolExecutor(PARALLEL) as pool:
-        try:
-            for _ in pool.map(one, items):
-                bar.advance()
-        finally:
-            pool.shutdown(cancel_futures=True)
-
-
-def _certificates_with(policy: str) -> Iterator[str]:
-    iot = aws.client("iot")
-    try:
-        for page in iot.get_paginator("list_targets_for_policy").paginate(policyName=policy):
-            yield from (target.rpartition("/")[2] for target in page["targets"] if ":cert/" in target)
-    except iot.exceptions.ResourceNotFoundException:
-        return
 
 
 def _is_ours(thing: str, types: Iterable[DeployedType]) -> bool:

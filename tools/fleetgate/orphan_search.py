@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import Any
 
 from botocore.exceptions import ClientError
 
@@ -22,8 +21,6 @@ from fleetgate.errors import FleetgateError, Problem
 from fleetgate.orphans import LEADS_TO_A_THING, Device, Finding, Kind, Loose, Ours, Thing, judge_certificate, judge_device
 from fleetgate.registry import Registry, Row
 
-T = TypeVar("T")
-R = TypeVar("R")
 Say = Callable[[str], None]
 
 #: Of so many pending certificates that nothing else ties to the fleet the hook's log is asked; the rest are not judged.
@@ -74,11 +71,12 @@ class Search:
                 suspects.add(serial)
         attached: set[str] = set()
         known = [thing for thing in things if thing.serial in rows]
-        for thing, held in zip(known, _each("reading certificates of things", known, self._principals), strict=True):
+        principals = progress.each("reading certificates of things", known, self._principals, PARALLEL)
+        for thing, held in zip(known, principals, strict=True):
             attached |= held
             if not held:
                 suspects.add(thing.serial)
-        devices = _each("looking at devices", sorted(suspects), lambda serial: self.device(serial, by_name))
+        devices = progress.each("looking at devices", sorted(suspects), lambda serial: self.device(serial, by_name), PARALLEL)
         found = [finding for finding in (self._judge_device(device) for device in devices) if finding]
         settled = {
             certificate.certificate_id for device in devices for certificate in device.certificates if self._judge_device(device)
@@ -87,7 +85,7 @@ class Search:
         young = [device for device in devices if not self._judge_device(device) and self._would_be_found(device)]
         with_the_young = {certificate.certificate_id for device in young for certificate in device.certificates}
         too_young = len(young)
-        for certificate in _each("looking at certificates", loose, self._read_certificate):
+        for certificate in progress.each("looking at certificates", loose, self._read_certificate, PARALLEL):
             if certificate is None:
                 continue
             if finding := judge_certificate(certificate, self._ours, _now_ms()):
@@ -206,7 +204,7 @@ class Search:
 
     def _loose(self, settled: set[str]) -> tuple[list[str], int]:
         """The certificates to look at, and how many of the account nothing ties to this fleet. settled: judged, or in use."""
-        held = {c for policy in self.policies for c in _certificates_with(self._iot, policy)}
+        held = {c for policy in self.policies for c in decommission.certificates_with(policy)}
         tied = held | set(self._serials)
         chosen: list[str] = []
         pending: list[tuple[str, int]] = []
@@ -222,7 +220,8 @@ class Search:
                     pending.append((certificate_id, int(certificate["creationDate"].timestamp() * 1000)))
                 else:
                     others += 1
-        asked = _each("looking through the gate's log", pending[:_MAXIMUM_ASKED], lambda item: self._was_asked_here(*item))
+        log = "looking through the gate's log"
+        asked = progress.each(log, pending[:_MAXIMUM_ASKED], lambda item: self._was_asked_here(*item), PARALLEL)
         self._asked = {item[0] for item, was in zip(pending, asked, strict=False) if was}
         return sorted(chosen + [certificate_id for certificate_id, _ in pending]), others
 
@@ -248,34 +247,11 @@ def mend_all(search: Search, findings: Sequence[Finding], done: dict[Finding, st
         else:
             done[finding] = outcome
 
-    _each("mending", list(findings), one)
-
-
-def _each(label: str, items: Sequence[T], work: Callable[[T], R]) -> list[R]:
-    """The results in order. Ctrl-C lets what is under way end, and begins nothing more."""
-    if not items:
-        return []
-    results = []
-    with progress.bar(label, len(items)) as bar, ThreadPoolExecutor(PARALLEL) as pool:
-        try:
-            for result in pool.map(work, items):
-                results.append(result)
-                bar.advance()
-        finally:
-            pool.shutdown(cancel_futures=True)
-    return results
+    progress.each("mending", list(findings), one, PARALLEL)
 
 
 def _is_orphan(finding: Finding | None) -> bool:
     return finding is not None and finding.kind is not Kind.NOT_JUDGED
-
-
-def _certificates_with(iot: Any, policy: str) -> Iterable[str]:
-    try:
-        for page in iot.get_paginator("list_targets_for_policy").paginate(policyName=policy):
-            yield from (target.rpartition("/")[2] for target in page["targets"] if ":cert/" in target)
-    except iot.exceptions.ResourceNotFoundException:
-        return
 
 
 def _short(row: Row) -> Row:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 WIDTH_IN_LOGS = 160
 
@@ -31,6 +34,38 @@ def bar(label: str, total: int | None, *, kept: bool = True) -> Iterator[Bar]:
     # In a log a bar only ever shows its end.
     with progress if kept or console.is_interactive else nullcontext():
         yield _Bar()
+
+
+def each(label: str, items: Sequence[T], work: Callable[[T], R], parallel: int) -> list[R]:
+    """The results of `parallel` threads, in the order of the items, under a bar.
+
+    Ctrl-C, or what fails, lets what is under way end, and begins nothing more.
+    """
+    import threading
+    from concurrent.futures import ThreadPoolExecutor
+
+    if not items:
+        return []
+    failed = threading.Event()
+
+    def one(item: T) -> Any:
+        if failed.is_set():  # which is heard of below, in the order of the items, only when those before are done
+            return None
+        try:
+            return work(item)
+        except BaseException:
+            failed.set()
+            raise
+
+    results: list[R] = []
+    with bar(label, len(items)) as shown, ThreadPoolExecutor(parallel) as pool:
+        try:
+            for result in pool.map(one, items):
+                results.append(result)
+                shown.advance()
+        finally:
+            pool.shutdown(cancel_futures=True)
+    return results
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from fleetgate.commands import common
 
@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from fleetgate.build import Fleet
     from fleetgate.errors import Problem
     from fleetgate.registry import Added, Registry, Row, Wanted
-
-T = TypeVar("T")
 
 _PARALLEL = 16
 _FIRST_ATTRIBUTES = ("serialNumber", "deviceType", "status", "thingName", "manufacturer", "location", "registeredAt")
@@ -130,10 +128,11 @@ def _read(args: argparse.Namespace) -> tuple[list[Wanted], list[Problem]]:
 
 
 def _write(args: argparse.Namespace, rows: Sequence[Wanted], skipped: int, table: Registry, fleet: Fleet) -> int:
+    from fleetgate import progress
     from fleetgate.registry import Added, compared, differences, grouped
 
     if args.dry_run:
-        results = _each("looking at serials", rows, lambda row: compared(row, table.get(row.serial)))
+        results = progress.each("looking at serials", rows, lambda row: compared(row, table.get(row.serial)), _PARALLEL)
     else:
         results = _add_all(rows, table, fleet)
     counts = {kind: sum(added is kind for added, _ in results) for kind in Added}
@@ -157,7 +156,7 @@ def _write(args: argparse.Namespace, rows: Sequence[Wanted], skipped: int, table
 
 def _add_all(rows: Sequence[Wanted], table: Registry, fleet: Fleet) -> list[tuple[Added, Row | None]]:
     """One entry for each serial in the trail; a line of the file names them all."""
-    from fleetgate import audit, registry, times
+    from fleetgate import audit, progress, registry, times
 
     now = times.now()
     in_table: list[Wanted] = []
@@ -171,27 +170,10 @@ def _add_all(rows: Sequence[Wanted], table: Registry, fleet: Fleet) -> list[tupl
             return result
 
         try:
-            return _each("adding serials", rows, put)
+            return progress.each("adding serials", rows, put, _PARALLEL)
         finally:
             for kind, said in registry.spelled_short(sorted(in_table, key=lambda row: row.serial)).items():
                 deed.did(f"registered as {kind}: {said}")
-
-
-def _each(label: str, rows: Sequence[Wanted], work: Callable[[Wanted], T]) -> list[T]:
-    """The results in order. What fails, or Ctrl-C, lets what is under way end, and begins nothing more."""
-    from concurrent.futures import ThreadPoolExecutor
-
-    from fleetgate import progress
-
-    results = []
-    with progress.bar(label, len(rows)) as bar, ThreadPoolExecutor(_PARALLEL) as pool:
-        try:
-            for result in pool.map(work, rows):
-                results.append(result)
-                bar.advance()
-        finally:
-            pool.shutdown(cancel_futures=True)
-    return results
 
 
 def _show(args: argparse.Namespace) -> int:
