@@ -62,10 +62,12 @@ def plan(
     if _inputs_digest(environment) != inputs:  # and nobody knows which of both Terraform has read
         remedy = f"run: fleetgate plan --env {environment.name} again, and change nothing while it runs"
         raise fail("plan", "is stale already: its inputs have changed while it was made", remedy)
-    if changes:
-        _refuse_to_lose(runner, state, environment)
+    has_to_keep = changes and bool(state.resources) and (environment.settings.deletion_protection or bool(protected(state)))
+    planned = runner.plan_as_json() if has_to_keep or json_file is not None else ""  # a run of Terraform: seconds
+    if has_to_keep:
+        _refuse_to_lose(planned, environment)
     if json_file is not None:
-        files.deliver(json_file, runner.plan_as_json().encode(), 0o600)  # it has the values that Terraform hides, too
+        files.deliver(json_file, planned.encode(), 0o600)  # it has the values that Terraform hides, too
     record = {"changes": changes, "inputs": inputs, "plan": _plan_digest(environment)}
     files.replace(_record_file(environment), (json.dumps(record) + "\n").encode())
     return changes
@@ -104,9 +106,9 @@ class Doomed:
 
     def steps(self) -> list[str]:
         """In a few lines; what has to be done before comes first."""
-        refused = [f"refused until this is mended: {problem.where}: {problem.what}" for problem in self.protections]
-        remedies = [f"  -> {problem.remedy}" for problem in self.protections]
-        steps = [line for pair in zip(refused, remedies, strict=True) for line in pair]
+        steps = []
+        for problem in self.protections:
+            steps += [f"refused until this is mended: {problem.where}: {problem.what}", f"  -> {problem.remedy}"]
         if not self.state.resources:
             return [*steps, "nothing: it is not applied"]
         return [*steps, *self.devices.steps(), f"{count(len(self.state.resources), 'resource')} of Terraform's"]
@@ -178,20 +180,16 @@ def _protected_still(state: State, environment: Environment) -> list[Problem]:
     return [Problem(", ".join(kept), "still protected from deletion", remedy)]
 
 
-def _refuse_to_lose(runner: Runner, state: State, environment: Environment) -> None:
+def _refuse_to_lose(planned: str, environment: Environment) -> None:
     """A destroy is not the only way to lose what is protected: another prefix, say, or no CloudTrail any more, deletes as well.
 
     Terraform would begin with it, and be stopped by AWS in the middle, if at all: a KMS key has no protection of its own.
+    planned: the plan as Terraform's JSON.
     """
-    if not state.resources:
-        return
-    by_file = environment.settings.deletion_protection
-    if not by_file and not protected(state):
-        return
-    planned = json.loads(runner.plan_as_json()).get("resource_changes", ())
-    gone = State({}, tuple(Resource(c["type"], None, c["change"]["before"] or {}) for c in planned if _deletes(c)))
+    changes = json.loads(planned).get("resource_changes", ())
+    gone = State({}, tuple(Resource(c["type"], None, c["change"]["before"] or {}) for c in changes if _deletes(c)))
     keys = [f"KMS key {key.values.get('key_id', '')}" for key in gone.of("aws_kms_key")]
-    if lost := [*protected(gone, by_file=by_file), *keys]:
+    if lost := [*protected(gone, by_file=environment.settings.deletion_protection), *keys]:
         remedy = (
             "put back what you have changed (prefix, manage_cloudtrail); or, if they may go: write deletion_protection: false in"
             f" {environment.file} and nothing else, run {applied.command(environment)}, then make your change again"

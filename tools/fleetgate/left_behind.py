@@ -99,7 +99,7 @@ def require_nothing(fleet: Fleet, state: State) -> None:
 def explain(env: str, wanted: Wanted, found: Found, tags: Tags, *, began: bool) -> Problem:
     """Whose it may be. tags: this environment's; began: this machine's last apply of it began to make just this."""
     take_over = f"fleetgate state import --env {env} '{wanted.address}' {wanted.name}"
-    if found.tags is not None and not tags.items() <= found.tags.items():
+    if _is_anothers(found.tags, tags):
         # Also where an apply began: Terraform's log says so of a creation that AWS has refused, too.
         return Problem(wanted.label, "is there already, and is another's: it has not this environment's tags", wanted.other_name)
     if began:
@@ -131,8 +131,7 @@ def require_ours(fleet: Fleet, address: str, identifier: str) -> None:
         remedy = f"run: fleetgate state import --env {environment.name} '{address}' {wanted.name}, if that is there"
         raise fail(address, f"is {wanted.name} in this environment, and not {identifier!r:.200}", remedy)
     kind = _KIND.search(address)
-    tags = tags_of(environment, kind[1], identifier) if kind else None
-    if tags is not None and not environment.tags.items() <= tags.items():
+    if _is_anothers(tags_of(environment, kind[1], identifier) if kind else None, environment.tags):
         other = wanted.other_name if wanted else f"set another prefix in {environment.file}"
         what = "is another's: it has not this environment's tags, and the next destroy would take it from its owner"
         raise fail(printable(identifier), what, other)
@@ -170,6 +169,11 @@ def tags_of(environment: Environment, kind: str, identifier: str) -> Tags | None
     return None
 
 
+def _is_anothers(seen: Tags | None, ours: Tags) -> bool:
+    """Whether the tags of something say that it is not this environment's; none that can be seen do not."""
+    return seen is not None and not ours.items() <= seen.items()
+
+
 def _tags(listed: Iterable[Mapping[str, str]]) -> Tags:
     return {tag["Key"]: tag.get("Value", "") for tag in listed}
 
@@ -188,8 +192,7 @@ def conflicts(
         if making is None or address is None or not _THERE.search(frame):
             continue
         kind = _KIND.search(address["address"])
-        tags = tags_seen(environment, kind[1], making["id"]) if kind else None
-        if tags is not None and not environment.tags.items() <= tags.items():
+        if _is_anothers(tags_seen(environment, kind[1], making["id"]) if kind else None, environment.tags):
             what = f"{making['id']} is there already, and is another's: it has not this environment's tags"
             found.append(Problem(address["address"], what, f"set another prefix in {environment.file}"))
             continue
@@ -244,7 +247,7 @@ def _described(iot: Any, arn: Callable[[], str]) -> Found | None:
         tags = iot.list_tags_for_resource(resourceArn=found)["tags"]
     except ClientError:
         return Found(None)
-    return Found({tag["Key"]: tag.get("Value", "") for tag in tags})
+    return Found(_tags(tags))
 
 
 def _role(name: str) -> Found | None:
@@ -253,4 +256,4 @@ def _role(name: str) -> Found | None:
         role = iam.get_role(RoleName=name)["Role"]
     except iam.exceptions.NoSuchEntityException:
         return None
-    return Found({tag["Key"]: tag["Value"] for tag in role.get("Tags", ())})  # AWS leaves Tags out where there are none
+    return Found(_tags(role.get("Tags", ())))  # AWS leaves Tags out where there are none
