@@ -163,7 +163,7 @@ def forgotten(cloud, *addresses):
     found = cloud.environment()
     path = found.build / "terraform.tfstate"
     state = json.loads(path.read_text(encoding="utf-8"))
-    kept = [one for one in state["resources"] if f"{one['module']}.{one['type']}.{one['name']}" not in addresses]
+    kept = [one for one in state["resources"] if f"{one.get('module', '')}.{one['type']}.{one['name']}" not in addresses]
     assert len(kept) == len(state["resources"]) - len(addresses)
     path.write_text(json.dumps(state | {"resources": kept, "serial": state["serial"] + 1}), encoding="utf-8")
 
