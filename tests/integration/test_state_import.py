@@ -25,9 +25,9 @@ def take_over(fleetgate, checkout, registry, monkeypatch):
     runner = SimpleNamespace(take_over=lambda address, identifier, file: taken.append((address, identifier)))
     monkeypatch.setattr(deploy, "_terraform", lambda *_, **__: (runner, None))
 
-    def run(address, identifier):
+    def run(address, identifier, consent="--yes"):
         taken.clear()
-        status, _, err = fleetgate("state", "import", "--yes", address, identifier)
+        status, _, err = fleetgate("state", "import", consent, address, identifier)
         return status, err, list(taken)
 
     return SimpleNamespace(run=run, environment=env)
@@ -44,10 +44,12 @@ def make_group(monkeypatch, name, tags):
     monkeypatch.setattr(aws.client("iot"), "list_tags_for_resource", listed)
 
 
-def test_a_name_that_no_plan_would_give_is_not_taken_over(take_over, monkeypatch):
+@pytest.mark.parametrize("consent", ["--yes", "--dry-run"])
+def test_a_name_that_no_plan_would_give_is_refused_before_anything_is_shown_or_noted(take_over, monkeypatch, consent):
     make_group(monkeypatch, "pumps-devices", {})
-    status, err, taken = take_over.run(GROUP, "pumps-devices")
+    status, err, taken = take_over.run(GROUP, "pumps-devices", consent)
     assert (status, taken) == (1, []) and "in this environment, and not 'pumps-devices'" in err
+    assert "note in the state" not in err and not (take_over.environment.build / "audit.jsonl").exists()
 
 
 @pytest.mark.parametrize("ours", [True, False])

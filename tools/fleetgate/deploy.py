@@ -304,13 +304,8 @@ def _refuse_to_strand_devices(fleet: Fleet, state: State) -> None:
 
 
 def take_over(fleet: Fleet, address: str, identifier: str, say: Say) -> None:
-    """Notes in Terraform's state what is there already. Raises FleetgateError if it is another's, or Terraform cannot find it."""
-    from fleetgate import aws
-
+    """Notes in Terraform's state what is there already (see left_behind.require_ours). Raises FleetgateError if it is not."""
     environment = fleet.environment
-    cloud.require(environment)
-    aws.client("iot")
-    left_behind.require_ours(fleet, address, identifier)
     build.write(fleet)
     runner, _ = _terraform(environment, say)
     runner.take_over(address, identifier, environment.build / build.TFVARS)
@@ -320,7 +315,8 @@ def _make_missing_claims(environment: Environment, say: Say) -> None:
     """On the embedded cloud a claim is made when it is missing; on AWS its key belongs to somebody, who has to ask for it."""
     if environment.settings.embedded_cloud:
         for name in claims.missing(environment):
-            claims.create(environment, name)
+            with claims.alone(environment):
+                claims.create(environment, name)
             say(f"  made claim {name}: key and certificate signing request")
 
 

@@ -25,7 +25,6 @@ from fleetgate.registry import Registry, Row
 
 T = TypeVar("T")
 
-_DENIED = ("AccessDenied", "AccessDeniedException", "ForbiddenException", "UnauthorizedException", "UnauthorizedOperation")
 _BUSY = ("ThrottlingException", "Throttling", "TooManyRequestsException", "LimitExceededException", "RequestLimitExceeded")
 _UNSUPPORTED = ("InvalidRequestException", "UnsupportedOperation", "UnknownOperationException", "NotImplemented")
 _CERTIFICATE_ID = re.compile(r"[0-9a-f]{64}")
@@ -67,7 +66,7 @@ class _Sight:
             return read()
         except ClientError as error:
             code = str(error.response["Error"]["Code"])
-            if code in _DENIED:
+            if code in aws.DENIED:
                 why = f"these credentials may not: they need {permission(look, error)}"
             elif code in _BUSY:
                 why = "AWS was too busy to say, ask again"

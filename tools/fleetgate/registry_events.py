@@ -8,32 +8,35 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 TOPIC = "$aws/events/"
-#: The rules' own words: by the topic below TOPIC what the entry's subject is, and which fields are kept (None: all).
+
+
+class Rule(NamedTuple):
+    """subject, fields: the topic rule's own words for what the entry is about, and which fields are kept (None: all).
+
+    event_type: a regular expression of what AWS says as eventType on the topic [AWS IoT: registry events]. A dead letter may say
+    anything: as a DEED it would stand among what operators have done. Of the two topics that AWS does not document, the
+    beginning has to do.
+    """
+
+    subject: str
+    fields: tuple[str, ...] | None
+    event_type: str
+
+
 _NAMED = ("eventType", "eventId", "operation", "timestamp", "accountId")
-RULES: Mapping[str, tuple[str, tuple[str, ...] | None]] = {
-    "thing/+/+": ("topic(4)", None),
-    "thingGroup/+/+": ("topic(4)", None),
-    "thingGroupHierarchy/thingGroup/+/childThingGroup/+/+": ("topic(7)", None),
-    "thingGroupMembership/thingGroup/+/thing/+/+": ("topic(7)", None),
-    "thingType/+/+": ("topic(4)", None),
-    "thingTypeAssociation/thing/+/thingType/+/+": ("topic(5)", None),
-    "certificate/+/+": ("topic(4)", _NAMED),
-    "policy/+/+": ("topic(4)", _NAMED),
-}
-#: What AWS says as eventType on each of these topics [AWS IoT: registry events]. A dead letter may say anything: as a DEED it
-#: would stand among what operators have done. Of the two topics that AWS does not document, the beginning has to do.
-EVENT_TYPES: Mapping[str, str] = {
-    "thing/+/+": "THING_EVENT",
-    "thingGroup/+/+": "THING_GROUP_EVENT",
-    "thingGroupHierarchy/thingGroup/+/childThingGroup/+/+": "THING_GROUP_HIERARCHY_EVENT",
-    "thingGroupMembership/thingGroup/+/thing/+/+": "THING_GROUP_MEMBERSHIP_EVENT",
-    "thingType/+/+": "THING_TYPE_EVENT",
-    "thingTypeAssociation/thing/+/thingType/+/+": "THING_TYPE_ASSOCIATION_EVENT",
-    "certificate/+/+": r"CERTIFICATE(_[A-Z_]+)?",
-    "policy/+/+": r"POLICY(_[A-Z_]+)?",
+#: By the topic below TOPIC.
+RULES: Mapping[str, Rule] = {
+    "thing/+/+": Rule("topic(4)", None, "THING_EVENT"),
+    "thingGroup/+/+": Rule("topic(4)", None, "THING_GROUP_EVENT"),
+    "thingGroupHierarchy/thingGroup/+/childThingGroup/+/+": Rule("topic(7)", None, "THING_GROUP_HIERARCHY_EVENT"),
+    "thingGroupMembership/thingGroup/+/thing/+/+": Rule("topic(7)", None, "THING_GROUP_MEMBERSHIP_EVENT"),
+    "thingType/+/+": Rule("topic(4)", None, "THING_TYPE_EVENT"),
+    "thingTypeAssociation/thing/+/thingType/+/+": Rule("topic(5)", None, "THING_TYPE_ASSOCIATION_EVENT"),
+    "certificate/+/+": Rule("topic(4)", _NAMED, r"CERTIFICATE(_[A-Z_]+)?"),
+    "policy/+/+": Rule("topic(4)", _NAMED, r"POLICY(_[A-Z_]+)?"),
 }
 OF_A_CA = "certificates/registered/+"
 OF_A_CA_FIELDS = (
@@ -63,9 +66,9 @@ def entry(topic: str, event: object) -> dict[str, Any]:
         kept = {name: event[name] for name in OF_A_CA_FIELDS if name in event} | OF_A_CA_CONSTANTS
         subject, key = _key(kept, "certificateId"), ["timestamp", "certificateId"]
     else:
-        if re.fullmatch(EVENT_TYPES[pattern], _key(event, "eventType")) is None:
+        place, fields, event_type = RULES[pattern]
+        if re.fullmatch(event_type, _key(event, "eventType")) is None:
             raise NotAnEvent("its eventType is not the one that belongs to its topic")
-        place, fields = RULES[pattern]
         kept = dict(event) if fields is None else {name: event[name] for name in fields if name in event}
         subject, key = topic.split("/")[int(place[6:-1]) - 1], ["timestamp", "eventId", "eventType"]
     if not isinstance(kept.get("timestamp"), int):  # the history is in order of time

@@ -79,10 +79,12 @@ def _migrate(args: argparse.Namespace) -> int:
 
 
 def _import(args: argparse.Namespace) -> int:
-    from fleetgate import audit, deploy
+    from fleetgate import audit, cloud, deploy, left_behind
 
     fleet = common.fleet(args)
     env = fleet.environment.name
+    cloud.require(fleet.environment)
+    left_behind.require_ours(fleet, args.address, args.id)
     if common.show_steps(args, f"note in the state of environment {env}:", [f"{args.address} is {args.id}"]):
         return 0
     common.confirm(f"From then on {args.id} is environment {env}'s, and goes with it when that is destroyed.", yes=args.yes)
