@@ -8,6 +8,7 @@ import os
 import stat
 from pathlib import Path
 
+import boto3
 import pytest
 
 import lambdas
@@ -46,6 +47,15 @@ def test_a_rotation_puts_a_new_claim_with_key_and_request_beside_the_old_one(fle
     steps = ["under version control", "make apply ENV=moto", "give the factories", "fleetgate claim retire factory-1 --env moto"]
     assert [err.index(step) for step in steps] == sorted(err.index(step) for step in steps)
     assert fleetgate("claim", "rotate", "factory-1-r2", "--yes")[0] == 0 and list(active(checkout))[-1] == "factory-1-r3"
+
+
+def test_a_claim_that_is_being_rotated_gets_no_second_successor_by_mistake(fleetgate, checkout, file):
+    assert fleetgate("claim", "rotate", "factory-1", "--yes")[0] == 0
+    before = file.read_text(encoding="utf-8")
+    status, _, err = fleetgate("claim", "rotate", "factory-1", "--yes")
+    assert status == 1 and "factory-1-r2 stands beside it" in err and file.read_text(encoding="utf-8") == before
+    assert "claim retire factory-1 --env moto" in err and "--as NAME" in err
+    assert fleetgate("claim", "rotate", "factory-1", "--as", "berlin", "--yes")[0] == 0 and "berlin" in active(checkout)
 
 
 @pytest.mark.parametrize("words", [["--dry-run"], []], ids=["dry run", "nobody to ask"])
@@ -278,3 +288,26 @@ def test_a_claim_is_shut_off_at_once_only_where_another_is_applied(
     assert active(checkout) == {"factory-1": refused, "factory-1-r2": True}
     assert status == int(refused) and ("factory-1-r2 is not, so no device could come in" in err) is refused
     assert ("first run: make apply ENV=moto" in err) is refused
+
+
+def test_a_list_shows_each_claim_as_file_machine_and_cloud_have_it(fleetgate, checkout, registry, file, monkeypatch):
+    monkeypatch.setenv(ACCOUNT_VARIABLE, lambdas.ACCOUNT)
+    file.write_text(file.read_text(encoding="utf-8") + "  factory-2: { active: false }\n  factory-3: {}\n", encoding="utf-8")
+    iot = boto3.client("iot")
+    ids = {
+        name: iot.create_keys_and_certificate(setAsActive=True)["certificateId"] for name in ("factory-1", "factory-2", "left")
+    }
+    iot.update_certificate(certificateId=ids["factory-2"], newStatus="INACTIVE")
+    iot.delete_certificate(certificateId=ids["factory-2"])
+    monkeypatch.setattr(Runner, "init", lambda self: None)
+    monkeypatch.setattr(Runner, "state", lambda self: State({"claim_certificate_ids": ids}, ()))
+    claims.create(environment.load(checkout, "moto"), "factory-3")
+    status, out, _ = fleetgate("claim", "list", "--json")
+    assert status == 0 and [tuple(claim.values()) for claim in json.loads(out)] == [
+        (ids["factory-1"], False, "active", "factory-1", "ACTIVE"),
+        (ids["factory-2"], False, "retired", "factory-2", None),
+        (None, True, "active", "factory-3", None),
+        (ids["left"], False, "no", "left", "ACTIVE"),
+    ]
+    out = fleetgate("claim", "list")[1]
+    assert ids["left"][:12] in out and "AWS does not have it" in out and "not applied" in out

@@ -72,6 +72,20 @@ def next_name(env: Environment, name: str) -> str:
             return candidate
 
 
+def require_none_begun(env: Environment, name: str) -> None:
+    """Raises FleetgateError if an active claim of a later generation stands beside this one: it is being rotated already."""
+    found = _GENERATION.fullmatch(name)
+    base, number = (found["base"], int(found["number"] or 1)) if found else (name, 1)
+    for other, claim in env.settings.claims.items():
+        later = _GENERATION.fullmatch(other)
+        if claim.active and later and later["base"] == base and int(later["number"] or 1) > number:
+            remedy = (
+                f"when the factories have switched: fleetgate claim retire {name} --env {env.name};"
+                f" for a third beside them: --as NAME"
+            )
+            raise fail(f"claim {name}", f"is being rotated already: {other} stands beside it in {env.file}", remedy)
+
+
 def plan_rotation(env: Environment, name: str, new: str) -> Edit:
     """The environment's file with a new claim beside `name`. Raises FleetgateError if that cannot be."""
     claims.require_claim(env, name)
@@ -122,6 +136,36 @@ def plan_retirement(env: Environment, name: str) -> Edit:
     before = _read(env)
     text = environment_edit.deactivate_claim(before, env.file, name)
     return Edit(Environment(env.root, env.name, environment.parse(text, env.file)), text, before)
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A claim as file, machine and AWS have it. in_file: `active`, `retired`, or `no`. status: AWS's, None if it has none.
+
+    certificate_id: None if it is not applied. has_key: whether its private key lies on this machine.
+    """
+
+    name: str
+    in_file: str
+    has_key: bool
+    certificate_id: str | None
+    status: str | None
+
+
+def standings(env: Environment) -> list[Standing]:
+    """Every claim that the environment's file has, or that is applied."""
+    iot, ids, found = aws.client("iot"), certificate_ids(env), []
+    for name in [*env.settings.claims, *sorted(ids.keys() - env.settings.claims.keys())]:
+        claim = env.settings.claims.get(name)
+        in_file = "no" if claim is None else "active" if claim.active else "retired"
+        status = None
+        if name in ids:
+            with contextlib.suppress(iot.exceptions.ResourceNotFoundException):
+                described = iot.describe_certificate(certificateId=ids[name])
+                status = str(described["certificateDescription"]["status"])
+        has_key = (env.claim_folder(name) / claims.KEY_FILE).exists()
+        found.append(Standing(name, in_file, has_key, ids.get(name), status))
+    return found
 
 
 def deactivate(names: Names, name: str, certificate_id: str) -> str:

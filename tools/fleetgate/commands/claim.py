@@ -8,7 +8,10 @@ from fleetgate.commands import common
 
 
 def add(subparsers: common.Subparsers) -> None:
-    group = common.add_group(subparsers, "claim", "make claim certificates, change them for new ones, retire them")
+    group = common.add_group(subparsers, "claim", "make claim certificates, list them, change them for new ones, retire them")
+    listed = common.add_parser(group, "list", "list claims as the environment's file, this machine and AWS have them", _list)
+    listed.add_argument("--json", action="store_true", help="for programs: whole certificate ids")
+
     create = common.add_parser(group, "create", "make a claim's private key (mode 0600) and its signing request, here", _create)
     create.add_argument("name", metavar="CLAIM", help="a claim that stands under `claims` in the environment's file")
     common.add_dry_run(create)
@@ -40,6 +43,26 @@ def add(subparsers: common.Subparsers) -> None:
     )
     retire.add_argument("--reason", metavar="TEXT", help="why; kept in the audit trail, and in build/ENV/audit.jsonl")
     common.add_consent(retire)
+
+
+def _list(args: argparse.Namespace) -> int:
+    import dataclasses
+
+    from fleetgate import claim_rotation, cloud, progress
+
+    environment = common.environment(args)
+    cloud.require(environment)
+    found = claim_rotation.standings(environment)
+    if args.json:
+        common.print_json([dataclasses.asdict(claim) for claim in found])
+        return 0
+    rows = []
+    for claim in found:
+        certificate = "not applied" if claim.certificate_id is None else claim.certificate_id[:12]
+        gone = "" if claim.certificate_id is None else "AWS does not have it"
+        rows.append((claim.name, claim.in_file, "here" if claim.has_key else "", certificate, claim.status or gone))
+    progress.table(f"claims of environment {environment.name}", ("claim", "in the file", "key", "certificate", "status"), rows)
+    return 0
 
 
 def _create(args: argparse.Namespace) -> int:
@@ -87,7 +110,10 @@ def _rotate(args: argparse.Namespace) -> int:
 
     environment = common.environment(args)
     claims.require_claim(environment, args.name)
-    new = args.new if args.new is not None else claim_rotation.next_name(environment, args.name)
+    new = args.new
+    if new is None:
+        claim_rotation.require_none_begun(environment, args.name)
+        new = claim_rotation.next_name(environment, args.name)
     edit = claim_rotation.plan_rotation(environment, args.name, new)
     folder = edit.environment.claim_folder(new)
     steps = [
