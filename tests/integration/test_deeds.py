@@ -15,7 +15,7 @@ import pytest
 import hook_events
 import lambdas
 from checkouts import ROOT
-from fleetgate import audit, cli, decommission, environment
+from fleetgate import audit, build, cli, decommission, environment
 from fleetgate.environment import ACCOUNT_VARIABLE
 from fleetgate.errors import fail
 from fleetgate.registry import Registry
@@ -190,6 +190,19 @@ def test_what_is_done_to_a_claim_is_told_with_its_reason(fleetgate, registry, li
     ]
     assert {line["who"].startswith("arn:aws:") for line in lines()} == {True}
     assert "PRIVATE" not in json.dumps([lines(), registry.trail()], default=str)
+
+
+@pytest.mark.parametrize("is_read", [True, False], ids=["terminal", "log"])
+@pytest.mark.parametrize("is_full", [True, False], ids=["full disk", "room"])
+def test_a_log_gets_each_entry_and_a_terminal_only_what_would_be_lost(fleetgate, checkout, monkeypatch, capsys, is_read, is_full):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: is_read)
+    monkeypatch.setattr(audit, "_append", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left")) if is_full else None)
+    fleet = build.compile_fleet(environment.load(checkout, "moto"))
+    with audit.recorded(fleet, "claim retire", "factory-1", None) as deed:
+        deed.did("it is retired")
+    err = capsys.readouterr().err
+    assert err.count('"action": "claim retire"') == (is_full or not is_read)
+    assert ("keep the line above" in err) is is_full and (not is_full or err.index('"action"') < err.index("keep the line above"))
 
 
 @pytest.mark.parametrize("cause", ["no cloud", "another account"])

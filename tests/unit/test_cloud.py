@@ -34,6 +34,16 @@ def test_a_cloud_that_was_killed_counts_as_down(checkout):
     assert cloud.down(local) is False
 
 
+def test_a_cloud_that_is_down_is_asked_for_by_the_command_that_fits(checkout):
+    local = environment.load(checkout, "local")
+    with pytest.raises(FleetgateError, match="cloud up --env local; it never ran yet: make apply starts it"):
+        cloud.require(local)
+    cloud.log_file(local).parent.mkdir(parents=True)
+    cloud.log_file(local).touch()
+    with pytest.raises(FleetgateError, match=r"cloud up --env local$"):
+        cloud.require(local)
+
+
 def test_an_environment_on_aws_has_no_cloud_to_ask_for(checkout):
     with pytest.raises(FleetgateError, match="is on AWS"):
         cloud.status(environment.load(checkout, "example"))

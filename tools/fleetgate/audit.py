@@ -4,9 +4,9 @@ It lies in one append-only table. AWS IoT's rules write registry events into it,
 onboarding function what happened next, and the commands here their deeds. The hook's decisions stand in its log first, some
 seconds before the table has them; both are read here, so that neither a delay nor a failure of that function hides one.
 
-A deed is also a line on stderr for whoever collects the output of commands, and in `build/<env>/audit.jsonl`, which has it even
-if the table could not be reached. What must not be lost stands in the registry row as well (see Registry.revoke), and AWS's own
-calls in CloudTrail.
+A deed is also a line on stderr for whoever collects the output of commands, if that is no terminal, and in
+`build/<env>/audit.jsonl`, which has it even if the table could not be reached. What must not be lost stands in the registry row
+as well (see Registry.revoke), and AWS's own calls in CloudTrail.
 """
 
 from __future__ import annotations
@@ -165,7 +165,7 @@ def recorded(
     about: Sequence[str] | None = None,
     tell: Callable[[str], None] = lambda _: None,
 ) -> Iterator[Deed]:
-    """Keeps what is noted in the deed however that ends, unless it is nothing: on stderr, in the file and in the table.
+    """Keeps what is noted in the deed however that ends, unless it is nothing: on a stderr that is a log, in file and table.
 
     who: the ARN of the caller, as AWS knows it; None where nobody can be asked, nor the table. about: whose entries in the table
     have all steps (the subject's); (): the deed's parts alone have entries. It is no error if an entry cannot be written: the
@@ -191,11 +191,15 @@ def _record(
     at_ms = time.time_ns() // 1_000_000
     said = {"subject": subject, "who": who, "why": why, "done": deed.steps, "complete": deed.complete}
     line = json.dumps({"event": "audit", "action": action, "at": times.utc(at_ms), **said}, sort_keys=True)
-    print(line, file=sys.stderr, flush=True)
+    is_read = sys.stderr.isatty()  # by a person, who has just seen the steps
+    if not is_read:
+        print(line, file=sys.stderr, flush=True)
     path = file(fleet.environment)
     try:
         _append(path, line)
     except OSError as error:
+        if is_read:
+            print(line, file=sys.stderr)
         print(f"fleetgate: {path} did not take this entry: {error.strerror}\n    -> keep the line above", file=sys.stderr)
     key = {"id": f"{at_ms}#{uuid.uuid4()}#{DEED}", "timestamp": at_ms, "eventType": DEED, "operation": action.upper()}
     parts = {name: Part(deed.steps, deed.complete) for name in about} | deed.parts

@@ -84,7 +84,9 @@ def parser() -> argparse.ArgumentParser:
     top = _Parser(
         prog="fleetgate",
         description="AWS IoT Core fleet provisioning and certificate management.",
-        epilog="Start with `make apply`: it runs the whole way on an embedded cloud, without an AWS account.",
+        epilog="Start with `make apply`: it runs the whole way on an embedded cloud, without an AWS account. Exit status: 0 done;"
+        " 1 bad input, a refusal, findings, or something that failed; 2 wrong usage, and of commands whose 1 is an answer (lint,"
+        " doctor, drift, audit, ...: see their --help) also that there is none; 130 interrupted.",
     )
     top.add_argument("--root", metavar="FOLDER", help="the checkout to work on (default: the one around the current folder)")
     top.add_argument("--version", action=_Version, nargs=0, help="show the version and end")

@@ -119,6 +119,10 @@ def require(environment: Environment) -> None:
     """
     if environment.settings.embedded_cloud and (_running_pid(environment) is None or not _is_ready(environment)):
         remedy = f"run: fleetgate cloud up --env {environment.name}"
+        if not log_file(environment).exists():
+            from fleetgate import applied  # which imports AWS's SDK
+
+            remedy += f"; it never ran yet: {applied.command(environment)} starts it and applies the fleet"
         raise fail(environment.endpoint_url, "the embedded cloud is not running", remedy)
 
 
