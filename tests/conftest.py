@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 
 from checkouts import copy_checkout
-from fleetgate import build, claims, environment
+from fleetgate import build, claims, environment, terraform
 from fleetgate.build import Fleet
 
 
 def pytest_sessionstart() -> None:
+    os.environ |= terraform.SPARING | os.environ  # also where a test calls Terraform itself
     # Started in a shell's background, this process and its children would ignore Ctrl-C, which some tests press.
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -24,7 +25,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     # `make test` runs three processes, which mostly wait: what shares a fleet or a file's fixtures stays in one of them.
     for item in items:
         names = getattr(item, "fixturenames", ())
-        if "own_cloud" not in names:
+        if "own_cloud" not in names and not item.get_closest_marker("xdist_group"):
             item.add_marker(pytest.mark.xdist_group("fleet" if "cloud" in names else item.path.name))
 
 

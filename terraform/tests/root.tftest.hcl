@@ -1,5 +1,6 @@
 mock_provider "aws" {
-  source = "./testing"
+  override_during = plan
+  source          = "./testing"
 }
 
 variables {
@@ -76,6 +77,8 @@ variables {
 }
 
 run "a_fresh_build_is_wired_into_one_stack" {
+  command = plan
+
   assert {
     condition = {
       audit_table_name         = output.audit_table_name
@@ -119,6 +122,8 @@ run "a_fresh_build_is_wired_into_one_stack" {
 }
 
 run "claims_stand_side_by_side_and_are_put_out_by_id_only" {
+  command = plan
+
   assert {
     condition     = toset(keys(output.claim_certificate_ids)) == toset(["factory-1", "factory-2"])
     error_message = "Each claim must have its certificate, the retired one too."
@@ -131,11 +136,11 @@ run "claims_stand_side_by_side_and_are_put_out_by_id_only" {
 }
 
 run "only_the_claims_that_are_active_are_let_in" {
-  # A state of its own: in that of the runs before, both claims have the one mocked id.
-  state_key = "claims_with_ids_of_their_own"
+  command = plan
 
   override_resource {
-    target = module.claim["factory-2"].aws_iot_certificate.this
+    override_during = plan
+    target          = module.claim["factory-2"].aws_iot_certificate.this
     values = {
       arn = "arn:aws:iot:eu-west-1:123456789012:cert/e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
       id  = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
@@ -154,6 +159,8 @@ run "only_the_claims_that_are_active_are_let_in" {
 }
 
 run "on_aws_the_onboarding_function_talks_to_the_accounts_data_plane" {
+  command = plan
+
   assert {
     condition     = local.iot_data_endpoint_url == "https://a1b2c3d4e5f6g7-ats.iot.eu-west-1.amazonaws.com"
     error_message = "Without endpoint_url the address must be the account's own."

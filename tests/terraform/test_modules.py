@@ -39,7 +39,9 @@ def require_valid(folder: Path) -> None:
     assert valid.returncode == 0 and "Warning" not in valid.stdout, valid.stdout + valid.stderr
 
 
-@pytest.mark.parametrize("folder", FOLDERS, ids=str)
+@pytest.mark.parametrize(
+    "folder", [pytest.param(folder, marks=pytest.mark.xdist_group(str(folder))) for folder in FOLDERS], ids=str
+)
 def test_is_valid_without_a_warning_and_its_tests_pass(copy, folder):
     require_valid(copy / folder)
     tested = run(copy / folder, "test")

@@ -1,5 +1,6 @@
 mock_provider "aws" {
-  source = "../../testing"
+  override_during = plan
+  source          = "../../testing"
 }
 
 variables {
@@ -22,6 +23,8 @@ variables {
 # --- registry events ---
 
 run "every_rule_writes_to_the_table_and_to_the_log_and_loses_nothing" {
+  command = plan
+
   assert {
     condition = alltrue([
       for rule in aws_iot_topic_rule.this :
@@ -45,6 +48,8 @@ run "every_rule_writes_to_the_table_and_to_the_log_and_loses_nothing" {
 }
 
 run "the_subject_is_the_part_of_the_topic_that_has_the_name" {
+  command = plan
+
   assert {
     condition = alltrue([
       for rule in local.rules : element(split("/", regex("FROM '([^']+)'", rule.sql)[0]), tonumber(regex("topic\\((\\d)\\)", rule.sql)[0]) - 1) == "+"
@@ -60,6 +65,8 @@ run "the_subject_is_the_part_of_the_topic_that_has_the_name" {
 }
 
 run "there_is_a_rule_for_everything_that_a_device_has_in_the_registry" {
+  command = plan
+
   assert {
     condition = toset([for rule in local.rules : regex("FROM '([^']+)'", rule.sql)[0]]) == toset([
       "$aws/events/certificate/+/+",
@@ -87,6 +94,8 @@ run "there_is_a_rule_for_everything_that_a_device_has_in_the_registry" {
 }
 
 run "what_another_stack_or_team_names_stays_out" {
+  command = plan
+
   assert {
     condition = { for name, rule in local.rules : name => try(regex(" WHERE (.*)$", rule.sql)[0], "") } == {
       certificate            = ""
@@ -114,6 +123,8 @@ run "what_another_stack_or_team_names_stays_out" {
 }
 
 run "the_names_of_all_rules_are_put_out_to_be_watched" {
+  command = plan
+
   assert {
     condition     = toset(output.rule_names) == toset([for rule in local.rules : rule.name]) && length(output.rule_names) == 9
     error_message = "A rule that nobody watches loses entries of the trail without a word."
@@ -124,7 +135,7 @@ run "the_names_of_all_rules_are_put_out_to_be_watched" {
 
 run "the_table_is_append_only_and_can_be_restored" {
   # The policy names the table's ARN.
-  command = apply
+  command = plan
 
   assert {
     condition = toset(jsondecode(aws_dynamodb_resource_policy.this.policy).Statement[0].Action) == toset([
@@ -140,7 +151,7 @@ run "the_table_is_append_only_and_can_be_restored" {
 }
 
 run "the_policy_speaks_of_every_principal_and_of_this_table" {
-  command = apply
+  command = plan
 
   assert {
     condition     = jsondecode(aws_dynamodb_resource_policy.this.policy).Statement[0].Principal == "*" && jsondecode(aws_dynamodb_resource_policy.this.policy).Statement[0].Resource == aws_dynamodb_table.this.arn
@@ -149,7 +160,7 @@ run "the_policy_speaks_of_every_principal_and_of_this_table" {
 }
 
 run "the_rules_role_may_add_and_nothing_else" {
-  command = apply
+  command = plan
 
   assert {
     condition = { for s in jsondecode(aws_iam_role_policy.rules.policy).Statement : s.Sid => s.Action } == {
@@ -169,7 +180,7 @@ run "the_rules_role_may_add_and_nothing_else" {
 # --- decisions of the hook ---
 
 run "the_functions_role_may_add_and_nothing_else" {
-  command = apply
+  command = plan
 
   assert {
     condition = [for s in jsondecode(aws_iam_role_policy.function.policy).Statement : [s.Sid, s.Effect, s.Action]] == [
@@ -187,6 +198,8 @@ run "the_functions_role_may_add_and_nothing_else" {
 }
 
 run "only_the_hooks_log_of_this_account_may_call_the_function" {
+  command = plan
+
   assert {
     condition = (
       aws_lambda_permission.hook_log.principal == "logs.eu-west-1.amazonaws.com"
@@ -198,6 +211,8 @@ run "only_the_hooks_log_of_this_account_may_call_the_function" {
 }
 
 run "the_hooks_decisions_go_to_the_function_and_the_functions_own_log_goes_nowhere" {
+  command = plan
+
   assert {
     condition = (
       aws_cloudwatch_log_subscription_filter.hook.log_group_name == "/aws/lambda/fleet-gate-provisioning-hook"
@@ -218,6 +233,8 @@ run "the_hooks_decisions_go_to_the_function_and_the_functions_own_log_goes_nowhe
 }
 
 run "what_failed_is_tried_again_and_then_kept_for_14_days" {
+  command = plan
+
   assert {
     condition = (
       one(aws_lambda_function.this.dead_letter_config).target_arn == aws_sqs_queue.dead_letter.arn

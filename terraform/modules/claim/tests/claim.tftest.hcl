@@ -1,5 +1,6 @@
 mock_provider "aws" {
-  source = "../../testing"
+  override_during = plan
+  source          = "../../testing"
 }
 
 variables {
@@ -24,6 +25,8 @@ variables {
 }
 
 run "a_claim_is_an_active_certificate_made_from_the_request" {
+  command = plan
+
   assert {
     condition     = aws_iot_certificate.this.active && aws_iot_certificate.this.csr == var.csr_pem
     error_message = "The certificate must be active and come from the signing request."
@@ -36,6 +39,8 @@ run "a_claim_is_an_active_certificate_made_from_the_request" {
 }
 
 run "the_claim_holds_the_claim_policy_and_nothing_else" {
+  command = plan
+
   assert {
     condition     = aws_iot_policy_attachment.this.policy == "fleetgate-claim"
     error_message = "The attached policy must be the claim policy."
@@ -48,6 +53,8 @@ run "the_claim_holds_the_claim_policy_and_nothing_else" {
 }
 
 run "the_output_is_an_id_and_holds_no_pem" {
+  command = plan
+
   assert {
     condition     = can(regex("^[0-9a-f]{64}$", output.certificate_id))
     error_message = "The output must be the certificate's id."
@@ -55,6 +62,8 @@ run "the_output_is_an_id_and_holds_no_pem" {
 }
 
 run "a_retired_claim_is_inactive" {
+  command = plan
+
   variables {
     active = false
   }

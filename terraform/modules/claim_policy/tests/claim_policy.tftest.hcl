@@ -1,5 +1,6 @@
 mock_provider "aws" {
-  source = "../../testing"
+  override_during = plan
+  source          = "../../testing"
 }
 
 variables {
@@ -8,6 +9,8 @@ variables {
 }
 
 run "the_policy_is_the_rendered_one" {
+  command = plan
+
   assert {
     condition     = aws_iot_policy.this.name == "fleetgate-claim" && output.name == "fleetgate-claim"
     error_message = "The policy and the output must carry the name that was asked for."

@@ -1,5 +1,6 @@
 mock_provider "aws" {
-  source = "../../testing"
+  override_during = plan
+  source          = "../../testing"
 }
 
 variables {
@@ -7,7 +8,7 @@ variables {
 }
 
 run "the_trail_is_validated_encrypted_and_sees_all_regions" {
-  command = apply
+  command = plan
 
   assert {
     condition = (
@@ -30,6 +31,8 @@ run "the_trail_is_validated_encrypted_and_sees_all_regions" {
 }
 
 run "it_has_no_data_events" {
+  command = plan
+
   assert {
     condition     = length(aws_cloudtrail.this.event_selector) == 0 && length(aws_cloudtrail.this.advanced_event_selector) == 0
     error_message = "Data events cost by the call, and nobody needs them here."
@@ -37,6 +40,8 @@ run "it_has_no_data_events" {
 }
 
 run "it_may_be_of_one_region" {
+  command = plan
+
   variables {
     multi_region = false
   }
@@ -48,7 +53,7 @@ run "it_may_be_of_one_region" {
 }
 
 run "the_bucket_is_nobodys_but_the_trails" {
-  command = apply
+  command = plan
 
   assert {
     condition = (
@@ -77,7 +82,7 @@ run "the_bucket_is_nobodys_but_the_trails" {
 }
 
 run "log_files_are_encrypted_and_versioned_and_go_when_their_time_is_over" {
-  command = apply
+  command = plan
 
   assert {
     condition = (
@@ -91,6 +96,8 @@ run "log_files_are_encrypted_and_versioned_and_go_when_their_time_is_over" {
 }
 
 run "only_this_trail_uses_the_key" {
+  command = plan
+
   assert {
     condition = alltrue([
       for s in jsondecode(aws_kms_key.this.policy).Statement : s.Condition.StringEquals["aws:SourceArn"] == local.trail_arn
@@ -101,6 +108,8 @@ run "only_this_trail_uses_the_key" {
 }
 
 run "the_bucket_goes_with_its_files_only_if_that_was_asked_for" {
+  command = plan
+
   assert {
     condition     = !aws_s3_bucket.this.force_destroy
     error_message = "By default nobody may destroy log files along the way."

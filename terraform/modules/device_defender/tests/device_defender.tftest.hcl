@@ -1,5 +1,6 @@
 mock_provider "aws" {
-  source = "../../testing"
+  override_during = plan
+  source          = "../../testing"
 }
 
 variables {
@@ -9,7 +10,7 @@ variables {
 }
 
 run "every_check_is_on_and_the_age_of_certificates_too" {
-  command = apply
+  command = plan
 
   assert {
     condition = alltrue([
@@ -30,7 +31,7 @@ run "every_check_is_on_and_the_age_of_certificates_too" {
 }
 
 run "the_audit_is_weekly_and_comes_after_the_configuration" {
-  command = apply
+  command = plan
 
   assert {
     condition = (
@@ -44,7 +45,7 @@ run "the_audit_is_weekly_and_comes_after_the_configuration" {
 }
 
 run "findings_go_to_the_alarms_topic" {
-  command = apply
+  command = plan
 
   assert {
     condition = jsondecode(aws_cloudformation_stack.this.template_body).Resources.Configuration.Properties.AuditNotificationTargetConfigurations == {
@@ -63,7 +64,7 @@ run "findings_go_to_the_alarms_topic" {
 }
 
 run "the_auditor_looks_and_does_nothing" {
-  command = apply
+  command = plan
 
   assert {
     condition = alltrue([

@@ -1,5 +1,6 @@
 mock_provider "aws" {
-  source = "../../testing"
+  override_during = plan
+  source          = "../../testing"
 }
 
 variables {
@@ -7,6 +8,8 @@ variables {
 }
 
 run "the_key_is_the_serial_number" {
+  command = plan
+
   assert {
     condition     = aws_dynamodb_table.this.hash_key == "serialNumber"
     error_message = "A device is found by its serial number and by nothing else."
@@ -19,6 +22,8 @@ run "the_key_is_the_serial_number" {
 }
 
 run "devices_are_listed_by_type_through_an_index_with_all_attributes" {
+  command = plan
+
   assert {
     condition = [for i in aws_dynamodb_table.this.global_secondary_index : [i.name, i.hash_key, i.projection_type]] == [
       ["DeviceTypeIndex", "deviceType", "ALL"],
@@ -28,6 +33,8 @@ run "devices_are_listed_by_type_through_an_index_with_all_attributes" {
 }
 
 run "the_table_is_on_demand_and_declares_no_capacity" {
+  command = plan
+
   assert {
     condition     = aws_dynamodb_table.this.billing_mode == "PAY_PER_REQUEST"
     error_message = "The table must be on demand."
@@ -35,6 +42,8 @@ run "the_table_is_on_demand_and_declares_no_capacity" {
 }
 
 run "the_table_is_encrypted_recoverable_and_protected_by_default" {
+  command = plan
+
   assert {
     condition     = one(aws_dynamodb_table.this.server_side_encryption).enabled
     error_message = "Encryption with a KMS key must be on."
@@ -52,6 +61,8 @@ run "the_table_is_encrypted_recoverable_and_protected_by_default" {
 }
 
 run "deletion_protection_can_be_turned_off" {
+  command = plan
+
   variables {
     deletion_protection = false
   }
@@ -63,6 +74,8 @@ run "deletion_protection_can_be_turned_off" {
 }
 
 run "a_customer_managed_key_reaches_the_table" {
+  command = plan
+
   variables {
     kms_key_arn = "arn:aws:kms:eu-west-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
   }

@@ -1,5 +1,6 @@
 mock_provider "aws" {
-  source = "../../testing"
+  override_during = plan
+  source          = "../../testing"
 }
 
 variables {
@@ -12,6 +13,8 @@ variables {
 }
 
 run "a_type_is_a_thing_type_a_group_under_the_parent_and_a_policy" {
+  command = plan
+
   assert {
     condition     = aws_iot_thing_type.this.name == "temperature-sensor"
     error_message = "The thing type must have the name that the template uses."
@@ -39,6 +42,8 @@ run "a_type_is_a_thing_type_a_group_under_the_parent_and_a_policy" {
 }
 
 run "type_and_group_are_described_so_that_the_second_plan_is_empty" {
+  command = plan
+
   assert {
     condition = [
       one(aws_iot_thing_type.this.properties).description,
@@ -57,6 +62,8 @@ run "type_and_group_are_described_so_that_the_second_plan_is_empty" {
 }
 
 run "three_attributes_are_searchable_by_default" {
+  command = plan
+
   assert {
     condition     = one(aws_iot_thing_type.this.properties).searchable_attributes == toset(["firmwareVersion", "location", "manufacturer"])
     error_message = "Firmware version, location and manufacturer must be searchable."

@@ -1,5 +1,6 @@
 mock_provider "aws" {
-  source = "../../testing"
+  override_during = plan
+  source          = "../../testing"
 }
 
 variables {
@@ -7,6 +8,8 @@ variables {
 }
 
 run "the_key_rotates_and_has_a_name" {
+  command = plan
+
   assert {
     condition     = aws_kms_key.this.enable_key_rotation && aws_kms_key.this.deletion_window_in_days == 30 && aws_kms_alias.this.name == "alias/fleet-gate"
     error_message = "The key must rotate, be saveable for 30 days and be found by its alias."
@@ -14,6 +17,8 @@ run "the_key_rotates_and_has_a_name" {
 }
 
 run "services_use_the_key_for_this_account_only" {
+  command = plan
+
   assert {
     condition = {
       for statement in jsondecode(aws_kms_key.this.policy).Statement : statement.Sid => statement.Condition if can(statement.Condition)

@@ -1,8 +1,11 @@
 mock_provider "aws" {
-  source = "../../testing"
+  override_during = plan
+  source          = "../../testing"
 }
 
 run "all_eleven_events_are_declared_and_on_by_default" {
+  command = plan
+
   assert {
     condition = aws_iot_event_configurations.this.event_configurations == tomap({
       CA_CERTIFICATE         = true
@@ -22,6 +25,8 @@ run "all_eleven_events_are_declared_and_on_by_default" {
 }
 
 run "an_event_left_out_is_declared_as_off" {
+  command = plan
+
   variables {
     enabled_events = ["THING"]
   }

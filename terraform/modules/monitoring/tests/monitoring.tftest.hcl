@@ -1,5 +1,6 @@
 mock_provider "aws" {
-  source = "../../testing"
+  override_during = plan
+  source          = "../../testing"
 }
 
 variables {
@@ -38,6 +39,8 @@ variables {
 # --- alarms ---
 
 run "every_alarm_goes_to_the_topic_and_says_what_it_means_and_what_to_do" {
+  command = plan
+
   assert {
     condition = alltrue([
       for alarm in concat(values(aws_cloudwatch_metric_alarm.threshold), values(aws_cloudwatch_metric_alarm.rate), values(aws_cloudwatch_metric_alarm.attack)) :
@@ -51,6 +54,8 @@ run "every_alarm_goes_to_the_topic_and_says_what_it_means_and_what_to_do" {
 }
 
 run "an_alarm_stands_for_each_thing_that_can_go_wrong" {
+  command = plan
+
   assert {
     condition = setunion(keys(aws_cloudwatch_metric_alarm.threshold), keys(aws_cloudwatch_metric_alarm.rate), keys(aws_cloudwatch_metric_alarm.attack)) == toset([
       "already-provisioned",
@@ -88,6 +93,8 @@ run "an_alarm_stands_for_each_thing_that_can_go_wrong" {
 }
 
 run "what_fails_is_counted_against_what_was_tried" {
+  command = plan
+
   assert {
     condition = {
       for query in aws_cloudwatch_metric_alarm.rate["register-thing-failed"].metric_query : query.id =>
@@ -102,6 +109,8 @@ run "what_fails_is_counted_against_what_was_tried" {
 }
 
 run "the_first_burst_of_an_attack_fires_without_anything_learned_before" {
+  command = plan
+
   assert {
     condition = {
       for name, alarm in aws_cloudwatch_metric_alarm.threshold :
@@ -116,6 +125,8 @@ run "the_first_burst_of_an_attack_fires_without_anything_learned_before" {
 }
 
 run "below_a_burst_an_attack_is_what_is_more_than_usual" {
+  command = plan
+
   assert {
     condition = alltrue([
       for alarm in aws_cloudwatch_metric_alarm.attack :
@@ -126,6 +137,8 @@ run "below_a_burst_an_attack_is_what_is_more_than_usual" {
 }
 
 run "what_an_action_of_a_rule_did_is_counted_whatever_its_type_is_called" {
+  command = plan
+
   assert {
     condition = {
       for name, alarm in aws_cloudwatch_metric_alarm.threshold : name => "${one(alarm.metric_query).period}: ${one(alarm.metric_query).expression}"
@@ -159,6 +172,8 @@ run "what_an_action_of_a_rule_did_is_counted_whatever_its_type_is_called" {
 }
 
 run "a_claim_that_is_used_too_often_may_have_leaked" {
+  command = plan
+
   assert {
     condition = (
       aws_cloudwatch_metric_alarm.threshold["claim-factory-1-use"].threshold == 5000
@@ -170,6 +185,8 @@ run "a_claim_that_is_used_too_often_may_have_leaked" {
 }
 
 run "a_slow_hook_is_an_alarm_before_lambda_ends_it" {
+  command = plan
+
   assert {
     condition = (
       aws_cloudwatch_metric_alarm.threshold["hook-slow"].extended_statistic == "p99"
@@ -180,6 +197,8 @@ run "a_slow_hook_is_an_alarm_before_lambda_ends_it" {
 }
 
 run "a_census_that_does_not_run_is_an_alarm" {
+  command = plan
+
   assert {
     condition     = aws_cloudwatch_metric_alarm.threshold["stuck-devices"].treat_missing_data == "breaching"
     error_message = "Silence must not look like health."
@@ -187,6 +206,8 @@ run "a_census_that_does_not_run_is_an_alarm" {
 }
 
 run "only_alarms_of_this_stack_may_publish_and_the_topic_is_encrypted" {
+  command = plan
+
   assert {
     condition = jsondecode(aws_sns_topic_policy.alarms.policy).Statement == [{
       Sid       = "AlarmsOfThisAccount"
@@ -209,6 +230,8 @@ run "only_alarms_of_this_stack_may_publish_and_the_topic_is_encrypted" {
 }
 
 run "without_alarms_the_rest_stays" {
+  command = plan
+
   variables {
     manage_alarms = false
   }
@@ -227,6 +250,8 @@ run "without_alarms_the_rest_stays" {
 # --- the census ---
 
 run "the_census_may_count_and_nothing_else" {
+  command = plan
+
   assert {
     condition = [for statement in jsondecode(aws_iam_role_policy.census.policy).Statement : [statement.Action, statement.Resource] if statement.Sid == "CountTheDevices"] == [
       [["dynamodb:Query"], ["arn:aws:dynamodb:eu-west-1:123456789012:table/fleet-gate-device-registry/index/DeviceTypeIndex"]],
@@ -243,6 +268,8 @@ run "the_census_may_count_and_nothing_else" {
 # --- the log of AWS IoT ---
 
 run "aws_iot_logs_under_a_role_of_its_own" {
+  command = plan
+
   assert {
     condition     = aws_iot_logging_options.this[0].default_log_level == "INFO" && aws_cloudwatch_log_group.iot[0].name == "AWSIotLogsV2"
     error_message = "The group's name is fixed."
@@ -250,6 +277,8 @@ run "aws_iot_logs_under_a_role_of_its_own" {
 }
 
 run "the_log_of_aws_iot_can_be_another_stack_s" {
+  command = plan
+
   variables {
     iot_log_level = ""
   }
@@ -263,6 +292,8 @@ run "the_log_of_aws_iot_can_be_another_stack_s" {
 # --- the dashboard ---
 
 run "the_dashboard_shows_a_funnel_for_each_type_and_no_two_widgets_in_one_place" {
+  command = plan
+
   assert {
     condition = [for widget in slice(jsondecode(aws_cloudwatch_dashboard.this.dashboard_body).widgets, 0, 3) : widget.properties.title] == [
       "gateway: from registered to active", "temperature-sensor: from registered to active", "valve: from registered to active",
@@ -277,6 +308,8 @@ run "the_dashboard_shows_a_funnel_for_each_type_and_no_two_widgets_in_one_place"
 }
 
 run "each_call_is_drawn_against_the_account_s_quota_for_it" {
+  command = plan
+
   assert {
     condition = [
       for widget in jsondecode(aws_cloudwatch_dashboard.this.dashboard_body).widgets : widget.properties.annotations.horizontal
@@ -290,6 +323,8 @@ run "each_call_is_drawn_against_the_account_s_quota_for_it" {
 }
 
 run "a_quota_that_was_raised_moves_its_line" {
+  command = plan
+
   variables {
     quotas_per_second = { register_thing = 50 }
   }

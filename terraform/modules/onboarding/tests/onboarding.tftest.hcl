@@ -1,5 +1,6 @@
 mock_provider "aws" {
-  source = "../../testing"
+  override_during = plan
+  source          = "../../testing"
 }
 
 variables {
@@ -25,6 +26,8 @@ variables {
 # --- the rules ---
 
 run "one_rule_hears_of_new_things_and_one_of_devices_that_connect" {
+  command = plan
+
   assert {
     condition = { for key, rule in aws_iot_topic_rule.this : key => rule.sql } == {
       thing_created    = "SELECT * FROM '$aws/events/thing/+/created'"
@@ -48,6 +51,8 @@ run "one_rule_hears_of_new_things_and_one_of_devices_that_connect" {
 }
 
 run "both_rules_call_the_function_and_keep_what_they_could_not_deliver" {
+  command = plan
+
   assert {
     condition     = alltrue([for rule in aws_iot_topic_rule.this : one(rule.lambda).function_arn == aws_lambda_function.this.arn])
     error_message = "Both rules must call the function."
@@ -64,6 +69,8 @@ run "both_rules_call_the_function_and_keep_what_they_could_not_deliver" {
 }
 
 run "only_these_two_rules_of_this_account_may_call_the_function" {
+  command = plan
+
   assert {
     condition = { for key, p in aws_lambda_permission.rules : key => [p.principal, p.action, p.source_account, p.source_arn] } == {
       thing_created = [
@@ -80,6 +87,8 @@ run "only_these_two_rules_of_this_account_may_call_the_function" {
 }
 
 run "the_rules_role_may_fill_the_queue_and_nothing_else" {
+  command = plan
+
   assert {
     condition = jsondecode(aws_iam_role_policy.rules.policy).Statement == [{
       Sid      = "KeepWhatFailed"
@@ -108,6 +117,8 @@ run "the_rules_role_may_fill_the_queue_and_nothing_else" {
 # --- the function ---
 
 run "the_functions_role_may_do_exactly_this" {
+  command = plan
+
   assert {
     condition = jsondecode(aws_iam_role_policy.this.policy).Statement == [
       {
@@ -159,6 +170,8 @@ run "the_functions_role_may_do_exactly_this" {
 }
 
 run "the_function_knows_its_tables_and_the_data_plane" {
+  command = plan
+
   assert {
     condition = one(aws_lambda_function.this.environment).variables == tomap({
       AUDIT_TABLE_NAME                = "fleet-gate-audit"
@@ -185,6 +198,8 @@ run "the_function_knows_its_tables_and_the_data_plane" {
 }
 
 run "an_event_is_tried_three_times_and_then_kept_encrypted_for_fourteen_days" {
+  command = plan
+
   assert {
     condition     = aws_lambda_function_event_invoke_config.this.maximum_retry_attempts == 2 && aws_lambda_function_event_invoke_config.this.maximum_event_age_in_seconds == 3600
     error_message = "Two retries within an hour."
@@ -212,6 +227,8 @@ run "an_event_is_tried_three_times_and_then_kept_encrypted_for_fourteen_days" {
 }
 
 run "the_function_logs_json_into_a_group_that_forgets" {
+  command = plan
+
   assert {
     condition     = aws_cloudwatch_log_group.this.name == "/aws/lambda/fleet-gate-onboarding" && aws_cloudwatch_log_group.this.retention_in_days == 30
     error_message = "The group must be the function's and have a retention."

@@ -1,5 +1,6 @@
 mock_provider "aws" {
-  source = "../../testing"
+  override_during = plan
+  source          = "../../testing"
 }
 
 variables {
@@ -7,6 +8,8 @@ variables {
 }
 
 run "the_group_has_a_name_a_description_and_no_parent" {
+  command = plan
+
   assert {
     condition     = aws_iot_thing_group.this.name == "provisioned-devices" && output.name == "provisioned-devices"
     error_message = "The group and the output must carry the name that was asked for."

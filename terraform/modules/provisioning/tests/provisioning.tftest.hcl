@@ -1,5 +1,6 @@
 mock_provider "aws" {
-  source = "../../testing"
+  override_during = plan
+  source          = "../../testing"
 }
 
 variables {
@@ -38,6 +39,8 @@ variables {
 # --- the template ---
 
 run "the_template_is_enabled_and_asks_the_hook" {
+  command = plan
+
   assert {
     condition     = aws_iot_provisioning_template.this.enabled && aws_iot_provisioning_template.this.type == "FLEET_PROVISIONING"
     error_message = "A template is disabled unless it is said otherwise; ours must be enabled and for claims."
@@ -67,6 +70,8 @@ run "the_template_is_enabled_and_asks_the_hook" {
 # --- the provisioning role ---
 
 run "the_provisioning_role_may_do_exactly_this" {
+  command = plan
+
   assert {
     condition = {
       for s in jsondecode(aws_iam_role_policy.provisioning.policy).Statement : s.Sid => s.Action
@@ -109,6 +114,8 @@ run "the_provisioning_role_may_do_exactly_this" {
 }
 
 run "the_provisioning_role_reaches_only_the_catalogues_things_groups_types_and_policies" {
+  command = plan
+
   assert {
     condition = {
       for s in jsondecode(aws_iam_role_policy.provisioning.policy).Statement : s.Sid => s.Resource
@@ -137,6 +144,8 @@ run "the_provisioning_role_reaches_only_the_catalogues_things_groups_types_and_p
 }
 
 run "aws_iot_assumes_the_provisioning_role_for_this_account_only" {
+  command = plan
+
   assert {
     condition = jsondecode(aws_iam_role.provisioning.assume_role_policy).Statement == [{
       Sid       = "AwsIotOfThisAccount"
@@ -155,6 +164,8 @@ run "aws_iot_assumes_the_provisioning_role_for_this_account_only" {
 # --- the hook ---
 
 run "the_hooks_role_may_write_one_table_and_its_own_log" {
+  command = plan
+
   assert {
     condition = jsondecode(aws_iam_role_policy.hook.policy).Statement == [
       {
@@ -185,6 +196,8 @@ run "the_hooks_role_may_write_one_table_and_its_own_log" {
 }
 
 run "only_this_template_of_this_account_may_call_the_hook" {
+  command = plan
+
   assert {
     condition = [
       aws_lambda_permission.hook.principal,
@@ -204,6 +217,8 @@ run "only_this_template_of_this_account_may_call_the_hook" {
 }
 
 run "the_hook_knows_its_claims_its_table_its_template_and_its_lease_and_answers_in_time" {
+  command = plan
+
   assert {
     condition = one(aws_lambda_function.hook.environment).variables == tomap({
       CLAIM_CERTIFICATE_IDS = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08,e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
@@ -231,6 +246,8 @@ run "the_hook_knows_its_claims_its_table_its_template_and_its_lease_and_answers_
 }
 
 run "the_hook_logs_json_into_a_group_that_forgets" {
+  command = plan
+
   assert {
     condition     = aws_cloudwatch_log_group.hook.name == "/aws/lambda/fleetgate-provisioning-hook" && aws_cloudwatch_log_group.hook.retention_in_days == 30
     error_message = "The group must be the function's and have a retention."
@@ -243,6 +260,8 @@ run "the_hook_logs_json_into_a_group_that_forgets" {
 }
 
 run "the_template_arn_that_is_put_out_is_the_one_the_hook_checks" {
+  command = plan
+
   assert {
     condition     = output.template_arn == one(aws_lambda_function.hook.environment).variables.TEMPLATE_ARN
     error_message = "Otherwise the hook denies every device."
