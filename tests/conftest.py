@@ -22,11 +22,13 @@ def pytest_sessionstart() -> None:
 
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    # `make test` runs three processes, which mostly wait: what shares a fleet or a file's fixtures stays in one of them.
+    # `make test` runs three processes, which mostly wait: what shares a fleet or a file's fixtures stays in one of them. The
+    # tests of the shared fleet would be the longest queue of all, so there are two of it, with as much to do.
     for item in items:
         names = getattr(item, "fixturenames", ())
         if "own_cloud" not in names and not item.get_closest_marker("xdist_group"):
-            item.add_marker(pytest.mark.xdist_group("fleet" if "cloud" in names else item.path.name))
+            fleet = "fleet" if item.path.name < "test_g" else "second fleet"
+            item.add_marker(pytest.mark.xdist_group(fleet if "cloud" in names else item.path.name))
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

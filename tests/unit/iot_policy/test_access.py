@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from random_policies import MQTT_ACTIONS, PRIVATE, cases, kind_of, name, policy, topic_filter
 
-from fleetgate.iot_policy import model
+from fleetgate.iot_policy import budget, model
 from fleetgate.iot_policy.access import compare, with_turns
 from fleetgate.iot_policy.assumptions import Assumptions
 from fleetgate.iot_policy.evaluator import Identity, Request, authorize
@@ -126,8 +126,9 @@ def test_another_thing_type_alone_is_compared():
     assert [(c.gained, c.text) for c in changes.changes] == [(True, "valve/x"), (False, "pump/x")] and changes.grows
 
 
-def test_a_search_that_is_too_large_is_undecided_wherever_it_is_made():
+def test_a_search_that_is_too_large_is_undecided_wherever_it_is_made(monkeypatch):
     """Of the client id, of what a resource covers, and of what depends on unknown values."""
+    monkeypatch.setattr(budget, "MAXIMUM_TOTAL", 150_000)  # a tenth, which is spent in a tenth of the time
     large = "client/*a" + "?" * 18
     connects = [
         ("Allow", "iot:Connect", large),
@@ -183,7 +184,7 @@ def test_whatever_the_evaluator_lets_in_anew_is_told(whole):
     """Random changes of random policies: asks the evaluator about many names, and compares."""
     chance = random.Random(11)
     grown = 0
-    for _ in range(cases(40, 4_000)):
+    for _ in range(cases(15, 400)):
         old, new = policy(chance, whole=whole), policy(chance, whole=whole)
         if chance.random() < 0.5:  # one statement more or less
             statements = (*old.statements, *new.statements[:1])[chance.randint(0, 1) :]
@@ -204,7 +205,7 @@ def test_whatever_the_evaluator_lets_in_anew_is_told(whole):
                 asked = Request(action, SCOPE.arn(kind, text))
                 if authorize([new], asked, identity).allowed and not authorize([old], asked, identity).allowed:
                     assert gained, (old, new, action, text)
-    assert grown > 10
+    assert grown > 4
 
 
 @pytest.mark.parametrize("condition", [{"Bool": {"iot:Connection.Thing.IsAttached": "false"}}, {"Null": {THING[2:-1]: "true"}}])
