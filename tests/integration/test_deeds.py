@@ -265,7 +265,7 @@ def test_what_only_adds_asks_nobody(fleetgate, registry, words):
 ONLY_READ = {
     *("catalogue check", "lint", "explain", "authorize", "isolation", "access-diff", "capacity", "drift", "deployer-policy"),
     *("cloud status", "state show", "registry show", "registry why", "registry list", "devices list", "devices show"),
-    *("doctor", "audit", "dashboard"),
+    *("claim list", "doctor", "audit", "dashboard"),
 }
 #: What writes and has no --dry-run, and why.
 WRITES_AT_ONCE = {
