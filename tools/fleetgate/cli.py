@@ -8,38 +8,40 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 from typing import Any, NoReturn
 
-from fleetgate.commands import (
-    access_diff,
-    audit,
-    authorize,
-    bootstrap,
-    build,
-    capacity,
-    catalogue,
-    claim,
-    cloud,
-    common,
-    dashboard,
-    deploy,
-    deployer_policy,
-    device,
-    devices,
-    doctor,
-    drift,
-    github,
-    isolation,
-    lint,
-    orphans,
-    redrive,
-    registry,
-    revoke,
-    smoke,
-    state,
-)
+from fleetgate.commands import common
 from fleetgate.errors import FleetgateError
 
+#: The commands in the order of the help, by the module that has them: what checks, what works, what cares for a fleet.
+COMMANDS: dict[str, tuple[str, ...]] = {
+    "catalogue": ("catalogue",),
+    "lint": ("lint", "explain"),
+    "authorize": ("authorize",),
+    "isolation": ("isolation",),
+    "access_diff": ("access-diff",),
+    "capacity": ("capacity",),
+    "build": ("render", "package"),
+    "deploy": ("plan", "apply", "drain", "destroy"),
+    "drift": ("drift",),
+    "smoke": ("smoke",),
+    "cloud": ("cloud",),
+    "bootstrap": ("bootstrap",),
+    "state": ("state",),
+    "deployer_policy": ("deployer-policy",),
+    "claim": ("claim",),
+    "registry": ("registry",),
+    "device": ("device",),
+    "devices": ("devices",),
+    "revoke": ("revoke",),
+    "orphans": ("orphans",),
+    "redrive": ("redrive",),
+    "doctor": ("doctor",),
+    "audit": ("audit",),
+    "dashboard": ("dashboard",),
+    "github": ("github",),
+}
 _UNWRITTEN = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 
@@ -59,11 +61,11 @@ class _Parser(argparse.ArgumentParser):
         super().error(message)
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
-        from difflib import get_close_matches
-
         try:
             super()._check_value(action, value)
         except argparse.ArgumentError as error:
+            from difflib import get_close_matches
+
             if near := get_close_matches(str(value), list(action.choices or ()), 1):
                 error.message += f"; did you mean {near[0]}?"
             raise
@@ -79,8 +81,8 @@ class _Version(argparse.Action):
         parser.exit()
 
 
-def parser() -> argparse.ArgumentParser:
-    """The whole command line; cheap to build, since commands import their work when they run."""
+def parser(argv: Sequence[str] = ()) -> argparse.ArgumentParser:
+    """The command line: of the command that `argv` names, or of all. A hook that runs on every commit pays for one."""
     top = _Parser(
         prog="fleetgate",
         description="AWS IoT Core fleet provisioning and certificate management.",
@@ -91,18 +93,28 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--root", metavar="FOLDER", help="the checkout to work on (default: the one around the current folder)")
     top.add_argument("--version", action=_Version, nargs=0, help="show the version and end")
     top.add_argument("--debug", action="store_true", help="show tracebacks")
-    commands = top.add_subparsers(metavar="COMMAND", required=True)
-    checks = (catalogue, lint, authorize, isolation, access_diff, capacity)
-    work = (build, deploy, drift, smoke, cloud, bootstrap, state, deployer_policy, claim, registry, device)
-    care = (devices, revoke, orphans, redrive, doctor, audit, dashboard)
-    for module in (*checks, *work, *care, github):
-        module.add(commands)
+    commands = top.add_subparsers(metavar="COMMAND", required=True, prog=top.prog)
+    asked = _command(argv)
+    for module in [name for name, words in COMMANDS.items() if asked in words] or COMMANDS:
+        import_module(f"fleetgate.commands.{module}").add(commands)
     return top
+
+
+def _command(argv: Sequence[str]) -> str | None:
+    """The word that argparse will take for the command."""
+    words = iter(argv)
+    for word in words:
+        if word == "--root":
+            next(words, None)
+        elif not word.startswith("-"):
+            return word
+    return None
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit status."""
-    args = parser().parse_args(argv)
+    argv = sys.argv[1:] if argv is None else argv
+    args = parser(argv).parse_args(argv)
     try:
         status = int(args.run(args))
         print(end="", flush=True)  # a failure at the interpreter's own end would be a status of 120

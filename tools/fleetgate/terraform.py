@@ -170,8 +170,13 @@ class Runner:
 
     def state(self) -> State:
         """What Terraform owns now."""
-        # Not `show -json`: that starts the provider for its schemas, which takes longer than all of ours.
-        text = self.pull()
+        # Not `show -json`: that starts the provider for its schemas, which takes longer than all of ours. A file needs not even
+        # Terraform's own start; whether it is a state, init has looked.
+        file = self._environment.local_state_file
+        if self._environment.settings.state is not None:
+            text = self.pull()
+        else:
+            text = file.read_text(encoding="utf-8") if file.is_file() else ""
         pulled = json.loads(text) if text.strip() else {}
         outputs = {name: item["value"] for name, item in pulled.get("outputs", {}).items()}
         return State(outputs, tuple(_resources(pulled)))

@@ -40,7 +40,7 @@ def add_parser(subparsers: Subparsers, name: str, summary: str, run: Any, *, env
 def add_group(subparsers: Subparsers, name: str, summary: str) -> Subparsers:
     """A command with subcommands."""
     parser: argparse.ArgumentParser = subparsers.add_parser(name, help=summary, description=summary)
-    return parser.add_subparsers(metavar="COMMAND", required=True)
+    return parser.add_subparsers(metavar="COMMAND", required=True, prog=parser.prog)  # else argparse formats a help for it
 
 
 def root(args: argparse.Namespace) -> Path:

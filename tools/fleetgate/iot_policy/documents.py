@@ -112,8 +112,11 @@ def iam(value: dict[str, Any]) -> tuple[str, Hit] | None:
     """
     listed = value.get("Statement")
     statements = [s for s in (listed if isinstance(listed, list) else [listed]) if isinstance(s, dict)]
+    # Of a policy of AWS IoT the first statement says so already, and most are.
+    if not all(map(_is_foreign, statements)) or any(map(_names_topics, statements)):
+        return None
     names = [text for statement in statements for text in _texts(statement.get("Action"))]
-    if not names or any(_names_topics(s) for s in statements) or not all(_is_foreign(s) for s in statements):
+    if not names:
         return None
     shown = ", ".join(dict.fromkeys(names[:3])) + (", ..." if len(names) > 3 else "")
     fix = "give the policy of AWS IoT that devices use; what a role may do belongs to IAM"
