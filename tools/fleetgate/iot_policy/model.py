@@ -98,9 +98,9 @@ class Condition:
     pointer: Pointer
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class Statement:
-    """negated_actions, negated_resources: it has NotAction, NotResource."""
+    """negated_actions, negated_resources: it has NotAction, NotResource. Not frozen: that would double the time to make one."""
 
     index: int
     pointer: Pointer
@@ -229,7 +229,7 @@ def _statement(value: Any, index: int, pointer: Pointer, flaws: list[Flaw], *, v
         effect == "Allow",
         actions,
         negated_actions,
-        tuple([Resource(text, at, arn(text, variables=variables)) for text, at in resources]),
+        tuple([Resource(text, at, _arn(text, variables)) for text, at in resources]),
         negated_resources,
         conditions,
     )
@@ -313,9 +313,13 @@ def _conditions(value: Any, pointer: Pointer, flaws: list[Flaw]) -> Iterator[Con
 _parse = pattern.parse.__wrapped__
 
 
-@lru_cache(maxsize=4096)
 def arn(text: str, *, variables: bool = True) -> Arn:
     """A resource of a policy, taken apart. Never raises: what is wrong with it stands in `problem`."""
+    return _arn(text, variables)
+
+
+@lru_cache(maxsize=4096)
+def _arn(text: str, variables: bool) -> Arn:
     if text == "*":
         return Arn(text, variables, "*", "*", "*", "*", "*", _parse(text, variables=variables))
     parts = split_arn(text)

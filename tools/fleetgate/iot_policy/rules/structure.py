@@ -142,9 +142,12 @@ def nearly_full(document: Policy) -> Iterator[Hit]:
 def redundant(document: Policy) -> Iterator[Hit]:
     by_actions: dict[object, Statement] = {}
     by_resources: dict[object, Statement] = {}
-    for statement, known in document.view.statements:
+    statements = document.view.statements
+    first = {statement.resources[0].text if statement.resources else "" for statement, _ in statements}
+    may_be_alike = len(first) < len(statements) or len({id(known) for _, known in statements}) < len(statements)
+    for statement, known in statements:
         # Two NotResource, or two NotAction, cannot be merged: their complements add up.
-        if not statement.negated_actions and not statement.negated_resources:
+        if may_be_alike and not statement.negated_actions and not statement.negated_resources:
             same = by_actions.setdefault((statement.allow, id(known)), statement)
             other = by_resources.setdefault((statement.allow, *[one.text for one in statement.resources]), statement)
             for one, what in ((same, "resources"), (other, "actions")):
@@ -154,14 +157,12 @@ def redundant(document: Policy) -> Iterator[Hit]:
                     fix = f"merge it into {named} if characters are short; two with a Sid each may stay apart"
                     yield Hit(statement.pointer, message, fix)
                     break
-        for wide, narrow in _covered(statement):
+        for wide, narrow in _covered(statement) if len(statement.resources) > 1 else ():
             fix = f"remove {wide.text} if this one is enough; only if all of that is meant, remove this one"
             yield Hit(narrow.pointer, f"is covered by {wide.text} beside it", fix)
 
 
 def _covered(statement: Statement) -> Iterator[tuple[Resource, Resource]]:
-    if len(statement.resources) < 2:
-        return
     wide = [(item, item.text[: item.text.find("*")]) for item in statement.resources if "*" in item.text]
     for narrow in statement.resources if wide else ():
         for resource, start in wide:
