@@ -34,7 +34,8 @@ TYPE = "temperature-sensor"
 
 
 _MADE_TWICE = re.compile(
-    r"Error: creating [\w ]+ \((?P<id>[^)]+)\): [^│]*?StatusCode:\s409,[^│]*?AlreadyExists.*?with (?P<address>[^\s,]+),",
+    r"Error: (?:creating [\w ]+|adding Lambda Permission) \((?P<id>[^)]+)\): [^│]*?StatusCode:\s409,"
+    r"[^│]*?(?:AlreadyExists|already\s+exists).*?with (?P<address>[^\s,]+),",
     re.DOTALL,
 )
 

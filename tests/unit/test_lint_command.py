@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from checkouts import ROOT
+from fleetgate import lint_files
 from fleetgate.cli import main
 from fleetgate.iot_policy import source
 
@@ -162,10 +163,10 @@ def test_a_folder_that_cannot_be_read_is_not_passed_over(run, monkeypatch):
 def test_a_file_that_cannot_be_read_is_not_passed_over(run, monkeypatch):
     write("policies/a.json", CLEAN)
 
-    def refuse(path):
-        raise PermissionError(13, "Permission denied", str(path))
+    def refuse(path, mode):
+        raise PermissionError(13, "Permission denied", path)
 
-    monkeypatch.setattr(Path, "read_bytes", refuse)
+    monkeypatch.setattr(lint_files, "open", refuse, raising=False)
     status, _, err = run("lint", "policies")
     assert status == 2 and "policies/a.json: cannot be read: Permission denied" in err
 

@@ -52,9 +52,18 @@ def hold_lock(path: Path) -> IO[str]:
     return file
 
 
+def log_requests(file: Path) -> None:
+    """Notes each request with status and microseconds, since MiniStack notes only some: which answer got lost on its way?"""
+    from hypercorn.config import Config
+
+    Config.accesslog = str(file)
+    Config.access_log_format = "%(R)s %(s)s %(D)s"
+
+
 if __name__ == "__main__":
     _lock = hold_lock(Path(sys.argv.pop(1)))
     hold_to_loopback(_lock)
+    log_requests(Path(_lock.name).with_name("requests.log"))
     from ministack.app import main
 
     main()

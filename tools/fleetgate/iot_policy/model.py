@@ -75,8 +75,9 @@ class Arn(NamedTuple):
     @property
     def variables(self) -> tuple[str, ...]:
         """Those of all of it, which are nearly always those of the name."""
-        if self.name is not None and "${" not in self.text[: len(self.text) - len(self.name.text)]:
-            return self.name.variables
+        name = self.name
+        if name is not None and self.text.find("${", 0, len(self.text) - len(name.text)) < 0:
+            return name.variables
         return self.whole.variables
 
 

@@ -600,9 +600,9 @@ def middle(document: Policy) -> Iterator[Hit]:
     told: set[str] = set()
     for statement, resource, known in (*document.view.starred, *document.view.mqtt):
         name = resource.arn.name
-        if not statement.allow or name is None or name.text in told or resource.arn.kind not in ("topic", "topicfilter"):
+        if not statement.allow or name is None or resource.arn.kind not in ("topic", "topicfilter"):
             continue
-        if _REACHED.isdisjoint(known.by_kind.get(resource.arn.kind, ())) or not _MIDDLE.match(name.text):
+        if not _MIDDLE.match(name.text) or name.text in told or _REACHED.isdisjoint(known.by_kind.get(resource.arn.kind, ())):
             continue
         if any(map(view.owner, name.tokens)) or _bare(resource, resource.arn.kind) is not None:
             continue
