@@ -130,6 +130,17 @@ def test_what_is_imported_by_its_name_has_it_in_the_command_wherever_it_stands(f
     assert f"'{address}' its-name; then fleetgate plan again" in problem.remedy
 
 
+def test_a_permission_that_is_there_is_taken_over_by_function_and_statement(fleet):
+    said = """│ Error: adding Lambda Permission (fleetgate-hook/AllowTemplate): operation error Lambda: AddPermission, https response error StatusCode: 409, RequestID: 1, ResourceConflictException: The statement id (AllowTemplate) provided already exists. Please provide a new statement id, or remove the existing statement.
+│ 
+│   with module.provisioning.aws_lambda_permission.hook,
+│   on modules/provisioning/lambda.tf line 45, in resource "aws_lambda_permission" "hook":
+│ 
+"""  # noqa: E501, W291 - word for word
+    (problem,) = left_behind.conflicts(said, fleet.environment)
+    assert "'module.provisioning.aws_lambda_permission.hook' fleetgate-hook/AllowTemplate; then" in problem.remedy
+
+
 def test_only_kinds_that_the_stack_has_are_said_to_be_imported_by_name():
     texts = [path.read_text(encoding="utf-8") for path in (ROOT / "terraform").rglob("*.tf") if ".terraform" not in path.parts]
     kinds = set(re.findall(r'(?m)^resource "(\w+)"', "".join(texts)))

@@ -21,7 +21,7 @@ from fleetgate.terraform import State
 
 #: Terraform's message of something that it could not make because it is there [seen, provider 5.100.0].
 _FRAME = re.compile(r"^╷?\s*│?\s*(?=Error: )", re.MULTILINE)
-_MAKING = re.compile(r"Error: creating [^(\n]*\((?P<id>[^)\n]+)\)")
+_MAKING = re.compile(r"Error: (?:creating|adding) [^(\n]*\((?P<id>[^)\n]+)\)")
 _ADDRESS = re.compile(r"^[│ ]*with (?P<address>\S+),\s*$", re.MULTILINE)
 _THERE = re.compile(r"already ?exists|Conflict:|ResourceInUse|ResourceConflict", re.IGNORECASE)
 _KIND = re.compile(r"(?:^|\.)(aws_\w+)\.\w+(?:\[[^\]]*\])?$")
@@ -40,6 +40,7 @@ _BY_NAME = frozenset(
         "aws_iot_topic_rule",
         "aws_kms_alias",
         "aws_lambda_function",
+        "aws_lambda_permission",  # FUNCTION/STATEMENT
     }
 )
 #: Whose service has the tags of a kind, and what stands before its name in its ARN. Of others an ARN says so itself.
