@@ -56,6 +56,17 @@ def test_a_claim_that_is_being_rotated_gets_no_second_successor_by_mistake(fleet
     assert status == 1 and "factory-1-r2 stands beside it" in err and file.read_text(encoding="utf-8") == before
     assert "claim retire factory-1 --env moto" in err and "--as NAME" in err
     assert fleetgate("claim", "rotate", "factory-1", "--as", "berlin", "--yes")[0] == 0 and "berlin" in active(checkout)
+    assert fleetgate("claim", "retire", "factory-1", "--yes")[0] == 0
+    assert "is retired" in fleetgate("claim", "rotate", "factory-1", "--yes")[2]
+
+
+def test_a_successor_is_known_by_its_name_though_that_had_to_be_cut(fleetgate, checkout, file):
+    name = "a" * 30 + "-" + "b" * 9
+    assert len(name) == environment.MAXIMUM_CLAIM_NAME
+    file.write_text(file.read_text(encoding="utf-8") + f"  {name}: {{}}\n", encoding="utf-8")
+    assert fleetgate("claim", "rotate", name, "--yes")[0] == 0
+    status, _, err = fleetgate("claim", "rotate", name, "--yes")
+    assert status == 1 and "is being rotated already" in err
 
 
 @pytest.mark.parametrize("words", [["--dry-run"], []], ids=["dry run", "nobody to ask"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import signal
@@ -12,9 +13,11 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
+from checkouts import ROOT
 from clouds import free_port
-from fleetgate import build, claims, environment
+from fleetgate import build, claims, cli, environment
 from fleetgate.cli import main
+from fleetgate.terraform import SPARING, Runner
 
 
 @pytest.fixture
@@ -417,3 +420,29 @@ def test_the_schema_command_refuses_a_stale_schema(fleetgate, checkout):
     status, _, err = fleetgate("catalogue", "schema", "--check")
     assert status == 1 and "fleetgate catalogue schema" in err
     assert path.read_text(encoding="utf-8") == "{}"
+
+
+def test_each_module_of_commands_is_listed_with_the_commands_that_it_has():
+    files = (ROOT / "tools/fleetgate/commands").glob("*.py")
+    assert {file.stem for file in files if "def add(subparsers" in file.read_text(encoding="utf-8")} == cli.COMMANDS.keys()
+    for words in cli.COMMANDS.values():
+        for word in words:
+            [listed] = [
+                action.choices for action in cli.parser([word])._actions if action.dest == argparse.SUPPRESS and action.choices
+            ]
+            assert tuple(listed) == words
+
+
+@pytest.mark.parametrize("words", [["--help", "lint"], ["--root", "plan", "--help"]], ids=" ".join)
+def test_help_for_all_lists_all(capsys, words):
+    with pytest.raises(SystemExit):
+        main(words)
+    assert {"lint", "plan", "dashboard"} <= set(capsys.readouterr().out.split())
+
+
+def test_what_the_caller_sets_for_go_stays_and_no_workspace_makes_a_second_state(checkout, monkeypatch):
+    for given, kept in (({"GOGC": "50", "TF_WORKSPACE": "other"}, "50"), ({}, SPARING["GOGC"])):
+        environ = {name: value for name, value in os.environ.items() if name not in SPARING} | given
+        monkeypatch.setattr(os, "environ", environ)
+        Runner(environment.load(checkout, "local"), print)
+        assert os.environ["GOGC"] == kept and "TF_WORKSPACE" not in os.environ

@@ -202,6 +202,10 @@ def test_a_log_gets_each_entry_and_a_terminal_only_what_would_be_lost(fleetgate,
         deed.did("it is retired")
     err = capsys.readouterr().err
     assert err.count('"action": "claim retire"') == (is_full or not is_read)
+    with pytest.raises(RuntimeError), audit.recorded(fleet, "registry add", "A", None) as deed:
+        deed.did("A is added")
+        raise RuntimeError
+    assert capsys.readouterr().err.count('"action": "registry add"') == 1  # how far it came, nothing else says
     assert ("keep the line above" in err) is is_full and (not is_full or err.index('"action"') < err.index("keep the line above"))
 
 

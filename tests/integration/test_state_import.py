@@ -27,8 +27,8 @@ def take_over(fleetgate, checkout, registry, monkeypatch):
 
     def run(address, identifier, consent="--yes"):
         taken.clear()
-        status, _, err = fleetgate("state", "import", consent, address, identifier)
-        return status, err, list(taken)
+        status, out, err = fleetgate("state", "import", consent, address, identifier)
+        return status, out + err, list(taken)
 
     return SimpleNamespace(run=run, environment=env)
 

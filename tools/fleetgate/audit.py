@@ -191,7 +191,8 @@ def _record(
     at_ms = time.time_ns() // 1_000_000
     said = {"subject": subject, "who": who, "why": why, "done": deed.steps, "complete": deed.complete}
     line = json.dumps({"event": "audit", "action": action, "at": times.utc(at_ms), **said}, sort_keys=True)
-    is_read = sys.stderr.isatty()  # by a person, who has just seen the steps
+    # A person has seen the steps before; how far they came if they were interrupted, only this says.
+    is_read = sys.stderr.isatty() and deed.complete
     if not is_read:
         print(line, file=sys.stderr, flush=True)
     path = file(fleet.environment)

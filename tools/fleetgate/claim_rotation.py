@@ -62,28 +62,37 @@ class Edit:
 
 def next_name(env: Environment, name: str) -> str:
     """`factory-1` becomes `factory-1-r2`, that one `factory-1-r3`, the first that is free and of which no key lies here."""
-    found = _GENERATION.fullmatch(name)
-    base, number = (found["base"], int(found["number"] or 1)) if found else (name, 1)
+    base, number = _generation(name)
     while True:
         number += 1
-        suffix = f"-r{number}"
-        candidate = base[: environment.MAXIMUM_CLAIM_NAME - len(suffix)].rstrip("-") + suffix
+        candidate = f"{_cut(base, number)}-r{number}"
         if candidate not in env.settings.claims and not (env.claim_folder(candidate) / claims.KEY_FILE).exists():
             return candidate
 
 
 def require_none_begun(env: Environment, name: str) -> None:
-    """Raises FleetgateError if an active claim of a later generation stands beside this one: it is being rotated already."""
-    found = _GENERATION.fullmatch(name)
-    base, number = (found["base"], int(found["number"] or 1)) if found else (name, 1)
+    """Raises FleetgateError if an active claim that may be its successor stands beside an active one: by its name."""
+    if not env.settings.claims[name].active:
+        return
+    base, number = _generation(name)
     for other, claim in env.settings.claims.items():
-        later = _GENERATION.fullmatch(other)
-        if claim.active and later and later["base"] == base and int(later["number"] or 1) > number:
+        later_base, later = _generation(other)
+        if claim.active and later > number and later_base == _cut(base, later):
             remedy = (
-                f"when the factories have switched: fleetgate claim retire {name} --env {env.name};"
-                f" for a third beside them: --as NAME"
+                f"if {other} is its successor, and the factories have switched: fleetgate claim retire {name} --env {env.name};"
+                " for another one beside them: --as NAME"
             )
             raise fail(f"claim {name}", f"is being rotated already: {other} stands beside it in {env.file}", remedy)
+
+
+def _generation(name: str) -> tuple[str, int]:
+    found = _GENERATION.fullmatch(name)
+    return (found["base"], int(found["number"] or 1)) if found else (name, 1)
+
+
+def _cut(base: str, number: int) -> str:
+    """The base as it stands before the suffix of a generation: a name is no longer than AWS takes."""
+    return base[: environment.MAXIMUM_CLAIM_NAME - len(f"-r{number}")].rstrip("-")
 
 
 def plan_rotation(env: Environment, name: str, new: str) -> Edit:
@@ -150,6 +159,15 @@ class Standing:
     has_key: bool
     certificate_id: str | None
     status: str | None
+
+    def to_json(self) -> dict[str, object]:
+        return {
+            "certificateId": self.certificate_id,
+            "hasKey": self.has_key,
+            "inFile": self.in_file,
+            "name": self.name,
+            "status": self.status,
+        }
 
 
 def standings(env: Environment) -> list[Standing]:

@@ -101,13 +101,15 @@ def parser(argv: Sequence[str] = ()) -> argparse.ArgumentParser:
 
 
 def _command(argv: Sequence[str]) -> str | None:
-    """The word that argparse will take for the command."""
+    """The word that argparse will take for the command; None where that is not sure."""
     words = iter(argv)
     for word in words:
         if word == "--root":
             next(words, None)
         elif not word.startswith("-"):
             return word
+        elif word != "--debug" and not word.startswith("--root="):
+            return None  # help for all of it, or something that argparse has to say
     return None
 
 

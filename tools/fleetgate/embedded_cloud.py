@@ -56,6 +56,7 @@ def log_requests(file: Path) -> None:
     """Notes each request with status and microseconds, since MiniStack notes only some: which answer got lost on its way?"""
     from hypercorn.config import Config
 
+    file.unlink(missing_ok=True)  # of the run before
     Config.accesslog = str(file)
     Config.access_log_format = "%(R)s %(s)s %(D)s"
 

@@ -21,7 +21,7 @@ from fleetgate.terraform import State
 
 #: Terraform's message of something that it could not make because it is there [seen, provider 5.100.0].
 _FRAME = re.compile(r"^╷?\s*│?\s*(?=Error: )", re.MULTILINE)
-_MAKING = re.compile(r"Error: (?:creating|adding) [^(\n]*\((?P<id>[^)\n]+)\)")
+_MAKING = re.compile(r"Error: (?P<verb>creating|adding) [^(\n]*\((?P<id>[^)\n]+)\)")
 _ADDRESS = re.compile(r"^[│ ]*with (?P<address>\S+),\s*$", re.MULTILINE)
 _THERE = re.compile(r"already ?exists|Conflict:|ResourceInUse|ResourceConflict", re.IGNORECASE)
 _KIND = re.compile(r"(?:^|\.)(aws_\w+)\.\w+(?:\[[^\]]*\])?$")
@@ -191,6 +191,8 @@ def conflicts(
     for frame in _FRAME.split(said):
         making, address = _MAKING.search(frame), _ADDRESS.search(frame)
         if making is None or address is None or not _THERE.search(frame):
+            continue
+        if making["verb"] == "adding" and not re.search(r"already\s+exists", frame):  # another change of the function goes on
             continue
         kind = _KIND.search(address["address"])
         if _is_anothers(tags_seen(environment, kind[1], making["id"]) if kind else None, environment.tags):

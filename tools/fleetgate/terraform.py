@@ -28,8 +28,8 @@ MINIMUM_VERSION = (1, 11, 0)
 #: A folder that holds `<registry host>/hashicorp/aws/<version>/`, for machines that reach no registry.
 MIRROR_VARIABLE = "FLEETGATE_PROVIDER_MIRROR"
 _MIRROR_PREFIXES = ("/opt", "/usr/local", "/usr/local/share", "/usr/share", "~/.local/share")
-#: Terraform and its provider read some 30 MB of schemas at each start. Collecting Go's garbage less often takes a third off the
-#: processor time of a plan, for half a gigabyte of memory at most [measured]. Whoever sets GOGC keeps his own.
+#: Terraform and its provider read some 30 MB of schemas at each start. Collecting Go's garbage less often takes a quarter off
+#: the processor time of a plan, for half a gigabyte of memory at most [measured]. Whoever sets GOGC keeps his own.
 SPARING = {"GOGC": "400"}
 _NO_CHANGES, _CHANGES = 0, 2  # of `plan -detailed-exitcode`
 #: How long a command waits for a state that somebody else works on.
@@ -87,6 +87,7 @@ class Runner:
         logging.getLogger("python_terraform").setLevel(logging.CRITICAL)
         os.environ |= {"TF_DATA_DIR": str(remote_state.data_folder(environment)), "TF_IN_AUTOMATION": "1", "TF_INPUT": "0"}
         os.environ |= SPARING | os.environ
+        os.environ.pop("TF_WORKSPACE", None)  # an environment has one state, and its file says where
         if not Path(os.environ.get("TF_CLI_CONFIG_FILE", os.devnull)).exists():
             del os.environ["TF_CLI_CONFIG_FILE"]  # Terraform would warn on every call
         self._terraform = Terraform(working_dir=str(self._folder), terraform_bin_path=self._binary)
@@ -171,12 +172,13 @@ class Runner:
     def state(self) -> State:
         """What Terraform owns now."""
         # Not `show -json`: that starts the provider for its schemas, which takes longer than all of ours. A file needs not even
-        # Terraform's own start; whether it is a state, init has looked.
+        # Terraform's own start.
         file = self._environment.local_state_file
         if self._environment.settings.state is not None:
             text = self.pull()
         else:
             text = file.read_text(encoding="utf-8") if file.is_file() else ""
+            remote_state.summarize(text)  # raises for what is no state
         pulled = json.loads(text) if text.strip() else {}
         outputs = {name: item["value"] for name, item in pulled.get("outputs", {}).items()}
         return State(outputs, tuple(_resources(pulled)))

@@ -28,7 +28,12 @@ def add(subparsers: common.Subparsers) -> None:
         " Nothing else changes: after the next apply both are good, the factories switch, and then the old one is retired."
     )
     rotate.add_argument("name", metavar="CLAIM", help="the claim to be replaced")
-    rotate.add_argument("--as", dest="new", metavar="NAME", help="name of the new claim (default: CLAIM-r2, then -r3, ...)")
+    rotate.add_argument(
+        "--as",
+        dest="new",
+        metavar="NAME",
+        help="name of the new claim (default: CLAIM-r2, then -r3, ..., unless one stands there)",
+    )
     common.add_consent(rotate)
 
     retire = common.add_parser(group, "retire", "let no device come in with a claim any more", _retire)
@@ -46,15 +51,13 @@ def add(subparsers: common.Subparsers) -> None:
 
 
 def _list(args: argparse.Namespace) -> int:
-    import dataclasses
-
     from fleetgate import claim_rotation, cloud, progress
 
     environment = common.environment(args)
     cloud.require(environment)
     found = claim_rotation.standings(environment)
     if args.json:
-        common.print_json([dataclasses.asdict(claim) for claim in found])
+        common.print_json([claim.to_json() for claim in found])
         return 0
     rows = []
     for claim in found:

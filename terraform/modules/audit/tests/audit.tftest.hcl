@@ -134,7 +134,6 @@ run "the_names_of_all_rules_are_put_out_to_be_watched" {
 # --- the table ---
 
 run "the_table_is_append_only_and_can_be_restored" {
-  # The policy names the table's ARN.
   command = plan
 
   assert {
