@@ -15,7 +15,7 @@ from fleetgate.build import Fleet
 
 
 def pytest_sessionstart() -> None:
-    os.environ |= terraform.SPARING | os.environ  # also where a test calls Terraform itself
+    os.environ.setdefault("GOGC", terraform.GOGC)  # also where a test calls Terraform itself
     # Started in a shell's background, this process and its children would ignore Ctrl-C, which some tests press.
     signal.signal(signal.SIGINT, signal.default_int_handler)
 

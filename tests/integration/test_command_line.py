@@ -17,7 +17,7 @@ from checkouts import ROOT
 from clouds import free_port
 from fleetgate import build, claims, cli, environment
 from fleetgate.cli import main
-from fleetgate.terraform import SPARING, Runner
+from fleetgate.terraform import GOGC, Runner
 
 
 @pytest.fixture
@@ -441,8 +441,8 @@ def test_help_for_all_lists_all(capsys, words):
 
 
 def test_what_the_caller_sets_for_go_stays_and_no_workspace_makes_a_second_state(checkout, monkeypatch):
-    for given, kept in (({"GOGC": "50", "TF_WORKSPACE": "other"}, "50"), ({}, SPARING["GOGC"])):
-        environ = {name: value for name, value in os.environ.items() if name not in SPARING} | given
+    for given, kept in (({"GOGC": "50", "TF_WORKSPACE": "other"}, "50"), ({}, GOGC)):
+        environ = {name: value for name, value in os.environ.items() if name != "GOGC"} | given
         monkeypatch.setattr(os, "environ", environ)
         Runner(environment.load(checkout, "local"), print)
         assert os.environ["GOGC"] == kept and "TF_WORKSPACE" not in os.environ

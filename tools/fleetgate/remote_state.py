@@ -108,14 +108,23 @@ def data_folder(environment: Environment) -> Path:
     return environment.build / "terraform"
 
 
+def parse(content: str | bytes) -> dict[str, Any]:
+    """A state as JSON, empty for no state at all. Raises FleetgateError for what is not one."""
+    return _read(content)[0]
+
+
 def summarize(content: str | bytes) -> Summary | None:
     """None for no state at all. Raises FleetgateError for what is not one."""
+    return _read(content)[1]
+
+
+def _read(content: str | bytes) -> tuple[dict[str, Any], Summary | None]:
     if not content.strip():
-        return None
+        return {}, None
     try:
         state = json.loads(content)
         owned = sum(len(r["instances"]) for r in state.get("resources", ()) if r["mode"] == "managed")
-        return Summary(printable(str(state["lineage"])), int(state["serial"]), owned)
+        return state, Summary(printable(str(state["lineage"])), int(state["serial"]), owned)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise fail(
             "Terraform's state", "cannot be read: it is no state of Terraform", "look at it before anything else"
@@ -124,10 +133,15 @@ def summarize(content: str | bytes) -> Summary | None:
 
 def local_summary(environment: Environment) -> Summary | None:
     """The state file under `build/`, whether or not it is the environment's."""
+    return summarize(local_content(environment))
+
+
+def local_content(environment: Environment) -> bytes:
+    """That file, empty if there is none."""
     try:
-        return summarize(environment.local_state_file.read_bytes())
+        return environment.local_state_file.read_bytes()
     except FileNotFoundError:
-        return None
+        return b""
 
 
 def require_one(environment: Environment) -> None:

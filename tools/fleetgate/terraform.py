@@ -30,7 +30,7 @@ MIRROR_VARIABLE = "FLEETGATE_PROVIDER_MIRROR"
 _MIRROR_PREFIXES = ("/opt", "/usr/local", "/usr/local/share", "/usr/share", "~/.local/share")
 #: Terraform and its provider read some 30 MB of schemas at each start. Collecting Go's garbage less often takes a quarter off
 #: the processor time of a plan, for half a gigabyte of memory at most [measured]. Whoever sets GOGC keeps his own.
-SPARING = {"GOGC": "400"}
+GOGC = "400"
 _NO_CHANGES, _CHANGES = 0, 2  # of `plan -detailed-exitcode`
 #: How long a command waits for a state that somebody else works on.
 LOCK_TIMEOUT = "60s"
@@ -58,8 +58,8 @@ class State:
         return [resource for resource in self.resources if resource.type == resource_type]
 
 
-def _resources(pulled: dict[str, Any]) -> Iterator[Resource]:
-    for resource in pulled.get("resources", ()):
+def _resources(state: dict[str, Any]) -> Iterator[Resource]:
+    for resource in state.get("resources", ()):
         key = re.search(r'\["([^"]*)"\]$', resource.get("module", ""))
         for instance in resource["instances"] if resource["mode"] == "managed" else ():
             yield Resource(resource["type"], key.group(1) if key else None, instance["attributes"])
@@ -86,7 +86,7 @@ class Runner:
         # The library logs a failed command's output, which the terminal has shown already.
         logging.getLogger("python_terraform").setLevel(logging.CRITICAL)
         os.environ |= {"TF_DATA_DIR": str(remote_state.data_folder(environment)), "TF_IN_AUTOMATION": "1", "TF_INPUT": "0"}
-        os.environ |= SPARING | os.environ
+        os.environ.setdefault("GOGC", GOGC)
         os.environ.pop("TF_WORKSPACE", None)  # an environment has one state, and its file says where
         if not Path(os.environ.get("TF_CLI_CONFIG_FILE", os.devnull)).exists():
             del os.environ["TF_CLI_CONFIG_FILE"]  # Terraform would warn on every call
@@ -173,15 +173,10 @@ class Runner:
         """What Terraform owns now."""
         # Not `show -json`: that starts the provider for its schemas, which takes longer than all of ours. A file needs not even
         # Terraform's own start.
-        file = self._environment.local_state_file
-        if self._environment.settings.state is not None:
-            text = self.pull()
-        else:
-            text = file.read_text(encoding="utf-8") if file.is_file() else ""
-            remote_state.summarize(text)  # raises for what is no state
-        pulled = json.loads(text) if text.strip() else {}
-        outputs = {name: item["value"] for name, item in pulled.get("outputs", {}).items()}
-        return State(outputs, tuple(_resources(pulled)))
+        is_local = self._environment.settings.state is None
+        stored = remote_state.parse(remote_state.local_content(self._environment) if is_local else self.pull())
+        outputs = {name: item["value"] for name, item in stored.get("outputs", {}).items()}
+        return State(outputs, tuple(_resources(stored)))
 
     def pull(self) -> str:
         """The state as it is stored, "" if there is none."""
