@@ -141,6 +141,18 @@ def test_a_permission_that_is_there_is_taken_over_by_function_and_statement(flee
     assert "'module.provisioning.aws_lambda_permission.hook' fleetgate-hook/AllowTemplate; then" in problem.remedy
 
 
+@pytest.mark.parametrize(
+    "said, is_there", [("Function already exist: x", True), ("The operation cannot be performed at this time", False)]
+)
+def test_a_conflict_of_lambda_s_is_told_only_where_something_is_there(fleet, said, is_there):
+    frame = there("module.audit.aws_lambda_function.this", "fleetgate-audit")
+    assert "EntityAlreadyExists: Role with name fleetgate-audit already exists." in frame
+    frame = frame.replace(
+        "EntityAlreadyExists: Role with name fleetgate-audit already exists.", f"ResourceConflictException: {said}"
+    )
+    assert bool(left_behind.conflicts(frame, fleet.environment)) is is_there
+
+
 def test_only_kinds_that_the_stack_has_are_said_to_be_imported_by_name():
     texts = [path.read_text(encoding="utf-8") for path in (ROOT / "terraform").rglob("*.tf") if ".terraform" not in path.parts]
     kinds = set(re.findall(r'(?m)^resource "(\w+)"', "".join(texts)))

@@ -21,9 +21,9 @@ from fleetgate.terraform import State
 
 #: Terraform's message of something that it could not make because it is there [seen, provider 5.100.0].
 _FRAME = re.compile(r"^╷?\s*│?\s*(?=Error: )", re.MULTILINE)
-_MAKING = re.compile(r"Error: (?P<verb>creating|adding) [^(\n]*\((?P<id>[^)\n]+)\)")
+_MAKING = re.compile(r"Error: (?:creating|adding) [^(\n]*\((?P<id>[^)\n]+)\)")
 _ADDRESS = re.compile(r"^[│ ]*with (?P<address>\S+),\s*$", re.MULTILINE)
-_THERE = re.compile(r"already ?exists|Conflict:|ResourceInUse|ResourceConflict", re.IGNORECASE)
+_THERE = re.compile(r"already\s*exist|Conflict:|ResourceInUse", re.IGNORECASE)
 _KIND = re.compile(r"(?:^|\.)(aws_\w+)\.\w+(?:\[[^\]]*\])?$")
 #: Kinds that the provider imports by the name that its message has [its documentation, version 5, "Import"]. Of others it wants
 #: an address or ARN (queues, trails), or the name with something before it (schedules). A bucket's name may be anybody's.
@@ -191,8 +191,6 @@ def conflicts(
     for frame in _FRAME.split(said):
         making, address = _MAKING.search(frame), _ADDRESS.search(frame)
         if making is None or address is None or not _THERE.search(frame):
-            continue
-        if making["verb"] == "adding" and not re.search(r"already\s+exists", frame):  # another change of the function goes on
             continue
         kind = _KIND.search(address["address"])
         if _is_anothers(tags_seen(environment, kind[1], making["id"]) if kind else None, environment.tags):
