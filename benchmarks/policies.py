@@ -13,7 +13,8 @@ from typing import Any
 
 #: A hook that runs on every commit must not be felt.
 COLD_CPU_SECONDS, TIMES_FASTER_THAN_CHECKOV, WARM_MILLISECONDS, ISOLATION_SECONDS = 0.3, 10.0, 0.25, 0.5
-ROUNDS = 5
+#: Of each figure in seconds the least counts, as timeit counts: what is above it is what other programs do to the machine.
+COLD_ROUNDS, WARM_ROUNDS = 15, 40
 
 
 def generate(number: int) -> dict[str, Any]:
@@ -44,13 +45,14 @@ def measure(folder: Path, policies: int = 200, types: int = 100) -> dict[str, An
     """Cold and warm lint, checkov and parliament on the same files, and the isolation of all pairs of `types` policies."""
     for number in range(policies):
         (folder / f"kind{number}.json").write_text(json.dumps(generate(number), indent=2), encoding="utf-8")
-    lint = [_child([sys.executable, "-m", "fleetgate", "lint", str(folder)]) for _ in range(ROUNDS)]
-    cold = statistics.median(cpu for cpu, _ in lint)
+    lint = [_child([sys.executable, "-m", "fleetgate", "lint", str(folder)]) for _ in range(COLD_ROUNDS)]
+    cold, usual = min(cpu for cpu, _ in lint), statistics.median(cpu for cpu, _ in lint)
     new, warm = _warm(folder)
     isolation = _isolation(types)
     results: dict[str, Any] = {
         "policies": policies,
         "cold_lint_cpu_seconds": round(cold, 3),
+        "cold_lint_cpu_seconds_median": round(usual, 3),
         "cold_lint_memory_mebibytes": round(max(memory for _, memory in lint) / 1024, 1),
         "warm_lint_milliseconds_a_policy": round(warm, 3),
         "warm_lint_milliseconds_a_policy_not_seen_before": round(new, 3),
@@ -63,8 +65,8 @@ def measure(folder: Path, policies: int = 200, types: int = 100) -> dict[str, An
         options = ("--framework", "json", "--skip-download", "--quiet", "--compact", "--directory")
         checkov, _ = _child([str(scanners.parent / "checkov"), *options, str(folder)], may_find=True)
         parliament, _ = _child([str(scanners), "-c", _PARLIAMENT, str(folder)])
-        results |= {"checkov_times_as_long": round(checkov / cold, 1), "parliament_times_as_long": round(parliament / cold, 1)}
-        within = within and checkov / cold >= TIMES_FASTER_THAN_CHECKOV
+        results |= {"checkov_times_as_long": round(checkov / usual, 1), "parliament_times_as_long": round(parliament / usual, 1)}
+        within = within and checkov / usual >= TIMES_FASTER_THAN_CHECKOV
     return {**results, "within_limits": within}
 
 
@@ -106,7 +108,7 @@ def _child(command: list[str], *, may_find: bool = False) -> tuple[float, int]:
 def _warm(folder: Path) -> tuple[float, float]:
     """Milliseconds of processor time a policy, reading included, in a process that has linted: others before, the same before.
 
-    Of the same ones the least of ten rounds, since what is above that is the machine's doing.
+    Of the same ones the least of all rounds.
     """
     from fleetgate import lint_files
 
@@ -121,7 +123,7 @@ def _warm(folder: Path) -> tuple[float, float]:
     half = len(paths) // 2
     lint(slice(half))
     new = lint(slice(half, None))
-    return new, min(lint(slice(None)) for _ in range(10))
+    return new, min(lint(slice(None)) for _ in range(WARM_ROUNDS))
 
 
 def _isolation(types: int) -> float:

@@ -34,6 +34,8 @@ _CLOUDFORMATION_SECTIONS = {"AWSTemplateFormatVersion", "Conditions", "Hooks", "
 
 def may_be_ours(data: bytes) -> bool:
     """Whether it is worth parsing: a folder's other JSON files are not. A key may be spelt with escapes, or be in UTF-16."""
+    if _MARKERS[0] in data:  # as in nearly all of them
+        return True
     plain = _plain(data)
     return any(marker in plain for marker in _MARKERS)
 
@@ -136,10 +138,12 @@ def _is_foreign(statement: dict[str, Any]) -> bool:
     """Whether a statement has actions of other services and no others. All but some of those are a device's as well."""
     if "Action" not in statement:
         return "NotAction" in statement and statement.get("Effect") == "Deny"
-    names = list(_texts(statement["Action"]))
     given = statement["Action"]
-    is_whole = bool(names) and (isinstance(given, str) or len(names) == len(given))
-    return is_whole and "NotAction" not in statement and not any(_of_devices(name) for name in names)
+    names = given if isinstance(given, list) else [given]
+    for name in names:
+        if isinstance(name, str) and _of_devices(name):
+            return False
+    return bool(names) and "NotAction" not in statement and all(isinstance(name, str) for name in names)
 
 
 def _of_devices(action: str) -> bool:

@@ -54,7 +54,8 @@ class Arn(NamedTuple):
     """A resource, taken apart at its colons.
 
     kind: the resource type (`topic`), "*" if a wildcard stands for it, None if there is none. name: what follows `<kind>/`, as a
-    pattern; all of it, if kind is "*". Of an ARN with too few parts only `text` is set, and `problem` says what is wrong.
+    pattern; all of it, if kind is "*". variables: those of all of it, which are nearly always those of the name. Of an ARN with
+    too few parts only `text` is set, and `problem` says what is wrong.
     """
 
     text: str
@@ -66,19 +67,12 @@ class Arn(NamedTuple):
     kind: str | None = None
     name: Pattern | None = None
     problem: str | None = None
+    variables: tuple[str, ...] = ()
 
     @property
     def whole(self) -> Pattern:
         """What requests are compared with."""
         return pattern.parse(self.text, variables=self.knows_variables)
-
-    @property
-    def variables(self) -> tuple[str, ...]:
-        """Those of all of it, which are nearly always those of the name."""
-        name = self.name
-        if name is not None and self.text.find("${", 0, len(self.text) - len(name.text)) < 0:
-            return name.variables
-        return self.whole.variables
 
 
 class Resource(NamedTuple):
@@ -217,8 +211,8 @@ def _statement(value: Any, index: int, pointer: Pointer, flaws: list[Flaw], *, v
             flaws.append(Flaw("S03", f"{pointer}/Effect", f"Effect is {effect!r:.80}", "write Allow or Deny, spelt like this"))
         else:
             flaws.append(Flaw("S04", f"{pointer}/Effect", f"Effect is {kind_of(effect)}", 'write "Allow" or "Deny"'))
-    actions, negated_actions = _element(value, pointer, "Action", flaws)
-    resources, negated_resources = _element(value, pointer, "Resource", flaws)
+    actions, negated_actions = _element(value, pointer, "Action", "NotAction", flaws)
+    resources, negated_resources = _element(value, pointer, "Resource", "NotResource", flaws)
     conditions = tuple(_conditions(value.get("Condition"), f"{pointer}/Condition", flaws)) if "Condition" in value else ()
     if len(flaws) > before:
         return None
@@ -228,7 +222,7 @@ def _statement(value: Any, index: int, pointer: Pointer, flaws: list[Flaw], *, v
         pointer,
         sid if isinstance(sid, str) else None,
         effect == "Allow",
-        actions,
+        tuple([Text(text, at) for text, at in actions]),
         negated_actions,
         tuple([Resource(text, at, _arn(text, variables)) for text, at in resources]),
         negated_resources,
@@ -253,23 +247,24 @@ def _unknown(value: dict[str, Any], pointer: Pointer, elements: tuple[str, ...],
         flaws.append(Flaw("S03", at, f"{key!r:.80} is no element of a policy", fix))
 
 
-def _element(value: dict[str, Any], pointer: Pointer, name: str, flaws: list[Flaw]) -> tuple[tuple[Text, ...], bool]:
+def _element(
+    value: dict[str, Any], pointer: Pointer, name: str, negated: str, flaws: list[Flaw]
+) -> tuple[list[tuple[str, Pointer]], bool]:
     """The texts of Action or NotAction, Resource or NotResource, of which there must be exactly one."""
-    negated = f"Not{name}"
     key = name if name in value else negated
     if key not in value or (key == name and negated in value):
         what = f"{name} is missing" if key not in value else f"{name} and {negated} stand side by side"
         flaws.append(Flaw("S03", pointer, what, f'add "{name}": [...]' if key not in value else "keep one of the two"))
-        return (), False
+        return [], False
     given, at = value[key], f"{pointer}/{key}"
     if isinstance(given, str):
-        return (Text(given, at),), key == negated
+        return [(given, at)], key == negated
     if isinstance(given, list) and set(map(type, given)) == {str}:
-        return tuple([Text(item, f"{at}/{index}") for index, item in enumerate(given)]), key == negated
-    return tuple(_texts(given, at, key, flaws)), key == negated
+        return [(item, f"{at}/{index}") for index, item in enumerate(given)], key == negated
+    return list(_texts(given, at, key, flaws)), key == negated
 
 
-def _texts(value: Any, pointer: Pointer, name: str, flaws: list[Flaw]) -> Iterator[Text]:
+def _texts(value: Any, pointer: Pointer, name: str, flaws: list[Flaw]) -> Iterator[tuple[str, Pointer]]:
     if not isinstance(value, list):
         inside = [key for key in value if key in ELEMENTS] if isinstance(value, dict) else []
         fix = f"move {inside[0]} out of {name}, to stand beside it" if inside else "write a text or a list of texts"
@@ -279,7 +274,7 @@ def _texts(value: Any, pointer: Pointer, name: str, flaws: list[Flaw]) -> Iterat
         flaws.append(Flaw("S03", pointer, f"{name} is empty", "name at least one, or remove the statement"))
     for index, item in enumerate(value):
         if isinstance(item, str):
-            yield Text(item, f"{pointer}/{index}")
+            yield item, f"{pointer}/{index}"
         else:
             inside = [key for key in item if key in ELEMENTS] if isinstance(item, dict) else []
             fix = f"move {inside[0]} out of {name}, to stand beside it" if inside else "write a text"
@@ -321,6 +316,13 @@ def arn(text: str, *, variables: bool = True) -> Arn:
 
 @lru_cache(maxsize=4096)
 def _arn(text: str, variables: bool) -> Arn:
+    found = _taken_apart(text, variables)
+    if found.variables or "${" not in text:
+        return found
+    return found._replace(variables=found.whole.variables)
+
+
+def _taken_apart(text: str, variables: bool) -> Arn:
     if text == "*":
         return Arn(text, variables, "*", "*", "*", "*", "*", _parse(text, variables=variables))
     parts = split_arn(text)
@@ -335,7 +337,9 @@ def _arn(text: str, variables: bool) -> Arn:
         return Arn(text, variables, partition, service, region, account, problem="an ARN starts with arn:")
     kind, slash, name = rest.partition("/")
     if kind and slash and "*" not in kind and "?" not in kind:
-        return Arn(text, variables, partition, service, region, account, kind, _parse(name, variables=variables))
+        parsed = _parse(name, variables=variables)
+        names = parsed.variables if text.find("${", 0, len(text) - len(name)) < 0 else ()
+        return Arn(text, variables, partition, service, region, account, kind, parsed, None, names)
     if "*" in kind or "?" in kind:
         # `topic*` covers `topic/…` and `topicfilter/…`; a bare `*` covers everything.
         return Arn(text, variables, partition, service, region, account, "*", _parse(text, variables=variables))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -66,21 +67,25 @@ def parse(data: str | bytes) -> Source:
         raise SourceError(f"is nested more than {MAXIMUM_DEPTH} levels deep", position_at(text, _depth_offset(text)))
     if not text.strip():
         raise SourceError("not JSON: the text is empty", Position(1, 1))
-    duplicates = False
-
-    def collect(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        nonlocal duplicates
-        found = dict(pairs)
-        duplicates = duplicates or len(found) != len(pairs)
-        return found
-
+    before = _repeating.get()
     try:
-        value = json.loads(text, object_pairs_hook=collect, parse_constant=_refuse_constant)
+        value = _STRICT.decode(text)
     except json.JSONDecodeError as error:
         raise SourceError(_described(error), Position(error.lineno, error.colno)) from None
     except ValueError as error:  # NaN and Infinity, and integers of thousands of digits
         raise SourceError(f"not JSON: {error}", Position(1, 1)) from None
-    return Source(text, value, duplicates)
+    return Source(text, value, _repeating.get() != before)
+
+
+#: How many objects with a key that stands twice this thread, or task, has met.
+_repeating: ContextVar[int] = ContextVar("_repeating", default=0)
+
+
+def _collect(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        _repeating.set(_repeating.get() + 1)
+    return found
 
 
 def kind_of(value: Any) -> str:
@@ -153,6 +158,10 @@ def _decode(data: bytes) -> str:
 
 def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is no JSON value")
+
+
+#: Made once, which takes longer than to read a policy's first statement.
+_STRICT = json.JSONDecoder(object_pairs_hook=_collect, parse_constant=_refuse_constant)
 
 
 def _described(error: json.JSONDecodeError) -> str:

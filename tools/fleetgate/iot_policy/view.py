@@ -59,7 +59,8 @@ class Actions:
     """The actions of one statement. names: the known ones, in small letters. by_kind: those that can use a resource of that type.
 
     needed: the types of which each must have one. odd: positions of those that are no action of the data plane. open: one of them
-    is judged by resources nobody here knows.
+    is judged by resources nobody here knows. of_core: one of them is a Greengrass core's. over_mqtt: one
+    of them is asked for over MQTT.
     """
 
     names: frozenset[str]
@@ -67,6 +68,8 @@ class Actions:
     needed: frozenset[str]
     odd: tuple[int, ...]
     open: bool
+    of_core: bool
+    over_mqtt: bool
 
 
 @lru_cache(maxsize=4096)
@@ -81,7 +84,13 @@ def _actions(texts: tuple[str, ...], negated: bool) -> Actions:
     odd = tuple(index for index, group in enumerate(found) if not group)
     unchecked = bool(odd) or any(actions.ACTIONS[name].any_resource for name in names)
     needed = frozenset(kind for name in names for kind in actions.ACTIONS[name].resources)
-    return Actions(names, {kind: tuple(group) for kind, group in by_kind.items()}, needed, odd, unchecked)
+    of_core = any(name.startswith("greengrass:") for name in names - _CLIENTS)
+    over_mqtt = any(actions.ACTIONS[name].mqtt for name in names)
+    return Actions(names, {kind: tuple(group) for kind, group in by_kind.items()}, needed, odd, unchecked, of_core, over_mqtt)
+
+
+#: What a client device of a Greengrass core asks for, too.
+_CLIENTS = frozenset(("greengrass:discover",))
 
 
 class View:
@@ -89,9 +98,10 @@ class View:
 
     statements: each with its actions. odd: those with an action that is none of the data plane. conditioned: those with a
     condition. complements: those with NotResource. denies. allow, deny: grants by action, in small letters. resources: of every
-    statement, as `_spelt_out` reads them. text: all of them, a line each. starred, variable, mqtt, reserved: those with a
-    wildcard, with a variable, with `+` or `#`, with `$` at the start of the name. broken: those that are no ARN, or of nothing.
-    unusable: of a type that no action beside it can use. places: the first of each partition, service, Region and account.
+    statement, as `_spelt_out` reads them. texts: as they are written. text: the same, a line each. starred, variable, mqtt,
+    reserved: those with a wildcard, with a variable, with `+` or `#`, with `$` at the start of the name. broken: those that are
+    no ARN, or of nothing. unusable: of a type that no action beside it can use. places: the first of each partition, service,
+    Region and account.
     """
 
     __slots__ = (
@@ -113,6 +123,7 @@ class View:
         "starred",
         "statements",
         "text",
+        "texts",
         "unusable",
         "variable",
     )
@@ -122,13 +133,13 @@ class View:
             (one, _actions(tuple([text.text for text in one.actions]), one.negated_actions)) for one in policy.statements
         ]
         self.odd = [(one, known) for one, known in self.statements if known.odd]
-        self.resources = [
-            Grant(one, item, known)
-            for one, known in self.statements
-            for given in one.resources
-            for item in ((given,) if given.arn.kind != "*" and "${$}" not in given.text else _spelt_out(given, known))
-        ]
-        self.text = "\n".join([grant.resource.text for grant in self.resources])
+        self.resources = [Grant(one, item, known) for one, known in self.statements for item in one.resources]
+        self.texts = [one.text for _, one, _ in self.resources]
+        self.text = "\n".join(self.texts)
+        if "${$}" in self.text or "*" in {one.arn.kind for _, one, _ in self.resources}:
+            self.resources = [
+                Grant(one, item, known) for one, given, known in self.resources for item in _spelt_out(given, known)
+            ]
         self.complements = [one for one, _ in self.statements if one.negated_resources]
         self.conditioned = [one for one, _ in self.statements if one.conditions]
         self.denies = [one for one, _ in self.statements if not one.allow]
@@ -141,32 +152,34 @@ class View:
         self._several: frozenset[Pointer] | None = None
         self._whole_levels: bool | None = None
         self._open_ended: list[tuple[str, Grant]] | None = None
-        for grant in self.resources:
-            self._place(grant)
+        self._place()
         self.starred = self._with("*") + self._with("?", "*")
         self.variable = self._with("${")
         self.mqtt = self._with("+") + self._with("#", "+")
         self.reserved = [
-            grant for grant in self._with("$") if grant.resource.arn.name and _is_reserved(grant.resource.arn.name.text)
+            grant
+            for grant in self.resources
+            if (name := grant.resource.arn.name) is not None and name.text[:1] == "$" and name.text[1:2] != "{"
         ]
 
-    def _place(self, grant: Grant) -> None:
-        statement, resource, known = grant
-        arn = resource.arn
-        if arn.problem is not None or (arn.name is not None and not arn.name.text):
-            self.broken.append(grant)
-        else:
-            self.places.setdefault(arn[2:6], grant)  # partition, service, region, account
-        names = known.by_kind.get(arn.kind)
-        if names is None:
-            self.unusable.append(grant)
-        elif not statement.negated_resources:
-            table = self.allow if statement.allow else self.deny
-            for name in names:
-                if name in table:
-                    table[name].append(grant)
-                else:
-                    table[name] = [grant]
+    def _place(self) -> None:
+        places, allow, deny = self.places, self.allow, self.deny
+        for grant in self.resources:
+            statement, (_, _, arn), known = grant
+            if arn.problem is not None or (arn.name is not None and not arn.name.text):
+                self.broken.append(grant)
+            elif (place := arn[2:6]) not in places:  # partition, service, region, account
+                places[place] = grant
+            names = known.by_kind.get(arn.kind)
+            if names is None:
+                self.unusable.append(grant)
+            elif not statement.negated_resources:
+                table = allow if statement.allow else deny
+                for name in names:
+                    if name in table:
+                        table[name].append(grant)
+                    else:
+                        table[name] = [grant]
 
     def _with(self, mark: str, other: str | None = None) -> list[Grant]:
         """The resources with `mark` in them, and without `other`."""
@@ -178,9 +191,7 @@ class View:
     def names(self) -> frozenset[str]:
         """The variables in resources and in the values of conditions, as written."""
         if self._names is None:
-            found: set[str] = set()
-            for grant in self.variable:
-                found.update(grant.resource.arn.variables)
+            found = {name for names in {grant.resource.arn.variables for grant in self.variable} for name in names}
             for statement in self.conditioned:
                 for condition in statement.conditions:
                     for value in condition.values:
@@ -216,10 +227,9 @@ class View:
     def _find_open_ended(self) -> Iterator[tuple[str, Grant]]:
         for grant in (*self.starred, *self.mqtt):
             arn = grant.resource.arn
-            if arn.name is None or not grant.statement.allow or grant.statement.negated_resources:
+            if arn.name is None or not _is_open_ended(arn.name.text, arn.kind):
                 continue
-            start = arn.name.text[:13]
-            if arn.kind == "*" or (start[:1] in ("$", "*", "?", "#", "+") and start != "$aws/things/$"):
+            if grant.statement.allow and not grant.statement.negated_resources:
                 for name in grant.actions.by_kind.get(arn.kind, ()):
                     if name in _REACHING:
                         yield name, grant
@@ -232,8 +242,9 @@ class View:
                 yield name, grant
 
 
-def _is_reserved(name: str) -> bool:
-    return name.startswith("$") and not name.startswith("${")
+@lru_cache(maxsize=4096)
+def _is_open_ended(name: str, kind: str | None) -> bool:
+    return kind == "*" or (name.startswith(("$", "*", "?", "#", "+")) and not name.startswith("$aws/things/$"))
 
 
 def _spelt_out(resource: Resource, known: Actions) -> tuple[Resource, ...]:
@@ -518,6 +529,16 @@ def owner(token: Token) -> bool:
     return found is not None and found.name not in _SHARED
 
 
+def owned(name: Pattern) -> bool:
+    """Whether one of its variables names one device."""
+    return _owned(name.variables)
+
+
+@lru_cache(maxsize=1024)
+def _owned(names: tuple[str, ...]) -> bool:
+    return any(owner(Variable(name)) for name in names)
+
+
 #: How the variables of a role's session start, which are IAM's.
 OF_A_ROLE = ("credentials-iot:", "cognito-identity", "accounts.google.com:", "graph.facebook.com:", "www.amazon.com:")
 _SHARED = (variables.THING_TYPE, variables.SOURCE_IP, variables.DOMAIN_NAME, variables.IS_ATTACHED)
@@ -653,14 +674,12 @@ def is_thing_name(wanted: Pattern) -> bool:
 
 def greengrass(policy: Policy) -> bool:
     """Whether it is a Greengrass core's. A core connects as its thing with suffixes, and AWS asks for a wildcard there."""
-    of_cores = any(
-        name.startswith("greengrass:") for one, known in policy.view.statements if one.allow for name in known.names - _CLIENTS
-    )
-    return of_cores or any("/greengrass" in grant.resource.text for grant in policy.view.reserved if grant.statement.allow)
-
-
-#: What a client device of a core asks for, too.
-_CLIENTS = frozenset(("greengrass:discover",))
+    for statement, known in policy.view.statements:
+        if known.of_core and statement.allow:
+            return True
+    if "/greengrass" not in policy.view.text:
+        return False
+    return any("/greengrass" in grant.resource.text for grant in policy.view.reserved if grant.statement.allow)
 
 
 def of_core(policy: Policy, resource: Resource) -> bool:

@@ -136,10 +136,12 @@ _OLD_JOBS = frozenset(name.lower() for name in actions.OLD_JOB_ACTIONS)
 
 def _usable_connects(bundle: Bundle) -> bool:
     """Whether any statement can let a device connect."""
-    if any(CONNECT_ACTION in policy.view.allow for policy in bundle.policies):
-        return True
-    complements = (statement for policy in bundle.policies for statement in policy.view.complements)
-    return any(statement.allow and CONNECT_ACTION in view.known(statement).names for statement in complements)
+    for document in bundle.policies:
+        if CONNECT_ACTION in document.view.allow:
+            return True
+        if any(one.allow and CONNECT_ACTION in view.known(one).names for one in document.view.complements):
+            return True
+    return False
 
 
 def _flawed(bundle: Bundle) -> bool:

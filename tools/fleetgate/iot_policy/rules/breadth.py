@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 
 from fleetgate.iot_policy import actions, pattern, topics, view
 from fleetgate.iot_policy.model import Policy, Resource
@@ -147,7 +148,7 @@ def _below_any_name(name: Pattern, kind: str) -> str | None:
 
     Another may stand for a part of what is before it. In a filter + does, and a wildcard of the policy may be that +.
     """
-    if not name.text.startswith(("$", "?aws", "*aws")) or any(map(view.owner, name.tokens)):
+    if not name.text.startswith(("$", "?aws", "*aws")) or view.owned(name):
         return None
     from fleetgate.iot_policy import automaton
 
@@ -322,8 +323,7 @@ def receives_everything(document: Policy) -> Iterator[Hit]:
 def crossing(document: Policy) -> Iterator[Hit]:
     told: set[str] = set()
     for statement, resource, known in document.view.starred:
-        text = resource.text
-        if not statement.allow or (text.endswith("/*") and text.find("*") == len(text) - 1 and "?" not in text):
+        if _is_branch(resource.text) or not statement.allow:
             continue
         wanted = view.name_of(resource)
         if wanted is None or resource.text in told or not _mixed(wanted):
@@ -334,6 +334,12 @@ def crossing(document: Policy) -> Iterator[Hit]:
         if found is not None:
             told.add(resource.text)
             yield Hit(resource.pointer, f"{wanted.text:.200} {found[0]}", found[2], found[1])
+
+
+@lru_cache(maxsize=4096)
+def _is_branch(text: str) -> bool:
+    """Whether its only wildcard is all of what stands behind the last slash."""
+    return text.endswith("/*") and text.find("*") == len(text) - 1 and "?" not in text
 
 
 _CROSSING = frozenset((*SENDING, SUBSCRIBE, *_THING_ACTIONS))
@@ -407,8 +413,8 @@ def _glued(wanted: Pattern, resource: Resource, document: Policy) -> tuple[str, 
 )
 def system_topics(document: Policy) -> Iterator[Hit]:
     for statement, resource, known in document.view.reserved:
-        name = view.name_of(resource)
-        if not statement.allow or resource.arn.kind != "topic" or name is None or known.names.isdisjoint(SENDING):
+        name = resource.arn.name
+        if resource.arn.kind != "topic" or name is None or not statement.allow or known.names.isdisjoint(SENDING):
             continue
         head = name.tokens[0]
         if not isinstance(head, str) or not _of_system(head) or (_wide(head) and _of_another_thing(resource, "topic")):
@@ -422,7 +428,7 @@ def system_topics(document: Policy) -> Iterator[Hit]:
             yield Hit(resource.pointer, f"{name.text:.200} runs rules that are not this device's", fix, rule)
     for statement, resource, known in document.view.starred:
         name = resource.arn.name
-        if not statement.allow or resource.arn.kind != "topic" or name is None or name.text[:1] not in ("*", "?"):
+        if resource.arn.kind != "topic" or name is None or name.text[:1] not in ("*", "?") or not statement.allow:
             continue
         if known.names.isdisjoint(SENDING) or _bare(resource, "topic") is not None:
             continue
@@ -437,6 +443,7 @@ def system_topics(document: Policy) -> Iterator[Hit]:
                 break
 
 
+@lru_cache(maxsize=1024)
 def _of_system(head: str) -> bool:
     """Whether the text before the first wildcard leads to rules or events, or leaves it open for either."""
     return head.startswith(("$aws/events", "$aws/rules")) or "$aws/rules".startswith(head) or "$aws/events".startswith(head)
@@ -568,7 +575,7 @@ def some_client(bundle: Bundle) -> Iterator[Hit]:
         return
     told = None
     for index, action, (statement, resource, _) in view.allowed(bundle.policies, view.CONNECT, *_OF_CLIENTS):
-        wild = "*" in resource.text or "?" in resource.text or "${" in resource.text
+        wild = "*" in resource.text or "?" in resource.text or resource.arn.variables
         if not wild or statement is told or view.pinned(statement, resource) or view.any_client(resource):
             continue
         document, name = bundle.policies[index], view.name_of(resource)
@@ -600,11 +607,11 @@ def middle(document: Policy) -> Iterator[Hit]:
     told: set[str] = set()
     for statement, resource, known in (*document.view.starred, *document.view.mqtt):
         name = resource.arn.name
-        if not statement.allow or name is None or resource.arn.kind not in ("topic", "topicfilter"):
+        if name is None or view.owned(name) or not statement.allow or resource.arn.kind not in ("topic", "topicfilter"):
             continue
         if not _MIDDLE.match(name.text) or name.text in told or _REACHED.isdisjoint(known.by_kind.get(resource.arn.kind, ())):
             continue
-        if any(map(view.owner, name.tokens)) or _bare(resource, resource.arn.kind) is not None:
+        if _bare(resource, resource.arn.kind) is not None:
             continue
         told.add(name.text)
         plain = pattern.parse(name.text.replace("+", "*")) if resource.arn.kind == "topicfilter" else name

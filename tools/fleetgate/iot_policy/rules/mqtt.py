@@ -27,6 +27,8 @@ _NO_VAULT = deny("iot:Subscribe", f"{ARN}:topicfilter/hall/vault/*")
 
 def _literally(wanted: Pattern) -> bool:
     """Whether `+` or `#` stands in it, outside of a variable's name."""
+    if "+" not in wanted.text and "#" not in wanted.text:
+        return False
     return any(isinstance(token, str) and ("+" in token or "#" in token) for token in wanted.tokens)
 
 
@@ -172,7 +174,7 @@ def over_subscribed(document: Policy) -> Iterator[Hit]:
         if resource.arn.kind != "topicfilter" or name is None or not _WILD.search(name.text):
             continue
         literal = _literally(name) and not name.text.startswith("$")
-        if not literal and any(view.owner(token) for token in name.tokens):
+        if not literal and view.owned(name):
             continue
         found = _delivered(document, grant, name) or (_dead(document, name) if literal else None)
         if found is not None:
@@ -186,7 +188,7 @@ def _narrowed(resource: Resource, name: Pattern) -> str:
     """The remedy: the device's name in the place of the first wildcard."""
     found = _WILD.search(name.text)
     head, tail = (name.text[: found.start()], name.text[found.end() :]) if found else (name.text, "")
-    if any(view.owner(token) for token in name.tokens) or "$" in head or (head and not head.endswith("/")):
+    if view.owned(name) or "$" in head or (head and not head.endswith("/")):
         return f"subscribe to the device's own branch, with {THING} as a level before any wildcard"
     below = "" if tail or found is None or found[0] == "+" else "/#" if found[0] == "#" else "/*"
     end = tail if not tail or tail.startswith("/") else f"/{tail}"
@@ -239,7 +241,7 @@ _ANYTHING = pattern.parse("*")
 def _branches(document: Policy, name: str, but: Pattern | None = None) -> list[Pattern]:
     """The topics that the policy gives to each device under its own name, for the device of this name; not by `but`."""
     found = (view.name_of(grant.resource) for _, grant in document.view.allowed(*view.MESSAGING))
-    own = {one.text: one for one in found if one is not None and one != but and any(view.owner(token) for token in one.tokens)}
+    own = {one.text: one for one in found if one is not None and one != but and view.owned(one)}
     return [view.bound(view.as_topics(one), view.identity(name)) for one in own.values()]
 
 
@@ -254,7 +256,7 @@ def _languages(document: Policy, grant: Grant | None, meant: Statement | None = 
     chosen = received
     if grant is not None and received is not None:
         # What is addressed to this device by name is its own, whosever branch it is in.
-        chosen = [one for one in received if not any(map(view.owner, one.resource.arn.whole.tokens))]
+        chosen = [one for one in received if not view.owned(one.resource.arn.whole)]
     receive = view.language(document, RECEIVE, "topic", me, chosen, meant)
     if received is None:
         receive = automaton.Grant(automaton.Side((_ANYTHING.tokens,)), receive.deny)
@@ -350,12 +352,13 @@ def _reaches_shares(document: Policy, resource: Resource) -> bool:
     """Of a wildcard for `$share` or for the group: a filter with a group means it. No thing's name starts with a dollar sign."""
     any_group = "$share/any-group/#"
     name = resource.arn.name
+    first = name.tokens[0] if name is not None and name.tokens else None
+    if resource.arn.kind != "*" and isinstance(first, str) and not first.startswith(topics.SHARE[: len(first)]):
+        return False  # as of nearly all
     if resource.arn.kind == "*" or (name is not None and view.shared(name) is not None):
         starts = view.reaches(resource, "topicfilter", any_group, {})
     else:
-        first = name.tokens[0] if name is not None and name.tokens else None
-        open_ = isinstance(first, Wildcard) or (isinstance(first, str) and topics.SHARE.startswith(first))
-        starts = open_ and name is not None and view.overlap(name, _SHARES)
+        starts = isinstance(first, str | Wildcard) and name is not None and view.overlap(name, _SHARES)
     return starts and not any(
         not statement.conditions
         and SUBSCRIBE in view.known(statement).names

@@ -289,13 +289,18 @@ _LISTS = frozenset(name for name, action in actions.ACTIONS.items() if not actio
     passes=policy(allow("iot:GetThingShadow", f"{ARN}:thing/press-7", f"{ARN}:thing/press-7/*")),
 )
 def named_shadows(document: Policy) -> Iterator[Hit]:
-    grants = [grant for _, grant in document.view.allowed(*(name.lower() for name in actions.SHADOW_ACTIONS))]
+    if _SHADOWS.isdisjoint(document.view.allow):
+        return
+    grants = [grant for _, grant in document.view.allowed(*_SHADOWS)]
     names = [grant.resource.arn.name.text for grant in grants if grant.resource.arn.name is not None]
     for resource in dict.fromkeys(grant.resource for grant in grants):
         name = resource.arn.name.text if resource.arn.kind == "thing" and resource.arn.name is not None else "*"
         if "*" not in name and "/" not in name and not any(other.startswith(f"{name}/") for other in names):
             fix = f"add {resource.text}/*, if it has named shadows"
             yield Hit(resource.pointer, f"{resource.text} covers the classic shadow only", fix)
+
+
+_SHADOWS = dict.fromkeys(name.lower() for name in actions.SHADOW_ACTIONS).keys()
 
 
 #: Forward slashes of a topic, and its bytes [AWS IoT Core quotas].
@@ -313,16 +318,21 @@ _SLASHES, _BYTES = 7, 256
     passes=policy(CONNECT, _PUBLISH),
 )
 def shape(document: Policy) -> Iterator[Hit]:
+    if all(map(_usual, document.view.texts)):
+        return
     for statement, resource, _ in document.view.resources:
-        whole = resource.text
-        # The resource type's own slash counts here, and a slash at the start of the topic is a second one.
-        if whole.count("/") <= _SLASHES + 1 and len(whole) <= _BYTES and whole.isascii() and "//" not in whole:
-            continue
         name = resource.arn.name
         if resource.arn.kind in ("topic", "topicfilter") and name is not None and statement.allow:
             problem = _problem(name.text)
             if problem is not None:
                 yield Hit(resource.pointer, f"{name.text:.300} {problem[0]}", problem[1], name.text)
+
+
+@lru_cache(maxsize=4096)
+def _usual(whole: str) -> bool:
+    """Whether there is nothing to say about an ARN; certain if True."""
+    # The resource type's own slash counts here, and a slash at the start of the topic is a second one.
+    return whole.count("/") <= _SLASHES + 1 and len(whole) <= _BYTES and whole.isascii() and "//" not in whole
 
 
 def _problem(text: str) -> tuple[str, str] | None:
@@ -413,7 +423,10 @@ def _near(level: str, right: tuple[str, ...]) -> tuple[str, str] | None:
 
 def _half_requests(document: Policy) -> Iterator[Hit]:
     """Who may ask with a certificate signing request must be able to hear the answer, and the other way round."""
-    if not any("create-from-csr" in grant.resource.text for _, grant in _claims(document)):
+    if "create-from-csr" not in document.view.text:
+        return
+    asked = document.view.allowed(*SENDING, SUBSCRIBE)
+    if not any("create-from-csr" in grant.resource.text for _, grant in asked):
         return
     for name, kind in ((SENDING[0], "topic"), (SUBSCRIBE, "topicfilter")):
         answer = "" if kind == "topic" else "/accepted"
@@ -426,11 +439,6 @@ def _half_requests(document: Policy) -> Iterator[Hit]:
                 prefix = grant.resource.text.partition(f":{kind}/")[0]
                 fix = f"add {prefix}:{kind}/$aws/certificates/create-from-csr/*"
                 yield Hit(grant.resource.pointer, message, fix, f"$aws/certificates/create-from-csr/json{answer}")
-
-
-def _claims(document: Policy) -> Iterator[tuple[str, view.Grant]]:
-    if "create-from-csr" in document.view.text:
-        yield from document.view.allowed(*SENDING, SUBSCRIBE)
 
 
 @rule(

@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import Any
 
 from fleetgate.iot_policy import view
-from fleetgate.iot_policy.model import MAXIMUM_SIZE, OLD_VERSION, VERSION, Policy, Resource, Statement
+from fleetgate.iot_policy.model import MAXIMUM_SIZE, OLD_VERSION, VERSION, Policy, Statement
 from fleetgate.iot_policy.rule import Hit, Severity, rule
 from fleetgate.iot_policy.rules.examples import ARN, allow, policy
 
@@ -140,37 +140,49 @@ def nearly_full(document: Policy) -> Iterator[Hit]:
     passes=policy(allow("iot:Publish", f"{ARN}:topic/plant/*")),
 )
 def redundant(document: Policy) -> Iterator[Hit]:
-    by_actions: dict[object, Statement] = {}
-    by_resources: dict[object, Statement] = {}
+    yield from _alike(document)
+    for statement in document.statements:
+        resources = statement.resources
+        for wide, narrow in _covered(tuple([one.text for one in resources])) if len(resources) > 1 else ():
+            fix = f"remove {wide} if this one is enough; only if all of that is meant, remove this one"
+            yield Hit(resources[narrow].pointer, f"is covered by {wide} beside it", fix)
+
+
+def _alike(document: Policy) -> Iterator[Hit]:
     statements = document.view.statements
     first = {statement.resources[0].text if statement.resources else "" for statement, _ in statements}
-    may_be_alike = len(first) < len(statements) or len({id(known) for _, known in statements}) < len(statements)
+    if len(first) == len(statements) == len({id(known) for _, known in statements}):
+        return
+    by_actions: dict[object, Statement] = {}
+    by_resources: dict[object, Statement] = {}
     for statement, known in statements:
         # Two NotResource, or two NotAction, cannot be merged: their complements add up.
-        if may_be_alike and not statement.negated_actions and not statement.negated_resources:
-            same = by_actions.setdefault((statement.allow, id(known)), statement)
-            other = by_resources.setdefault((statement.allow, *[one.text for one in statement.resources]), statement)
-            for one, what in ((same, "resources"), (other, "actions")):
-                if one is not statement and view.same_conditions(one, statement):
-                    named = f"statement {one.index + 1}" + (f" ({one.sid})" if one.sid else "")
-                    message = f"differs from {named} only in its {what}"
-                    fix = f"merge it into {named} if characters are short; two with a Sid each may stay apart"
-                    yield Hit(statement.pointer, message, fix)
-                    break
-        for wide, narrow in _covered(statement) if len(statement.resources) > 1 else ():
-            fix = f"remove {wide.text} if this one is enough; only if all of that is meant, remove this one"
-            yield Hit(narrow.pointer, f"is covered by {wide.text} beside it", fix)
-
-
-def _covered(statement: Statement) -> Iterator[tuple[Resource, Resource]]:
-    wide = [(item, item.text[: item.text.find("*")]) for item in statement.resources if "*" in item.text]
-    for narrow in statement.resources if wide else ():
-        for resource, start in wide:
-            if not narrow.text.startswith(start) or resource.text == narrow.text:
-                continue
-            if _includes(_opaque(resource.text).split("*"), _opaque(narrow.text)):
-                yield resource, narrow
+        if statement.negated_actions or statement.negated_resources:
+            continue
+        same = by_actions.setdefault((statement.allow, id(known)), statement)
+        other = by_resources.setdefault((statement.allow, *[one.text for one in statement.resources]), statement)
+        for one, what in ((same, "resources"), (other, "actions")):
+            if one is not statement and view.same_conditions(one, statement):
+                named = f"statement {one.index + 1}" + (f" ({one.sid})" if one.sid else "")
+                message = f"differs from {named} only in its {what}"
+                fix = f"merge it into {named} if characters are short; two with a Sid each may stay apart"
+                yield Hit(statement.pointer, message, fix)
                 break
+
+
+@lru_cache(maxsize=1024)
+def _covered(texts: tuple[str, ...]) -> tuple[tuple[str, int], ...]:
+    """Each that another one covers: that one, and the position of what it covers."""
+    found: list[tuple[str, int]] = []
+    wide = [(text, text[: text.find("*")]) for text in texts if "*" in text]
+    for index, narrow in enumerate(texts if wide else ()):
+        for text, start in wide:
+            if not narrow.startswith(start) or text == narrow:
+                continue
+            if _includes(_opaque(text).split("*"), _opaque(narrow)):
+                found.append((text, index))
+                break
+    return tuple(found)
 
 
 @lru_cache(maxsize=4096)
@@ -222,7 +234,8 @@ def left_over(text: str) -> tuple[str, ...]:
 def placeholders(document: Policy) -> Iterator[Hit]:
     """One hit for a document: whoever left one placeholder left them all."""
     text = document.view.text
-    if text.count("{") == text.count("${iot:") and not any(mark in text for mark in ("<", "%", "[", "$$", "your", "YOUR")):
+    marked = "<" in text or "%" in text or "[" in text or "$$" in text or "your" in text or "YOUR" in text
+    if not marked and text.count("{") == text.count("${iot:"):
         return
     found: dict[str, str] = {}
     for grant in document.view.resources:
