@@ -25,7 +25,7 @@ ELEMENTS = ("Sid", "Effect", "Action", "NotAction", "Resource", "NotResource", "
 TOP_ELEMENTS = ("Version", "Id", "Statement")
 PRINCIPALS = ("Principal", "NotPrincipal")
 _ELEMENTS, _TOP_ELEMENTS = frozenset(ELEMENTS), frozenset(TOP_ELEMENTS)
-_WHITE_SPACE = (" ", "\n", "\r", "\t")
+_WHITE_SPACE = b" \n\r\t"
 #: Characters of a policy document that AWS IoT takes, white space not counted [AWS IoT Core quotas].
 MAXIMUM_SIZE = 2048
 
@@ -138,7 +138,8 @@ def read(value: Any, name: str, text: str | None = None) -> Policy:
         import json
 
         text = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
-    size = len(text) - sum(map(text.count, _WHITE_SPACE))
+    raw = text.encode(errors="surrogatepass")
+    size = len(text) - len(raw) + len(raw.translate(None, _WHITE_SPACE))
     if not isinstance(value, dict):
         flaws.append(
             Flaw("S03", "", f"a policy is an object, this is {kind_of(value)}", 'write {"Version": ..., "Statement": [...]}')

@@ -6,7 +6,7 @@ A statement counts here by what it says, its condition aside: a rule that cares 
 from __future__ import annotations
 
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from fleetgate.iot_policy import automaton
-    from fleetgate.iot_policy.model import Arn, Policy, Resource, Statement
+    from fleetgate.iot_policy.model import Arn, Policy, Resource, Statement, Text
     from fleetgate.iot_policy.source import Pointer
 
 CONNECT, PUBLISH, RETAIN, SUBSCRIBE, RECEIVE = (
@@ -129,22 +129,14 @@ class View:
     )
 
     def __init__(self, policy: Policy) -> None:
-        self.statements = [
-            (one, _actions(tuple([text.text for text in one.actions]), one.negated_actions)) for one in policy.statements
-        ]
-        self.odd = [(one, known) for one, known in self.statements if known.odd]
-        self.resources = [Grant(one, item, known) for one, known in self.statements for item in one.resources]
-        self.texts = [one.text for _, one, _ in self.resources]
-        self.text = "\n".join(self.texts)
-        if "${$}" in self.text or "*" in {one.arn.kind for _, one, _ in self.resources}:
-            self.resources = [
-                Grant(one, item, known) for one, given, known in self.resources for item in _spelt_out(given, known)
-            ]
-        self.complements = [one for one, _ in self.statements if one.negated_resources]
-        self.conditioned = [one for one, _ in self.statements if one.conditions]
-        self.denies = [one for one, _ in self.statements if not one.allow]
-        self.allow: dict[str, list[Grant]] = {}
-        self.deny: dict[str, list[Grant]] = {}
+        self.statements: list[tuple[Statement, Actions]] = []
+        self.odd: list[tuple[Statement, Actions]] = []
+        self.complements: list[Statement] = []
+        self.conditioned: list[Statement] = []
+        self.denies: list[Statement] = []
+        self.resources: list[Grant] = []
+        self.allow: defaultdict[str, list[Grant]] = defaultdict(list)
+        self.deny: defaultdict[str, list[Grant]] = defaultdict(list)
         self.broken: list[Grant] = []
         self.unusable: list[Grant] = []
         self.places: dict[tuple[str, str, str, str], Grant] = {}
@@ -152,7 +144,10 @@ class View:
         self._several: frozenset[Pointer] | None = None
         self._whole_levels: bool | None = None
         self._open_ended: list[tuple[str, Grant]] | None = None
-        self._place()
+        for statement in policy.statements:
+            self._add(statement, known(statement))
+        self.texts = [resource.text for _, resource, _ in self.resources]
+        self.text = "\n".join(self.texts)
         self.starred = self._with("*") + self._with("?", "*")
         self.variable = self._with("${")
         self.mqtt = self._with("+") + self._with("#", "+")
@@ -162,24 +157,34 @@ class View:
             if (name := grant.resource.arn.name) is not None and name.text[:1] == "$" and name.text[1:2] != "{"
         ]
 
-    def _place(self) -> None:
-        places, allow, deny = self.places, self.allow, self.deny
-        for grant in self.resources:
-            statement, (_, _, arn), known = grant
-            if arn.problem is not None or (arn.name is not None and not arn.name.text):
-                self.broken.append(grant)
-            elif (place := arn[2:6]) not in places:  # partition, service, region, account
-                places[place] = grant
-            names = known.by_kind.get(arn.kind)
-            if names is None:
-                self.unusable.append(grant)
-            elif not statement.negated_resources:
-                table = allow if statement.allow else deny
-                for name in names:
-                    if name in table:
+    def _add(self, statement: Statement, known: Actions) -> None:
+        self.statements.append((statement, known))
+        if known.odd:
+            self.odd.append((statement, known))
+        if statement.conditions:
+            self.conditioned.append(statement)
+        if statement.negated_resources:
+            self.complements.append(statement)
+        if not statement.allow:
+            self.denies.append(statement)
+        table = self.allow if statement.allow else self.deny
+        by_kind, places = known.by_kind, self.places
+        for given in statement.resources:
+            as_it_is = given.arn.kind != "*" and "${$}" not in given.text
+            for resource in (given,) if as_it_is else _spelt_out(given, known):
+                arn = resource.arn
+                grant = Grant(statement, resource, known)
+                self.resources.append(grant)
+                if arn.problem is not None or (arn.name is not None and not arn.name.text):
+                    self.broken.append(grant)
+                elif (place := arn[2:6]) not in places:  # partition, service, region, account
+                    places[place] = grant
+                names = by_kind.get(arn.kind)
+                if names is None:
+                    self.unusable.append(grant)
+                elif not statement.negated_resources:
+                    for name in names:
                         table[name].append(grant)
-                    else:
-                        table[name] = [grant]
 
     def _with(self, mark: str, other: str | None = None) -> list[Grant]:
         """The resources with `mark` in them, and without `other`."""
@@ -566,17 +571,26 @@ def attached_only(statement: Statement, *, as_client: bool = False) -> bool:
     as_client: and only under that thing's name as client id. An exclusive attachment has its ThingName under any.
     """
     for condition in statement.conditions:
-        found, key = conditions.operator(condition.operator), variables.canonical(condition.key)
-        if found is None or not condition.values or not _demands(found):
-            continue
-        if key == variables.IS_ATTACHED:
-            return {value.text.lower() for value in condition.values} == {"true"}
-        about = variables.known(key)
-        if about is None or about.kind is not variables.Kind.THING:
-            continue
-        if not as_client or key != variables.THING_NAME or all(_is_client(value.text) for value in condition.values):
-            return True
+        found = _attached(condition.operator, condition.key, condition.values, as_client)
+        if found is not None:
+            return found
     return False
+
+
+@lru_cache(maxsize=1024)
+def _attached(operator: str, key: str, values: tuple[Text, ...], as_client: bool) -> bool | None:
+    """What one condition says of that; None if nothing."""
+    found, key = conditions.operator(operator), variables.canonical(key)
+    if found is None or not values or not _demands(found):
+        return None
+    if key == variables.IS_ATTACHED:
+        return {value.text.lower() for value in values} == {"true"}
+    about = variables.known(key)
+    if about is None or about.kind is not variables.Kind.THING:
+        return None
+    if as_client and key == variables.THING_NAME and not all(_is_client(value.text) for value in values):
+        return None
+    return True
 
 
 def _is_client(text: str) -> bool:
