@@ -99,7 +99,7 @@ unit: $(VENV)/development ## The fast gates, for every few minutes: Python, poli
 	$(BIN)/python -m pytest -q tests/unit tests/contract
 
 test-deep: $(VENV)/development ## The random tests of the policy engine with very many cases; minutes
-	FLEETGATE_DEEP_TESTS=1 $(BIN)/python -m pytest -q tests/unit/iot_policy
+	FLEETGATE_DEEP_TESTS=1 $(BIN)/python -m pytest $(PARALLEL) --durations 12 tests/unit/iot_policy
 
 bench: $(VENV)/development $(IAM)/ready ## Measure speed as ratios; writes benchmarks/results.json
 	$(BIN)/python -m benchmarks
