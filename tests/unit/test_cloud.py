@@ -10,6 +10,7 @@ import sys
 import threading
 
 import pytest
+from hypercorn.config import Config
 
 from fleetgate import cloud, embedded_cloud, environment
 from fleetgate.errors import FleetgateError
@@ -23,6 +24,16 @@ def test_a_lock_that_is_held_keeps_a_second_cloud_out(tmp_path):
     assert (tmp_path / "lock").read_text() == f"{os.getpid()}\n"
     held.close()
     assert embedded_cloud.hold_lock(tmp_path / "lock")
+
+
+def test_no_connection_is_closed_before_its_client_would_do_it(tmp_path, monkeypatch):
+    """Of 600 requests timed for the moment in which a busy server closed theirs, 6 were carried out without an answer."""
+    for name in ("keep_alive_timeout", "accesslog", "access_log_format"):
+        monkeypatch.setattr(Config, name, getattr(Config, name))  # put back afterwards
+    embedded_cloud.serve(tmp_path / "requests.log")
+    config = Config()
+    config.keep_alive_timeout = 75  # as MiniStack does
+    assert config.keep_alive_timeout > 90  # as long as Go's clients keep one
 
 
 def test_a_cloud_that_was_killed_counts_as_down(checkout):

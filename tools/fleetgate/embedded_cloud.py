@@ -52,19 +52,35 @@ def hold_lock(path: Path) -> IO[str]:
     return file
 
 
-def log_requests(file: Path) -> None:
-    """Notes each request with status and microseconds, since MiniStack notes only some: which answer got lost on its way?"""
+class _Longer:
+    """The seconds for which a connection may be idle, whatever MiniStack sets."""
+
+    def __get__(self, config: object, owner: type) -> float:
+        return 3600.0
+
+    def __set__(self, config: object, value: float) -> None:
+        return
+
+
+def serve(requests: Path) -> None:
+    """How connections are served: none is closed before its client would do it, and each request is noted.
+
+    MiniStack ends a connection that was idle for 75 seconds, and Go's clients, Terraform's provider among them, keep one for 90:
+    a request that comes in that very moment is carried out, and its answer finds no connection any more. A server has to have
+    the longer patience. requests: client, request, status and microseconds, since MiniStack notes only some requests.
+    """
     from hypercorn.config import Config
 
-    file.unlink(missing_ok=True)  # of the run before
-    Config.accesslog = str(file)
-    Config.access_log_format = "%(R)s %(s)s %(D)s"
+    Config.keep_alive_timeout = _Longer()  # type: ignore[assignment]
+    requests.unlink(missing_ok=True)  # of the run before
+    Config.accesslog = str(requests)
+    Config.access_log_format = "%(h)s %(R)s %(s)s %(D)s"
 
 
 if __name__ == "__main__":
     _lock = hold_lock(Path(sys.argv.pop(1)))
     hold_to_loopback(_lock)
-    log_requests(Path(_lock.name).with_name("requests.log"))
+    serve(Path(_lock.name).with_name("requests.log"))
     from ministack.app import main
 
     main()
