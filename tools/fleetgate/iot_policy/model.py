@@ -154,7 +154,8 @@ def read(value: Any, name: str, text: str | None = None) -> Policy:
         found = _statement(item, index, pointer, flaws, variables=variables)
         if found is not None:
             statements.append(found)
-    flaws += (Flaw("S04", at, "half a character stands in the text (a lone surrogate)", _WHOLE) for at in _halves(value, text))
+    if "\\u" in text or not text.isascii():
+        flaws += (Flaw("S04", at, "half a character stands in the text (a lone surrogate)", _WHOLE) for at in _halves(value))
     return Policy(name, version if isinstance(version, str) else None, tuple(statements), tuple(flaws), size)
 
 
@@ -164,20 +165,19 @@ _WHOLE = "write the whole character: half of one is no text that AWS could store
 _HALF = re.compile("[\ud800-\udfff]")
 
 
-def _halves(value: Any, text: str) -> Iterator[Pointer]:
+def _halves(value: Any) -> Iterator[Pointer]:
     """Where a text holds a lone surrogate, as JSON's escapes allow: marks of `automaton` and `grants` are such characters."""
-    if "\\u" in text or not (text.isascii() or _HALF.search(text) is None):
-        left: list[tuple[Pointer, Any]] = [("", value)]
-        while left:
-            at, one = left.pop()
-            if isinstance(one, dict):
-                if any(map(_HALF.search, one)):
-                    yield at
-                left += ((f"{at}/{escape(key)}", inner) for key, inner in one.items())
-            elif isinstance(one, list):
-                left += ((f"{at}/{index}", inner) for index, inner in enumerate(one))
-            elif isinstance(one, str) and _HALF.search(one):
+    left: list[tuple[Pointer, Any]] = [("", value)]
+    while left:
+        at, one = left.pop()
+        if isinstance(one, dict):
+            if any(map(_HALF.search, one)):
                 yield at
+            left += ((f"{at}/{escape(key)}", inner) for key, inner in one.items())
+        elif isinstance(one, list):
+            left += ((f"{at}/{index}", inner) for index, inner in enumerate(one))
+        elif isinstance(one, str) and _HALF.search(one):
+            yield at
 
 
 def _statements(value: dict[str, Any], flaws: list[Flaw]) -> Iterator[tuple[Pointer, Any]]:
@@ -225,7 +225,8 @@ def _statement(value: Any, index: int, pointer: Pointer, flaws: list[Flaw], *, v
         effect == "Allow",
         tuple([Text(text, at) for text, at in actions]),
         negated_actions,
-        tuple([Resource(text, at, _arn(text, variables)) for text, at in resources]),
+        # With the text that is kept already: what is kept for a text is found by it without a comparison.
+        tuple([Resource((arn := _arn(text, variables)).text, at, arn) for text, at in resources]),
         negated_resources,
         conditions,
     )

@@ -5,6 +5,7 @@ The parse itself is the standard library's, in C; positions are only looked for 
 
 from __future__ import annotations
 
+import codecs
 import json
 import re
 from collections.abc import Mapping
@@ -65,12 +66,12 @@ def parse(data: str | bytes) -> Source:
     text = _decode(data) if isinstance(data, bytes) else data
     if _depth(text) > MAXIMUM_DEPTH:
         raise SourceError(f"is nested more than {MAXIMUM_DEPTH} levels deep", position_at(text, _depth_offset(text)))
-    if not text.strip():
-        raise SourceError("not JSON: the text is empty", Position(1, 1))
     before = _repeating.get()
     try:
         value = _STRICT.decode(text)
     except json.JSONDecodeError as error:
+        if not text.strip():
+            raise SourceError("not JSON: the text is empty", Position(1, 1)) from None
         raise SourceError(_described(error), Position(error.lineno, error.colno)) from None
     except ValueError as error:  # NaN and Infinity, and integers of thousands of digits
         raise SourceError(f"not JSON: {error}", Position(1, 1)) from None
@@ -148,8 +149,9 @@ def offset_in_string(text: str, start: int, inner: int) -> int:
 
 
 def _decode(data: bytes) -> str:
+    data = data.removeprefix(codecs.BOM_UTF8)
     try:
-        return data.decode("utf-8-sig")
+        return data.decode()
     except UnicodeDecodeError as error:
         before = data[: error.start].decode("utf-8", errors="replace")
         what = f"is not UTF-8: byte {error.start} is {data[error.start]:#04x}"

@@ -108,7 +108,6 @@ class View:
         "_names",
         "_open_ended",
         "_several",
-        "_whole_levels",
         "allow",
         "broken",
         "complements",
@@ -142,7 +141,6 @@ class View:
         self.places: dict[tuple[str, str, str, str], Grant] = {}
         self._names: frozenset[str] | None = None
         self._several: frozenset[Pointer] | None = None
-        self._whole_levels: bool | None = None
         self._open_ended: list[tuple[str, Grant]] | None = None
         for statement in policy.statements:
             self._add(statement, known(statement))
@@ -216,11 +214,7 @@ class View:
     @property
     def whole_levels(self) -> bool:
         """Whether every variable stands between slashes; certain if True."""
-        if self._whole_levels is None:
-            text = self.text
-            closed = text.count("}/") + text.count("}\n") + text.endswith("}")
-            self._whole_levels = text.count("/${") == text.count("${") and closed == text.count("}")
-        return self._whole_levels
+        return all(map(_has_whole_levels, self.texts))
 
     @property
     def open_ended(self) -> list[tuple[str, Grant]]:
@@ -245,6 +239,11 @@ class View:
         for name in names:
             for grant in self.allow.get(name, ()):
                 yield name, grant
+
+
+@lru_cache(maxsize=4096)
+def _has_whole_levels(text: str) -> bool:
+    return text.count("/${") == text.count("${") and text.count("}/") + text.endswith("}") == text.count("}")
 
 
 @lru_cache(maxsize=4096)
@@ -293,8 +292,10 @@ def known(statement: Statement) -> Actions:
 def allowed(policies: Sequence[Policy], *names: str) -> Iterator[tuple[int, str, Grant]]:
     """Every grant of these actions in a bundle: which of its policies, the action, the grant."""
     for index, policy in enumerate(policies):
-        for name, grant in policy.view.allowed(*names):
-            yield index, name, grant
+        allow = policy.view.allow
+        for name in names:
+            for grant in allow.get(name, ()):
+                yield index, name, grant
 
 
 @lru_cache(maxsize=1024)

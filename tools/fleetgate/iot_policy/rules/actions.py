@@ -206,19 +206,24 @@ def cannot_connect(bundle: Bundle) -> Iterator[Hit]:
 def half_a_pair(bundle: Bundle) -> Iterator[Hit]:
     if not (bundle.complete or _usable_connects(bundle)) or _flawed(bundle):
         return
-    if any(statement.allow for policy in bundle.policies for statement in policy.view.complements):
-        return
-    yield from _without_other(bundle, RETAIN, PUBLISH, "a retained message needs iot:Publish on its topic, too", "iot:Publish")
-    yield from _without_other(bundle, SUBSCRIBE, RECEIVE, "what is subscribed to needs iot:Receive to arrive", "iot:Receive")
-    yield from _last_will(bundle)
+    for document in bundle.policies:
+        if any(statement.allow for statement in document.view.complements):
+            return
+    allowed = {name for document in bundle.policies for name in document.view.allow}
+    if RETAIN in allowed:
+        yield from _without_other(
+            bundle, RETAIN, PUBLISH, "a retained message needs iot:Publish on its topic, too", "iot:Publish"
+        )
+    if SUBSCRIBE in allowed:
+        yield from _without_other(bundle, SUBSCRIBE, RECEIVE, "what is subscribed to needs iot:Receive to arrive", "iot:Receive")
+    if PUBLISH not in allowed and not allowed.isdisjoint(MESSAGING):
+        yield from _last_will(bundle)
 
 
 def _without_other(bundle: Bundle, first: str, second: str, why: str, missing: str) -> Iterator[Hit]:
     """Grants of `first` on which no grant of `second` has anything in common; one hit a statement."""
-    if not any(first in policy.view.allow for policy in bundle.policies):
-        return
     others = [grant for policy in bundle.policies for grant in policy.view.allow.get(second, ())]
-    texts = {grant.resource.arn.name.text for grant in others if grant.resource.arn.name is not None}
+    texts = {name.text for _, resource, _ in others if (name := resource.arn.name) is not None}
     for index, document in enumerate(bundle.policies):
         told = None
         for grant in document.view.allow.get(first, ()):
@@ -240,10 +245,6 @@ def _paired(grant: Grant, others: list[Grant]) -> bool:
 
 
 def _last_will(bundle: Bundle) -> Iterator[Hit]:
-    if any(PUBLISH in policy.view.allow for policy in bundle.policies):
-        return
-    if not any(name in policy.view.allow for policy in bundle.policies for name in MESSAGING):
-        return
     for index, document in enumerate(bundle.policies):
         for statement in document.statements:
             for condition in statement.conditions if statement.allow else ():

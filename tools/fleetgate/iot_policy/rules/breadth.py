@@ -414,10 +414,12 @@ def _glued(wanted: Pattern, resource: Resource, document: Policy) -> tuple[str, 
 def system_topics(document: Policy) -> Iterator[Hit]:
     for statement, resource, known in document.view.reserved:
         name = resource.arn.name
-        if resource.arn.kind != "topic" or name is None or not statement.allow or known.names.isdisjoint(SENDING):
+        if resource.arn.kind != "topic" or name is None or not statement.allow:
             continue
         head = name.tokens[0]
-        if not isinstance(head, str) or not _of_system(head) or (_wide(head) and _of_another_thing(resource, "topic")):
+        if not isinstance(head, str) or not _of_system(head) or known.names.isdisjoint(SENDING):
+            continue
+        if _wide(head) and _of_another_thing(resource, "topic"):
             continue
         witness = view.describes(resource, "topic", ("$aws/events/", Wildcard.ANY), view.identity(SELF))
         if witness is not None:

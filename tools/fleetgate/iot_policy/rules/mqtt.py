@@ -171,10 +171,10 @@ def over_subscribed(document: Policy) -> Iterator[Hit]:
     """A resource that names a device by a variable keeps to it: V06, V07 and B06 look after those."""
     for grant in document.view.allow.get(SUBSCRIBE, ()):
         resource, name = grant.resource, grant.resource.arn.name
-        if resource.arn.kind != "topicfilter" or name is None or not _WILD.search(name.text):
+        if resource.arn.kind != "topicfilter" or name is None:
             continue
         literal = _literally(name) and not name.text.startswith("$")
-        if not literal and view.owned(name):
+        if (not literal and view.owned(name)) or not _WILD.search(name.text):
             continue
         found = _delivered(document, grant, name) or (_dead(document, name) if literal else None)
         if found is not None:

@@ -240,11 +240,17 @@ def _plain(region: str) -> str:
 
 def _one_place(bundle: Bundle) -> bool:
     """Whether all ARNs are of one account, the one that is known if one is, and without wildcards; certain if True."""
-    places = {place for document in bundle.policies for place in document.view.places} - {("*", "*", "*", "*")}
-    broken = any(document.view.broken for document in bundle.policies)
-    if broken or len(places) > 1:
-        return False
-    return all(not any(map(_wild, place)) and bundle.account in (None, place[3]) for place in places)
+    only: tuple[str, str, str, str] | None = None
+    for document in bundle.policies:
+        if document.view.broken:
+            return False
+        for place in document.view.places:
+            if place == ("*", "*", "*", "*"):
+                continue
+            if only not in (None, place):
+                return False
+            only = place
+    return only is None or (bundle.account in (None, only[3]) and not any(map(_wild, only)))
 
 
 def _elsewhere(arn: Arn, region: str | None, account: str | None) -> str | None:

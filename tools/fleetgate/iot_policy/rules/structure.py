@@ -140,8 +140,11 @@ def nearly_full(document: Policy) -> Iterator[Hit]:
     passes=policy(allow("iot:Publish", f"{ARN}:topic/plant/*")),
 )
 def redundant(document: Policy) -> Iterator[Hit]:
-    yield from _alike(document)
-    for statement in document.statements:
+    statements = document.view.statements
+    first = {statement.resources[0].text if statement.resources else "" for statement, _ in statements}
+    if len(first) < len(statements) or len({id(known) for _, known in statements}) < len(statements):
+        yield from _alike(document)
+    for statement, _ in statements:
         resources = statement.resources
         for wide, narrow in _covered(tuple([one.text for one in resources])) if len(resources) > 1 else ():
             fix = f"remove {wide} if this one is enough; only if all of that is meant, remove this one"
@@ -149,13 +152,10 @@ def redundant(document: Policy) -> Iterator[Hit]:
 
 
 def _alike(document: Policy) -> Iterator[Hit]:
-    statements = document.view.statements
-    first = {statement.resources[0].text if statement.resources else "" for statement, _ in statements}
-    if len(first) == len(statements) == len({id(known) for _, known in statements}):
-        return
+    """Statements that differ in one thing only."""
     by_actions: dict[object, Statement] = {}
     by_resources: dict[object, Statement] = {}
-    for statement, known in statements:
+    for statement, known in document.view.statements:
         # Two NotResource, or two NotAction, cannot be merged: their complements add up.
         if statement.negated_actions or statement.negated_resources:
             continue
@@ -218,6 +218,9 @@ _LEFT_OVER = re.compile(
 @lru_cache(maxsize=4096)
 def left_over(text: str) -> tuple[str, ...]:
     """The placeholders in a text of a policy."""
+    marked = "<" in text or "%" in text or "[" in text or "$$" in text or "your" in text or "YOUR" in text
+    if not marked and text.count("{") == text.count("${iot:"):
+        return ()  # as of nearly all, without the expression
     return tuple(found for found in _LEFT_OVER.findall(text) if not found.startswith(("${iot:", "${aws:")))
 
 
@@ -233,9 +236,7 @@ def left_over(text: str) -> tuple[str, ...]:
 )
 def placeholders(document: Policy) -> Iterator[Hit]:
     """One hit for a document: whoever left one placeholder left them all."""
-    text = document.view.text
-    marked = "<" in text or "%" in text or "[" in text or "$$" in text or "your" in text or "YOUR" in text
-    if not marked and text.count("{") == text.count("${iot:"):
+    if not any(map(left_over, document.view.texts)):
         return
     found: dict[str, str] = {}
     for grant in document.view.resources:

@@ -98,7 +98,7 @@ def misplaced(document: Policy) -> Iterator[Hit]:
 
 
 def _connects(bundle: Bundle) -> list[Grant]:
-    return [grant for _, _, grant in view.allowed(bundle.policies, view.CONNECT)]
+    return [grant for document in bundle.policies for grant in document.view.allow.get(view.CONNECT, ())]
 
 
 @rule(
@@ -355,7 +355,7 @@ def _keeps_apart(token: Variable) -> bool:
 def another_client_id(bundle: Bundle) -> Iterator[Hit]:
     """One hit a bundle. A client id that is written out may well be the thing's name."""
     connects = [grant for grant in _connects(bundle) if grant.resource.text]
-    if not connects or any(_may_be_thing(grant) for grant in connects) or view.guarded(bundle.policies):
+    if not connects or any(map(_may_be_thing, connects)) or view.guarded(bundle.policies):
         return
     for index, document in enumerate(bundle.policies):
         for statement, resource, known in document.view.variable:
