@@ -278,7 +278,7 @@ def _read(file: str) -> bytes:
         raise UnusablePath(_unusable(file, error)) from None
 
 
-_PART = 1 << 16
+_PART = 1 << 14
 
 
 def _unusable(path: str, error: OSError | ValueError) -> Problem:

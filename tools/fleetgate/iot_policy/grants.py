@@ -299,7 +299,7 @@ class _OpenContext(Context):
 
 
 def _without_places(condition: Condition) -> Condition:
-    return replace(condition, pointer="", values=tuple(Text(value.text, "") for value in condition.values))
+    return condition._replace(pointer="", values=tuple(Text(value.text, "") for value in condition.values))
 
 
 def _tokens(resource: Resource, known: bool) -> Tokens:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice, product
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fleetgate.iot_policy import budget, documents, model, rules, source
 from fleetgate.iot_policy.rule import Bundle, Hit, Rule, Severity, Subject
@@ -52,8 +52,7 @@ class Finding:
     repeats_sid: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Document:
+class Document(NamedTuple):
     """value: the parsed document. text: as it will be sent, if known. source: of a whole text, with its places."""
 
     name: str
@@ -143,7 +142,7 @@ def lint_policy(document: Document, findings: list[Finding]) -> model.Policy | N
 
 def lint_bundle(members: Sequence[tuple[Document, model.Policy]], context: Bundle) -> list[Finding]:
     """Findings that only policies together give."""
-    bundle = replace(context, policies=tuple(policy for _, policy in members))
+    bundle = context._replace(policies=tuple(policy for _, policy in members))
     return list(_run_bundle(bundle, [document for document, _ in members]))
 
 
@@ -255,7 +254,7 @@ def _bundles(plan: Plan, policies: dict[str, tuple[Document, model.Policy]]) -> 
         # Only where every part is in the plan can anything be said to be missing.
         complete = len(known) == len(attachments) and not any_group
         if known:
-            yield from lint_bundle(known, replace(context, complete=complete))
+            yield from lint_bundle(known, context._replace(complete=complete))
     yield from _with_groups(plan, policies, context)
     for address, member in policies.items():
         if address not in attached:

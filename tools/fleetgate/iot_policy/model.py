@@ -54,8 +54,9 @@ class Arn(NamedTuple):
     """A resource, taken apart at its colons.
 
     kind: the resource type (`topic`), "*" if a wildcard stands for it, None if there is none. name: what follows `<kind>/`, as a
-    pattern; all of it, if kind is "*". variables: those of all of it, which are nearly always those of the name. Of an ARN with
-    too few parts only `text` is set, and `problem` says what is wrong.
+    pattern; all of it, if kind is "*". variables: those of all of it, which are nearly always those of the name. place: its
+    partition, service, Region and account. is_plain: nothing is wrong with it, its type is written out, and no escape stands in
+    it. Of an ARN with too few parts only `text` is set, and `problem` says what is wrong.
     """
 
     text: str
@@ -68,6 +69,8 @@ class Arn(NamedTuple):
     name: Pattern | None = None
     problem: str | None = None
     variables: tuple[str, ...] = ()
+    place: tuple[str, str, str, str] = ("", "", "", "")
+    is_plain: bool = False
 
     @property
     def whole(self) -> Pattern:
@@ -83,8 +86,7 @@ class Resource(NamedTuple):
     arn: Arn
 
 
-@dataclass(frozen=True, slots=True)
-class Condition:
+class Condition(NamedTuple):
     """`Condition: {operator: {key: values}}`, one key of it. values: as texts, a boolean as `true` or `false`."""
 
     operator: str
@@ -108,9 +110,9 @@ class Statement:
     conditions: tuple[Condition, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(unsafe_hash=True)
 class Policy:
-    """statements: the readable ones. size: characters without white space, as AWS counts."""
+    """statements: the readable ones. size: characters without white space, as AWS counts. Not frozen, as a statement."""
 
     name: str
     version: str | None
@@ -253,17 +255,21 @@ def _element(
     value: dict[str, Any], pointer: Pointer, name: str, negated: str, flaws: list[Flaw]
 ) -> tuple[list[tuple[str, Pointer]], bool]:
     """The texts of Action or NotAction, Resource or NotResource, of which there must be exactly one."""
-    key = name if name in value else negated
-    if key not in value or (key == name and negated in value):
-        what = f"{name} is missing" if key not in value else f"{name} and {negated} stand side by side"
-        flaws.append(Flaw("S03", pointer, what, f'add "{name}": [...]' if key not in value else "keep one of the two"))
+    if name in value and negated not in value:
+        key = name
+    elif negated in value and name not in value:
+        key = negated
+    else:
+        both = name in value
+        what = f"{name} and {negated} stand side by side" if both else f"{name} is missing"
+        flaws.append(Flaw("S03", pointer, what, "keep one of the two" if both else f'add "{name}": [...]'))
         return [], False
     given, at = value[key], f"{pointer}/{key}"
     if isinstance(given, str):
-        return [(given, at)], key == negated
+        return [(given, at)], key is negated
     if isinstance(given, list) and set(map(type, given)) == {str}:
-        return [(item, f"{at}/{index}") for index, item in enumerate(given)], key == negated
-    return list(_texts(given, at, key, flaws)), key == negated
+        return [(item, f"{at}/{index}") for index, item in enumerate(given)], key is negated
+    return list(_texts(given, at, key, flaws)), key is negated
 
 
 def _texts(value: Any, pointer: Pointer, name: str, flaws: list[Flaw]) -> Iterator[tuple[str, Pointer]]:
@@ -319,9 +325,9 @@ def arn(text: str, *, variables: bool = True) -> Arn:
 @lru_cache(maxsize=4096)
 def _arn(text: str, variables: bool) -> Arn:
     found = _taken_apart(text, variables)
-    if found.variables or "${" not in text:
-        return found
-    return found._replace(variables=found.whole.variables)
+    names = found.variables or (found.whole.variables if "${" in text else ())
+    is_plain = found.problem is None and found.kind != "*" and found.name is not None and found.name.text != ""
+    return Arn(*found[:9], names, found[2:6], is_plain and "${$}" not in text)
 
 
 def _taken_apart(text: str, variables: bool) -> Arn:

@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 if TYPE_CHECKING:
     from fleetgate.iot_policy.model import Policy
@@ -69,8 +69,7 @@ class Hit:
     policy: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Bundle:
+class Bundle(NamedTuple):
     """Policies that act together on one device, and what is known about where they are deployed.
 
     complete: these are all the policies of that device (a plan's attachments, a device type of the catalogue); of a policy file

@@ -36,7 +36,7 @@ class SourceError(ValueError):
         super().__init__(message)
 
 
-@dataclass(frozen=True)
+@dataclass(unsafe_hash=True)
 class Source:
     """A parsed document. value: as json.loads gives it. duplicates: pointers of keys that stand twice in one object."""
 

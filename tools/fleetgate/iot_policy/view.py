@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
-from fleetgate.iot_policy import actions, conditions, pattern, topics, variables
+from fleetgate.iot_policy import actions, conditions, model, pattern, topics, variables
 from fleetgate.iot_policy.budget import Undecided
 from fleetgate.iot_policy.conditions import Operator
 from fleetgate.iot_policy.pattern import Pattern, Token, Variable, Wildcard
@@ -96,18 +96,18 @@ _CLIENTS = frozenset(("greengrass:discover",))
 class View:
     """What a policy says, sorted by what rules look for, so that most of them see at once that there is nothing.
 
-    statements: each with its actions. odd: those with an action that is none of the data plane. conditioned: those with a
-    condition. complements: those with NotResource. denies. allow, deny: grants by action, in small letters. resources: of every
-    statement, as `_spelt_out` reads them. texts: as they are written. text: the same, a line each. starred, variable, mqtt,
-    reserved: those with a wildcard, with a variable, with `+` or `#`, with `$` at the start of the name. broken: those that are
-    no ARN, or of nothing. unusable: of a type that no action beside it can use. places: the first of each partition, service,
-    Region and account.
+    statements: each with its actions. actions: all that they name. odd: those with an action that is none of the data plane.
+    conditioned: those with a condition. complements: those with NotResource. denies. allow, deny: grants by action, in small
+    letters. resources: of every statement, as `_spelt_out` reads them. texts: as they are written. text: the same, a line each.
+    variable, mqtt: those with a variable, with `+` or `#`. broken: those that are no ARN, or of nothing. unusable: of a type
+    that no action beside it can use. places: the first of each partition, service, Region and account.
     """
 
     __slots__ = (
         "_names",
         "_open_ended",
         "_several",
+        "actions",
         "allow",
         "broken",
         "complements",
@@ -117,9 +117,7 @@ class View:
         "mqtt",
         "odd",
         "places",
-        "reserved",
         "resources",
-        "starred",
         "statements",
         "text",
         "texts",
@@ -128,11 +126,12 @@ class View:
     )
 
     def __init__(self, policy: Policy) -> None:
-        self.statements: list[tuple[Statement, Actions]] = []
-        self.odd: list[tuple[Statement, Actions]] = []
-        self.complements: list[Statement] = []
-        self.conditioned: list[Statement] = []
-        self.denies: list[Statement] = []
+        self.statements = statements = [(one, known(one)) for one in policy.statements]
+        self.odd = [(one, its) for one, its in statements if its.odd]
+        self.actions = frozenset().union(*[its.names for _, its in statements])
+        self.complements = [one for one, _ in statements if one.negated_resources]
+        self.conditioned = [one for one, _ in statements if one.conditions]
+        self.denies = [one for one, _ in statements if not one.allow]
         self.resources: list[Grant] = []
         self.allow: defaultdict[str, list[Grant]] = defaultdict(list)
         self.deny: defaultdict[str, list[Grant]] = defaultdict(list)
@@ -142,53 +141,43 @@ class View:
         self._names: frozenset[str] | None = None
         self._several: frozenset[Pointer] | None = None
         self._open_ended: list[tuple[str, Grant]] | None = None
-        for statement in policy.statements:
-            self._add(statement, known(statement))
+        self._sort()
         self.texts = [resource.text for _, resource, _ in self.resources]
         self.text = "\n".join(self.texts)
-        self.starred = self._with("*") + self._with("?", "*")
         self.variable = self._with("${")
         self.mqtt = self._with("+") + self._with("#", "+")
-        self.reserved = [
-            grant
-            for grant in self.resources
-            if (name := grant.resource.arn.name) is not None and name.text[:1] == "$" and name.text[1:2] != "{"
-        ]
 
-    def _add(self, statement: Statement, known: Actions) -> None:
-        self.statements.append((statement, known))
-        if known.odd:
-            self.odd.append((statement, known))
-        if statement.conditions:
-            self.conditioned.append(statement)
-        if statement.negated_resources:
-            self.complements.append(statement)
-        if not statement.allow:
-            self.denies.append(statement)
-        table = self.allow if statement.allow else self.deny
-        by_kind, places = known.by_kind, self.places
-        for given in statement.resources:
-            as_it_is = given.arn.kind != "*" and "${$}" not in given.text
-            for resource in (given,) if as_it_is else _spelt_out(given, known):
-                arn = resource.arn
-                grant = Grant(statement, resource, known)
-                self.resources.append(grant)
-                if arn.problem is not None or (arn.name is not None and not arn.name.text):
-                    self.broken.append(grant)
-                elif (place := arn[2:6]) not in places:  # partition, service, region, account
-                    places[place] = grant
-                names = by_kind.get(arn.kind)
-                if names is None:
-                    self.unusable.append(grant)
-                elif not statement.negated_resources:
-                    for name in names:
-                        table[name].append(grant)
+    def _sort(self) -> None:
+        resources, places = self.resources, self.places
+        for statement, known in self.statements:
+            table = self.allow if statement.allow else self.deny
+            by_kind, negated = known.by_kind, statement.negated_resources
+            for given in statement.resources:
+                for resource in (given,) if given.arn.is_plain else _spelt_out(given, known):
+                    arn = resource.arn
+                    grant = Grant(statement, resource, known)
+                    resources.append(grant)
+                    if not arn.is_plain and (arn.problem is not None or (arn.name is not None and not arn.name.text)):
+                        self.broken.append(grant)
+                    elif arn.place not in places:
+                        places[arn.place] = grant
+                    names = by_kind.get(arn.kind)
+                    if names is None:
+                        self.unusable.append(grant)
+                    elif not negated:
+                        for name in names:
+                            table[name].append(grant)
 
     def _with(self, mark: str, other: str | None = None) -> list[Grant]:
         """The resources with `mark` in them, and without `other`."""
         if mark not in self.text:
             return []
         return [grant for grant in self.resources if mark in grant.resource.text and not (other and other in grant.resource.text)]
+
+    @property
+    def starred(self) -> list[Grant]:
+        """The resources with a wildcard."""
+        return self._with("*") + self._with("?", "*")
 
     @property
     def names(self) -> frozenset[str]:
@@ -224,18 +213,24 @@ class View:
         return self._open_ended
 
     def _find_open_ended(self) -> Iterator[tuple[str, Grant]]:
-        for grant in (*self.starred, *self.mqtt):
+        for grant in self.where(_may_be_open_ended):
             arn = grant.resource.arn
-            if arn.name is None or not _is_open_ended(arn.name.text, arn.kind):
-                continue
-            if grant.statement.allow and not grant.statement.negated_resources:
+            if arn.name is not None and grant.statement.allow and not grant.statement.negated_resources:
                 for name in grant.actions.by_kind.get(arn.kind, ()):
                     if name in _REACHING:
                         yield name, grant
                         break
 
+    def where(self, may: Callable[[str], bool]) -> list[Grant]:
+        """The resources whose text may matter to a rule. may: kept by the text, so that most policies are passed over at once."""
+        if not any(map(may, self.texts)):
+            return []
+        return [grant for grant in self.resources if may(grant.resource.text)]
+
     def allowed(self, *names: str) -> Iterator[tuple[str, Grant]]:
         """Every grant of these actions, with the action."""
+        if self.allow.keys().isdisjoint(names):
+            return
         for name in names:
             for grant in self.allow.get(name, ()):
                 yield name, grant
@@ -247,8 +242,18 @@ def _has_whole_levels(text: str) -> bool:
 
 
 @lru_cache(maxsize=4096)
-def _is_open_ended(name: str, kind: str | None) -> bool:
-    return kind == "*" or (name.startswith(("$", "*", "?", "#", "+")) and not name.startswith("$aws/things/$"))
+def name_in(text: str) -> str | None:
+    """The name in an ARN as rules see it; None if its type is open, or if it is written in a way that `_spelt_out` changes."""
+    arn = model.arn(text)
+    return None if arn.kind == "*" or arn.name is None or "${$}" in text else arn.name.text
+
+
+@lru_cache(maxsize=4096)
+def _may_be_open_ended(text: str) -> bool:
+    if not any(mark in text for mark in "*?+#"):
+        return False
+    name = name_in(text)
+    return name is None or (name.startswith(("$", "*", "?", "#", "+")) and not name.startswith("$aws/things/$"))
 
 
 def _spelt_out(resource: Resource, known: Actions) -> tuple[Resource, ...]:
@@ -258,7 +263,7 @@ def _spelt_out(resource: Resource, known: Actions) -> tuple[Resource, ...]:
 
     arn = resource.arn
     if arn.kind != "*":
-        if arn.name is None or not arn.knows_variables:
+        if arn.name is None or not arn.knows_variables or "${$}" not in arn.text:
             return (resource,)
         return (resource._replace(arn=arn._replace(name=Pattern(_DOLLAR.sub("$", arn.name.text), arn.name.tokens))),)
     kinds = [kind for kind in known.by_kind if kind not in (None, "*")] if len(arn.text) <= LONGEST else []
@@ -293,7 +298,7 @@ def allowed(policies: Sequence[Policy], *names: str) -> Iterator[tuple[int, str,
     """Every grant of these actions in a bundle: which of its policies, the action, the grant."""
     for index, policy in enumerate(policies):
         allow = policy.view.allow
-        for name in names:
+        for name in names if not allow.keys().isdisjoint(names) else ():
             for grant in allow.get(name, ()):
                 yield index, name, grant
 
@@ -694,7 +699,8 @@ def greengrass(policy: Policy) -> bool:
             return True
     if "/greengrass" not in policy.view.text:
         return False
-    return any("/greengrass" in grant.resource.text for grant in policy.view.reserved if grant.statement.allow)
+    names = [name_of(grant.resource) for grant in policy.view.resources if grant.statement.allow]
+    return any(name is not None and name.text.startswith("$aws/") and "/greengrass" in name.text for name in names)
 
 
 def of_core(policy: Policy, resource: Resource) -> bool:

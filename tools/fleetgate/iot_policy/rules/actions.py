@@ -95,7 +95,7 @@ def foreign(document: Policy) -> Iterator[Hit]:
     passes=policy(CONNECT, _PUBLISH),
 )
 def every_action(document: Policy) -> Iterator[Hit]:
-    for statement, known in document.view.statements:
+    for statement, known in document.view.statements if document.view.actions >= _EVERY else ():
         if not statement.allow or statement.negated_actions or not known.names >= _EVERY:
             continue
         for text in statement.actions:
@@ -122,7 +122,7 @@ def _is_every(text: str) -> bool:
     passes=policy(allow("iotjobsdata:DescribeJobExecution", f"{ARN}:thing/press-7")),
 )
 def old_job_action(document: Policy) -> Iterator[Hit]:
-    for statement, known in document.view.statements:
+    for statement, known in document.view.statements if not document.view.actions.isdisjoint(_OLD_JOBS) else ():
         if known.names.isdisjoint(_OLD_JOBS):
             continue
         for text in statement.actions:

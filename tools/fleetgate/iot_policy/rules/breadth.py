@@ -300,7 +300,7 @@ def everything(document: Policy) -> Iterator[Hit]:
 )
 def receives_everything(document: Policy) -> Iterator[Hit]:
     subscribed = document.view.allow.get(SUBSCRIBE, ())
-    for _, resource, _ in document.view.allow.get(RECEIVE, ()) if subscribed and document.view.starred else ():
+    for _, resource, _ in document.view.allow.get(RECEIVE, ()) if subscribed and "*" in document.view.text else ():
         if (resource.arn.kind == "*" or resource.text.endswith("topic/*")) and _bare(resource, "topic"):
             if any(_bare(grant.resource, "topicfilter") for grant in subscribed):
                 return
@@ -322,11 +322,9 @@ def receives_everything(document: Policy) -> Iterator[Hit]:
 )
 def crossing(document: Policy) -> Iterator[Hit]:
     told: set[str] = set()
-    for statement, resource, known in document.view.starred:
-        if _is_branch(resource.text) or not statement.allow:
-            continue
+    for statement, resource, known in document.view.where(_may_cross):
         wanted = view.name_of(resource)
-        if wanted is None or resource.text in told or not _mixed(wanted):
+        if wanted is None or not statement.allow or resource.text in told or not _mixed(wanted):
             continue
         if _CROSSING.isdisjoint(known.by_kind.get(resource.arn.kind, ())):
             continue
@@ -337,9 +335,9 @@ def crossing(document: Policy) -> Iterator[Hit]:
 
 
 @lru_cache(maxsize=4096)
-def _is_branch(text: str) -> bool:
-    """Whether its only wildcard is all of what stands behind the last slash."""
-    return text.endswith("/*") and text.find("*") == len(text) - 1 and "?" not in text
+def _may_cross(text: str) -> bool:
+    """Whether there is a wildcard in it, other than one for all that stands behind the last slash."""
+    return "?" in text or ("*" in text and not (text.endswith("/*") and text.find("*") == len(text) - 1))
 
 
 _CROSSING = frozenset((*SENDING, SUBSCRIBE, *_THING_ACTIONS))
@@ -412,9 +410,9 @@ def _glued(wanted: Pattern, resource: Resource, document: Policy) -> tuple[str, 
     passes=policy(CONNECT, allow("iot:Publish", f"{ARN}:topic/$aws/rules/plant_state/{THING}")),
 )
 def system_topics(document: Policy) -> Iterator[Hit]:
-    for statement, resource, known in document.view.reserved:
+    for statement, resource, known in document.view.where(_may_be_of_system):
         name = resource.arn.name
-        if resource.arn.kind != "topic" or name is None or not statement.allow:
+        if resource.arn.kind != "topic" or name is None or not statement.allow or not name.text.startswith("$"):
             continue
         head = name.tokens[0]
         if not isinstance(head, str) or not _of_system(head) or known.names.isdisjoint(SENDING):
@@ -428,7 +426,7 @@ def system_topics(document: Policy) -> Iterator[Hit]:
         elif (rule := _any_rule(resource, name)) is not None:
             fix = f"name the rule: {view.place(resource)}:topic/$aws/rules/<rule>/{THING}"
             yield Hit(resource.pointer, f"{name.text:.200} runs rules that are not this device's", fix, rule)
-    for statement, resource, known in document.view.starred:
+    for statement, resource, known in document.view.where(_may_be_of_system):
         name = resource.arn.name
         if resource.arn.kind != "topic" or name is None or name.text[:1] not in ("*", "?") or not statement.allow:
             continue
@@ -445,7 +443,14 @@ def system_topics(document: Policy) -> Iterator[Hit]:
                 break
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=4096)
+def _may_be_of_system(text: str) -> bool:
+    name = view.name_in(text)
+    if name is None or name[:1] in ("*", "?"):
+        return True
+    return name[:1] == "$" and name[1:2] != "{" and _of_system(re.split(r"[*?]|\$\{", name)[0])
+
+
 def _of_system(head: str) -> bool:
     """Whether the text before the first wildcard leads to rules or events, or leaves it open for either."""
     return head.startswith(("$aws/events", "$aws/rules")) or "$aws/rules".startswith(head) or "$aws/events".startswith(head)
@@ -607,7 +612,7 @@ def some_client(bundle: Bundle) -> Iterator[Hit]:
 )
 def middle(document: Policy) -> Iterator[Hit]:
     told: set[str] = set()
-    for statement, resource, known in (*document.view.starred, *document.view.mqtt):
+    for statement, resource, known in document.view.where(_may_be_middle):
         name = resource.arn.name
         if name is None or view.owned(name) or not statement.allow or resource.arn.kind not in ("topic", "topicfilter"):
             continue
@@ -620,6 +625,12 @@ def middle(document: Policy) -> Iterator[Hit]:
         witness = view.example(plain, view.identity(SELF), STRANGERS[0]).replace("/#", "/x")
         fix = f"write {THING} for the wildcard, if the topics are the device's own"
         yield Hit(resource.pointer, f"{name.text:.200} is {witness}, too", fix, witness)
+
+
+@lru_cache(maxsize=4096)
+def _may_be_middle(text: str) -> bool:
+    name = view.name_in(text)
+    return name is None or _MIDDLE.match(name) is not None
 
 
 _REACHED = frozenset((*SENDING, SUBSCRIBE))

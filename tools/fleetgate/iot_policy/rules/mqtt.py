@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from fleetgate.iot_policy import pattern, topics, view
@@ -341,11 +342,26 @@ def _invalid(levels: Sequence[str]) -> str | None:
 def shared(document: Policy) -> Iterator[Hit]:
     """One hit a statement."""
     told = None
+    if not any(map(_may_reach_shares, document.view.texts)):
+        return
     for statement, resource, _ in document.view.allow.get(SUBSCRIBE, ()):
         if statement is not told and _reaches_shares(document, resource):
             told = statement
             fix = "start the filter with the device's own branch, or deny iot:Subscribe on topicfilter/$share/*"
             yield Hit(resource.pointer, f"{resource.text:.200} takes in every shared subscription", fix, "$share/any-group/#")
+
+
+@lru_cache(maxsize=4096)
+def _may_reach_shares(text: str) -> bool:
+    """Whether it begins like `$share/`, as far as it is written out; certain if False."""
+    name = view.name_in(text)
+    if name is None:
+        return True
+    start = _WILD_OR_VARIABLE.split(name, maxsplit=1)[0]
+    return ":topicfilter/" in text and start.startswith(topics.SHARE[: len(start)])
+
+
+_WILD_OR_VARIABLE = re.compile(r"[*?]|\$\{")
 
 
 def _reaches_shares(document: Policy, resource: Resource) -> bool:
@@ -354,7 +370,7 @@ def _reaches_shares(document: Policy, resource: Resource) -> bool:
     name = resource.arn.name
     first = name.tokens[0] if name is not None and name.tokens else None
     if resource.arn.kind != "*" and isinstance(first, str) and not first.startswith(topics.SHARE[: len(first)]):
-        return False  # as of nearly all
+        return False
     if resource.arn.kind == "*" or (name is not None and view.shared(name) is not None):
         starts = view.reaches(resource, "topicfilter", any_group, {})
     else:

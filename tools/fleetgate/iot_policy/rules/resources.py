@@ -271,7 +271,7 @@ def _elsewhere(arn: Arn, region: str | None, account: str | None) -> str | None:
     passes=policy(CONNECT, allow("iot:ListRetainedMessages", "*")),
 )
 def list_action(document: Policy) -> Iterator[Hit]:
-    for statement, known in document.view.statements:
+    for statement, known in document.view.statements if not document.view.actions.isdisjoint(_LISTS) else ():
         if _LISTS.isdisjoint(known.names) or statement.negated_resources or statement.negated_actions:
             continue
         if "*" in {item.text for item in statement.resources}:
@@ -379,13 +379,19 @@ _ANSWERS = ("accepted", "rejected", "delta", "documents")
     ),
 )
 def reserved(document: Policy) -> Iterator[Hit]:
-    for _, resource, _ in document.view.reserved:
+    for _, resource, _ in document.view.where(_may_be_misspelt):
         name = resource.arn.name
-        if name is not None and resource.arn.kind in ("topic", "topicfilter"):
+        if name is not None and resource.arn.kind in ("topic", "topicfilter") and name.text[:1] == "$":
             typo = _typo(name.text)
             if typo is not None:
                 yield Hit(resource.pointer, f"{name.text:.200}: {typo[0]} is no reserved topic's", f"write {typo[1]}", name.text)
     yield from _half_requests(document)
+
+
+@lru_cache(maxsize=4096)
+def _may_be_misspelt(text: str) -> bool:
+    name = view.name_in(text)
+    return name is None or (name[:1] == "$" and name[1:2] != "{" and _typo(name) is not None)
 
 
 @lru_cache(maxsize=4096)

@@ -231,7 +231,7 @@ _BY_ATTRIBUTE = {"topic": "a/b", "topicfilter": "a/#", "client": STRANGERS[0], "
 def over_https(document: Policy) -> Iterator[Hit]:
     """One hit a statement. A role alias is asked for over HTTPS, too, but with the thing's name in a header."""
     told = None
-    for statement, resource, known in document.view.variable:
+    for statement, resource, known in document.view.variable if not document.view.actions <= _MQTT else ():
         kind = resource.arn.kind
         if (kind in _MQTT_KINDS and known.over_mqtt) or statement is told or kind == "rolealias":
             continue
@@ -246,6 +246,7 @@ def over_https(document: Policy) -> Iterator[Hit]:
             yield Hit(resource.pointer, f"{action} is asked for over HTTPS, where thing variables have no value", fix)
 
 
+_MQTT = frozenset(name for name, action in actions.ACTIONS.items() if action.mqtt)
 _MQTT_KINDS = frozenset(kind for action in actions.ACTIONS.values() if action.mqtt for kind in action.resources)
 
 
