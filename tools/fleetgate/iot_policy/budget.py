@@ -5,8 +5,6 @@ Beside the automata and not in them: lint bounds every policy, and most policies
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from contextvars import ContextVar
 
 #: Steps from state to state that all searches for one answer may take together, some seconds, and those for two types of it.
@@ -46,21 +44,23 @@ def current() -> Budget:
     return _budget.get(None) or Budget(MAXIMUM_TOTAL)
 
 
-@contextmanager
-def limited(steps: int | None = None) -> Iterator[None]:
+class limited:
     """Within it all searches together take no more than so many steps, MAXIMUM_TOTAL if it is not said; those that would are
     undecided. A limit within another takes from that one."""
-    outer = _budget.get(None)
-    allowed = MAXIMUM_TOTAL if steps is None else min(steps, MAXIMUM_TOTAL)
-    budget = Budget(allowed if outer is None else min(allowed, outer.left))
-    given = budget.left
-    token = _budget.set(budget)
-    try:
-        yield
-    finally:
-        _budget.reset(token)
-        if outer is not None:
-            outer.left -= given - budget.left
+
+    def __init__(self, steps: int | None = None) -> None:
+        self._steps = MAXIMUM_TOTAL if steps is None else min(steps, MAXIMUM_TOTAL)
+
+    def __enter__(self) -> None:
+        self._outer = _budget.get(None)
+        self._given = self._steps if self._outer is None else min(self._steps, self._outer.left)
+        self._budget = Budget(self._given)
+        self._token = _budget.set(self._budget)
+
+    def __exit__(self, *raised: object) -> None:
+        _budget.reset(self._token)
+        if self._outer is not None:
+            self._outer.left -= self._given - self._budget.left
 
 
 def spend(steps: int) -> None:

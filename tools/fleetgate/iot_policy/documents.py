@@ -113,8 +113,9 @@ def iam(value: dict[str, Any]) -> tuple[str, Hit] | None:
     statement of it can let a device do anything, however it is written.
     """
     listed = value.get("Statement")
+    if isinstance(listed, list) and listed and isinstance(listed[0], dict) and not _is_foreign(listed[0]):
+        return None  # of a policy of AWS IoT the first statement says so already, and most are
     statements = [s for s in (listed if isinstance(listed, list) else [listed]) if isinstance(s, dict)]
-    # Of a policy of AWS IoT the first statement says so already, and most are.
     if not all(map(_is_foreign, statements)) or any(map(_names_topics, statements)):
         return None
     names = [text for statement in statements for text in _texts(statement.get("Action"))]

@@ -99,8 +99,8 @@ class View:
     statements: each with its actions. actions: all that they name. odd: those with an action that is none of the data plane.
     conditioned: those with a condition. complements: those with NotResource. denies. allow, deny: grants by action, in small
     letters. resources: of every statement, as `_spelt_out` reads them. texts: as they are written. text: the same, a line each.
-    variable, mqtt: those with a variable, with `+` or `#`. broken: those that are no ARN, or of nothing. unusable: of a type
-    that no action beside it can use. places: the first of each partition, service, Region and account.
+    mqtt: those with `+` or `#`. broken: those that are no ARN, or of nothing. unusable: of a type that no action beside it can
+    use. places: the first of each partition, service, Region and account.
     """
 
     __slots__ = (
@@ -122,7 +122,6 @@ class View:
         "text",
         "texts",
         "unusable",
-        "variable",
     )
 
     def __init__(self, policy: Policy) -> None:
@@ -144,7 +143,6 @@ class View:
         self._sort()
         self.texts = [resource.text for _, resource, _ in self.resources]
         self.text = "\n".join(self.texts)
-        self.variable = self._with("${")
         self.mqtt = self._with("+") + self._with("#", "+")
 
     def _sort(self) -> None:
@@ -180,10 +178,15 @@ class View:
         return self._with("*") + self._with("?", "*")
 
     @property
+    def variable(self) -> list[Grant]:
+        """Those with a variable, or an escape."""
+        return self._with("${")
+
+    @property
     def names(self) -> frozenset[str]:
         """The variables in resources and in the values of conditions, as written."""
         if self._names is None:
-            found = {name for names in {grant.resource.arn.variables for grant in self.variable} for name in names}
+            found = {name for names in {one.arn.variables for _, one, _ in self.resources} for name in names}
             for statement in self.conditioned:
                 for condition in statement.conditions:
                     for value in condition.values:
