@@ -324,9 +324,7 @@ _SLASHES, _BYTES = 7, 256
     passes=policy(CONNECT, _PUBLISH),
 )
 def shape(document: Policy) -> Iterator[Hit]:
-    if all(map(_usual, document.view.texts)):
-        return
-    for statement, resource, _ in document.view.resources:
+    for statement, resource, _ in document.view.where(_may_have_no_shape):
         name = resource.arn.name
         if resource.arn.kind in ("topic", "topicfilter") and name is not None and statement.allow:
             problem = _problem(name.text)
@@ -335,10 +333,9 @@ def shape(document: Policy) -> Iterator[Hit]:
 
 
 @lru_cache(maxsize=4096)
-def _usual(whole: str) -> bool:
-    """Whether there is nothing to say about an ARN; certain if True."""
+def _may_have_no_shape(text: str) -> bool:
     # The resource type's own slash counts here, and a slash at the start of the topic is a second one.
-    return whole.count("/") <= _SLASHES + 1 and len(whole) <= _BYTES and whole.isascii() and "//" not in whole
+    return text.count("/") > _SLASHES + 1 or len(text) > _BYTES or not text.isascii() or "//" in text
 
 
 def _problem(text: str) -> tuple[str, str] | None:

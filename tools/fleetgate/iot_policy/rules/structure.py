@@ -141,8 +141,8 @@ def nearly_full(document: Policy) -> Iterator[Hit]:
 )
 def redundant(document: Policy) -> Iterator[Hit]:
     statements = document.view.statements
-    texts = document.view.texts
-    if len(set(texts)) < len(texts) or len({id(known) for _, known in statements}) < len(statements):
+    first = {statement.resources[0].text if statement.resources else "" for statement, _ in statements}
+    if len(first) < len(statements) or len({id(known) for _, known in statements}) < len(statements):
         yield from _alike(document)
     for statement, _ in statements:
         resources = statement.resources

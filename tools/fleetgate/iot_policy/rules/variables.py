@@ -238,7 +238,7 @@ def over_https(document: Policy) -> Iterator[Hit]:
         if Kind.THING not in view.kinds(resource.arn.variables):
             continue
         usable = [actions.ACTIONS[name] for name in known.by_kind.get(kind, ())]
-        greengrass = [actions.ACTIONS[name] for name in known.names if actions.ACTIONS[name].any_resource]
+        greengrass = [actions.ACTIONS[name] for name in sorted(known.names) if actions.ACTIONS[name].any_resource]
         if (usable or greengrass) and not any(action.mqtt for action in usable):
             told = statement
             action = (usable or greengrass)[0].name
