@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import http.server
 import os
+import queue
 import subprocess
 import sys
 import threading
 
 import pytest
 from hypercorn.config import Config
+from ministack.core import lambda_runtime
 
 from fleetgate import cloud, embedded_cloud, environment
 from fleetgate.errors import FleetgateError
@@ -34,6 +36,18 @@ def test_no_connection_is_closed_before_its_client_would_do_it(tmp_path, monkeyp
     config = Config()
     config.keep_alive_timeout = 75  # as MiniStack does
     assert config.keep_alive_timeout > 90  # as long as Go's clients keep one
+
+
+def test_an_invocation_waits_for_what_its_function_has_written(monkeypatch):
+    drain = lambda_runtime.Worker._drain_stderr_bounded
+    monkeypatch.setattr(drain, "__defaults__", drain.__defaults__)  # put back afterwards
+    embedded_cloud.wait_for_logs()
+    worker = lambda_runtime.Worker.__new__(lambda_runtime.Worker)
+    worker._stderr_queue = queue.Queue()
+    late = threading.Timer(0.2, worker._stderr_queue.put, ["a line"])
+    late.start()
+    assert worker._drain_stderr_bounded() == "a line"
+    late.join()
 
 
 def test_a_cloud_that_was_killed_counts_as_down(checkout):

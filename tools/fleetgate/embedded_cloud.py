@@ -77,10 +77,22 @@ def serve(requests: Path) -> None:
     Config.access_log_format = "%(h)s %(R)s %(s)s %(D)s"
 
 
+def wait_for_logs() -> None:
+    """How long an invocation waits for what its function has written: until it is there, at once unless the machine is busy.
+
+    MiniStack waits 50 ms for the first line. What comes later is in the log of the next invocation, and a decision of the hook is
+    not found. Every function of ours writes a line, so that a second more costs nothing.
+    """
+    from ministack.core.lambda_runtime import Worker
+
+    Worker._drain_stderr_bounded.__defaults__ = (1.0, 0.005, 1.5)  # seconds: the first line, the next, all
+
+
 if __name__ == "__main__":
     _lock = hold_lock(Path(sys.argv.pop(1)))
     hold_to_loopback(_lock)
     serve(Path(_lock.name).with_name("requests.log"))
+    wait_for_logs()
     from ministack.app import main
 
     main()

@@ -86,7 +86,8 @@ def run(
             wait(futures)
         except KeyboardInterrupt:
             stop.set()  # each canary ends its step, and cleans up
-            watcher.stopping()
+            with one_at_a_time:
+                watcher.stopping()
             raise
     for future, canary in zip(futures, canaries.values(), strict=True):
         future.result()
