@@ -13,7 +13,8 @@ from typing import Any
 
 #: A hook that runs on every commit must not be felt.
 COLD_CPU_SECONDS, TIMES_FASTER_THAN_CHECKOV, WARM_MILLISECONDS, ISOLATION_SECONDS = 0.3, 10.0, 0.25, 0.5
-#: Of each figure in seconds the least counts, as timeit counts: what is above it is what other programs do to the machine.
+#: Of cold and of warm lint the least counts, as timeit counts: what is above it is what other programs do to the machine. The
+#: ratios take the median, since checkov and parliament run once.
 COLD_ROUNDS, WARM_ROUNDS = 15, 100
 
 

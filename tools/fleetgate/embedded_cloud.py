@@ -62,26 +62,32 @@ class _Longer:
         return
 
 
-def serve(requests: Path) -> None:
-    """How connections are served: none is closed before its client would do it, and each request is noted.
+def keep_idle_connections() -> None:
+    """Lets no idle connection be closed before its client would do it.
 
-    MiniStack ends a connection that was idle for 75 seconds, and Go's clients, Terraform's provider among them, keep one for 90:
-    a request that comes in that very moment is carried out, and its answer finds no connection any more. A server has to have
-    the longer patience. requests: client, request, status and microseconds, since MiniStack notes only some requests.
+    MiniStack closes one that was idle for 75 seconds, and Go's clients, Terraform's provider among them, keep one for 90: a
+    request of that very moment is carried out, and its answer finds no connection any more. A server has to have the longer
+    patience.
     """
     from hypercorn.config import Config
 
     Config.keep_alive_timeout = _Longer()  # type: ignore[assignment]
-    requests.unlink(missing_ok=True)  # of the run before
-    Config.accesslog = str(requests)
+
+
+def log_requests(file: Path) -> None:
+    """Notes each request with client, status and microseconds, since MiniStack notes only some."""
+    from hypercorn.config import Config
+
+    file.unlink(missing_ok=True)  # of the run before
+    Config.accesslog = str(file)
     Config.access_log_format = "%(h)s %(R)s %(s)s %(D)s"
 
 
-def wait_for_logs() -> None:
+def wait_longer_for_logs() -> None:
     """How long an invocation waits for what its function has written: until it is there, at once unless the machine is busy.
 
     MiniStack waits 50 ms for the first line. What comes later is in the log of the next invocation, and a decision of the hook is
-    not found. Every function of ours writes a line, so that a second more costs nothing.
+    not found. A function of ours that ends well has written one, so that a second costs nothing.
     """
     from ministack.core.lambda_runtime import Worker
 
@@ -91,8 +97,9 @@ def wait_for_logs() -> None:
 if __name__ == "__main__":
     _lock = hold_lock(Path(sys.argv.pop(1)))
     hold_to_loopback(_lock)
-    serve(Path(_lock.name).with_name("requests.log"))
-    wait_for_logs()
+    keep_idle_connections()
+    log_requests(Path(_lock.name).with_name("requests.log"))
+    wait_longer_for_logs()
     from ministack.app import main
 
     main()

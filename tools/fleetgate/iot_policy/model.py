@@ -55,8 +55,8 @@ class Arn(NamedTuple):
 
     kind: the resource type (`topic`), "*" if a wildcard stands for it, None if there is none. name: what follows `<kind>/`, as a
     pattern; all of it, if kind is "*". variables: those of all of it, which are nearly always those of the name. place: its
-    partition, service, Region and account. is_plain: nothing is wrong with it, its type is written out, and no escape stands in
-    it. Of an ARN with too few parts only `text` is set, and `problem` says what is wrong.
+    partition, service, Region and account. is_plain: nothing is wrong with it, its type and a name are written out, and
+    no `${$}` stands in it. Of an ARN with too few parts only `text` is set, and `problem` says what is wrong.
     """
 
     text: str
@@ -112,7 +112,7 @@ class Statement:
 
 @dataclass(unsafe_hash=True)
 class Policy:
-    """statements: the readable ones. size: characters without white space, as AWS counts. Not frozen, as a statement."""
+    """statements: the readable ones. size: characters without white space, as AWS counts. Not frozen, as Statement is not."""
 
     name: str
     version: str | None
@@ -327,7 +327,8 @@ def _arn(text: str, variables: bool) -> Arn:
     found = _taken_apart(text, variables)
     names = found.variables or (found.whole.variables if "${" in text else ())
     is_plain = found.problem is None and found.kind != "*" and found.name is not None and found.name.text != ""
-    return Arn(*found[:9], names, found[2:6], is_plain and "${$}" not in text)
+    place = (found.partition, found.service, found.region, found.account)
+    return found._replace(variables=names, place=place, is_plain=is_plain and "${$}" not in text)
 
 
 def _taken_apart(text: str, variables: bool) -> Arn:

@@ -36,7 +36,7 @@ class SourceError(ValueError):
         super().__init__(message)
 
 
-@dataclass(unsafe_hash=True)
+@dataclass
 class Source:
     """A parsed document. value: as json.loads gives it. duplicates: pointers of keys that stand twice in one object."""
 
@@ -72,6 +72,8 @@ def parse(data: str | bytes) -> Source:
     except json.JSONDecodeError as error:
         if not text.strip():
             raise SourceError("not JSON: the text is empty", Position(1, 1)) from None
+        if text.startswith("\ufeff"):
+            raise SourceError("not JSON: a byte order mark stands before it, which nobody sees", Position(1, 1)) from None
         raise SourceError(_described(error), Position(error.lineno, error.colno)) from None
     except ValueError as error:  # NaN and Infinity, and integers of thousands of digits
         raise SourceError(f"not JSON: {error}", Position(1, 1)) from None

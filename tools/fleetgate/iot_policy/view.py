@@ -59,8 +59,8 @@ class Actions:
     """The actions of one statement. names: the known ones, in small letters. by_kind: those that can use a resource of that type.
 
     needed: the types of which each must have one. odd: positions of those that are no action of the data plane. open: one of them
-    is judged by resources nobody here knows. of_core: one of them is a Greengrass core's. over_mqtt: one
-    of them is asked for over MQTT.
+    is judged by resources nobody here knows. of_core: one of them is a Greengrass core's. over_mqtt: one of them is asked for
+    over MQTT.
     """
 
     names: frozenset[str]
@@ -96,11 +96,11 @@ _CLIENTS = frozenset(("greengrass:discover",))
 class View:
     """What a policy says, sorted by what rules look for, so that most of them see at once that there is nothing.
 
-    statements: each with its actions. actions: all that they name. odd: those with an action that is none of the data plane.
-    conditioned: those with a condition. complements: those with NotResource. denies. allow, deny: grants by action, in small
-    letters. resources: of every statement, as `_spelt_out` reads them. texts: as they are written. text: the same, a line each.
-    mqtt: those with `+` or `#`. broken: those that are no ARN, or of nothing. unusable: of a type that no action beside it can
-    use. places: the first of each partition, service, Region and account.
+    statements: each with its actions. actions: all known ones that they mean, in small letters. odd: those with an action that
+    is none of the data plane. conditioned: those with a condition. complements: those with NotResource. denies. allow, deny:
+    grants by action, in small letters. resources: of every statement, as `_spelt_out` reads them. texts: as they are written.
+    text: the same, a line each. mqtt: those with `+` or `#`. broken: those that are no ARN, or of nothing. unusable: of a type
+    that no action beside it can use. places: the first of each partition, service, Region and account.
     """
 
     __slots__ = (
@@ -147,13 +147,13 @@ class View:
 
     def _sort(self) -> None:
         resources, places = self.resources, self.places
-        for statement, known in self.statements:
+        for statement, its in self.statements:
             table = self.allow if statement.allow else self.deny
-            by_kind, negated = known.by_kind, statement.negated_resources
+            by_kind, negated = its.by_kind, statement.negated_resources
             for given in statement.resources:
-                for resource in (given,) if given.arn.is_plain else _spelt_out(given, known):
+                for resource in (given,) if given.arn.is_plain else _spelt_out(given, its):
                     arn = resource.arn
-                    grant = Grant(statement, resource, known)
+                    grant = Grant(statement, resource, its)
                     resources.append(grant)
                     if not arn.is_plain and (arn.problem is not None or (arn.name is not None and not arn.name.text)):
                         self.broken.append(grant)
@@ -165,17 +165,14 @@ class View:
                     elif not negated:
                         for name in names:
                             table[name].append(grant)
+        # Rules ask whether an action is in them: from here on nothing gets in by being asked for.
+        self.allow.default_factory = self.deny.default_factory = None
 
     def _with(self, mark: str, other: str | None = None) -> list[Grant]:
         """The resources with `mark` in them, and without `other`."""
         if mark not in self.text:
             return []
         return [grant for grant in self.resources if mark in grant.resource.text and not (other and other in grant.resource.text)]
-
-    @property
-    def starred(self) -> list[Grant]:
-        """The resources with a wildcard."""
-        return self._with("*") + self._with("?", "*")
 
     @property
     def variable(self) -> list[Grant]:
@@ -210,7 +207,7 @@ class View:
 
     @property
     def open_ended(self) -> list[tuple[str, Grant]]:
-        """Grants to publish or subscribe that start with a wildcard or are of AWS' own topics, each once, with its action."""
+        """Grants to publish or subscribe that may start with a wildcard or be of AWS' own topics, each once, with its action."""
         if self._open_ended is None:
             self._open_ended = list(self._find_open_ended())
         return self._open_ended
@@ -246,9 +243,13 @@ def _has_whole_levels(text: str) -> bool:
 
 @lru_cache(maxsize=4096)
 def name_in(text: str) -> str | None:
-    """The name in an ARN as rules see it; None if its type is open, or if it is written in a way that `_spelt_out` changes."""
+    """The name in an ARN as rules see it; None if there is none, if its type is open, or if `_spelt_out` may change it."""
     arn = model.arn(text)
     return None if arn.kind == "*" or arn.name is None or "${$}" in text else arn.name.text
+
+
+#: What ends the text that a name certainly begins with.
+WILD_OR_VARIABLE = re.compile(r"[*?]|\$\{")
 
 
 @lru_cache(maxsize=4096)
@@ -702,8 +703,8 @@ def greengrass(policy: Policy) -> bool:
             return True
     if "/greengrass" not in policy.view.text:
         return False
-    names = [name_of(grant.resource) for grant in policy.view.resources if grant.statement.allow]
-    return any(name is not None and name.text.startswith("$aws/") and "/greengrass" in name.text for name in names)
+    names = [one.arn.name for statement, one, _ in policy.view.resources if statement.allow and "/greengrass" in one.text]
+    return any(name is not None and name.text.startswith("$") and not name.text.startswith("${") for name in names)
 
 
 def of_core(policy: Policy, resource: Resource) -> bool:

@@ -448,7 +448,7 @@ def _may_be_of_system(text: str) -> bool:
     name = view.name_in(text)
     if name is None or name[:1] in ("*", "?"):
         return True
-    return name[:1] == "$" and name[1:2] != "{" and _of_system(re.split(r"[*?]|\$\{", name)[0])
+    return name[:1] == "$" and name[1:2] != "{" and _of_system(view.WILD_OR_VARIABLE.split(name, maxsplit=1)[0])
 
 
 def _of_system(head: str) -> bool:
@@ -696,8 +696,8 @@ def only_guarded(bundle: Bundle) -> Iterator[Hit]:
 )
 def core_prefix(document: Policy) -> Iterator[Hit]:
     """One hit a policy: whoever shares it shares all of it."""
-    for _, resource, _ in document.view.starred if view.greengrass(document) else ():
-        if not resource.arn.variables and view.of_core(document, resource):
+    for _, resource, _ in document.view.resources if view.greengrass(document) else ():
+        if "*" in resource.text and not resource.arn.variables and view.of_core(document, resource):
             fix = f"write {THING} for the name, if more than one core has this policy"
             yield Hit(resource.pointer, f"{resource.text:.200} is for every core whose name begins so", fix)
             return

@@ -357,11 +357,8 @@ def _may_reach_shares(text: str) -> bool:
     name = view.name_in(text)
     if name is None:
         return True
-    start = _WILD_OR_VARIABLE.split(name, maxsplit=1)[0]
+    start = view.WILD_OR_VARIABLE.split(name, maxsplit=1)[0]
     return ":topicfilter/" in text and start.startswith(topics.SHARE[: len(start)])
-
-
-_WILD_OR_VARIABLE = re.compile(r"[*?]|\$\{")
 
 
 def _reaches_shares(document: Policy, resource: Resource) -> bool:

@@ -324,7 +324,7 @@ _SLASHES, _BYTES = 7, 256
     passes=policy(CONNECT, _PUBLISH),
 )
 def shape(document: Policy) -> Iterator[Hit]:
-    for statement, resource, _ in document.view.where(_may_have_no_shape):
+    for statement, resource, _ in document.view.where(_may_break_limits):
         name = resource.arn.name
         if resource.arn.kind in ("topic", "topicfilter") and name is not None and statement.allow:
             problem = _problem(name.text)
@@ -333,9 +333,11 @@ def shape(document: Policy) -> Iterator[Hit]:
 
 
 @lru_cache(maxsize=4096)
-def _may_have_no_shape(text: str) -> bool:
+def _may_break_limits(text: str) -> bool:
     # The resource type's own slash counts here, and a slash at the start of the topic is a second one.
-    return text.count("/") > _SLASHES + 1 or len(text) > _BYTES or not text.isascii() or "//" in text
+    return (
+        view.name_in(text) is None or text.count("/") > _SLASHES + 1 or len(text) > _BYTES or not text.isascii() or "//" in text
+    )
 
 
 def _problem(text: str) -> tuple[str, str] | None:
