@@ -16,7 +16,6 @@ from typing import Any
 import pytest
 
 from checkouts import ROOT
-from fleetgate import lint_files
 from fleetgate.cli import main
 from fleetgate.iot_policy import source
 
@@ -163,10 +162,14 @@ def test_a_folder_that_cannot_be_read_is_not_passed_over(run, monkeypatch):
 def test_a_file_that_cannot_be_read_is_not_passed_over(run, monkeypatch):
     write("policies/a.json", CLEAN)
 
-    def refuse(path, mode):
-        raise PermissionError(13, "Permission denied", path)
+    opened = os.open
 
-    monkeypatch.setattr(lint_files, "open", refuse, raising=False)
+    def refuse(path, *how, **more):
+        if str(path).endswith("a.json"):
+            raise PermissionError(13, "Permission denied", path)
+        return opened(path, *how, **more)
+
+    monkeypatch.setattr(os, "open", refuse)
     status, _, err = run("lint", "policies")
     assert status == 2 and "policies/a.json: cannot be read: Permission denied" in err
 
