@@ -268,10 +268,11 @@ def _read(file: str) -> bytes:
         # A hook reads hundreds of files: neither a path's own parsing nor a buffer's questions about each.
         descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
         try:
-            parts = []
-            while part := os.read(descriptor, _PART):
-                parts.append(part)
-            return b"".join(parts)
+            data = part = os.read(descriptor, _PART)
+            while len(part) == _PART:  # as of no policy
+                part = os.read(descriptor, _PART)
+                data += part
+            return data
         finally:
             os.close(descriptor)
     except OSError as error:

@@ -143,7 +143,7 @@ class View:
         self._sort()
         self.texts = [resource.text for _, resource, _ in self.resources]
         self.text = "\n".join(self.texts)
-        self.mqtt = self._with("+") + self._with("#", "+")
+        self.mqtt = self._with("+") + self._with("#", "+") if "+" in self.text or "#" in self.text else []
 
     def _sort(self) -> None:
         resources, places = self.resources, self.places
@@ -295,7 +295,9 @@ _DOLLAR = re.compile(r"\$\{\$\}(?![${])")
 
 def known(statement: Statement) -> Actions:
     """What a statement's actions are."""
-    return _actions(tuple([text.text for text in statement.actions]), statement.negated_actions)
+    named = statement.actions
+    texts = (named[0].text,) if len(named) == 1 else tuple([text.text for text in named])
+    return _actions(texts, statement.negated_actions)
 
 
 def allowed(policies: Sequence[Policy], *names: str) -> Iterator[tuple[int, str, Grant]]:

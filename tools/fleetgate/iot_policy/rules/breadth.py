@@ -300,7 +300,9 @@ def everything(document: Policy) -> Iterator[Hit]:
 )
 def receives_everything(document: Policy) -> Iterator[Hit]:
     subscribed = document.view.allow.get(SUBSCRIBE, ())
-    for _, resource, _ in document.view.allow.get(RECEIVE, ()) if subscribed and "*" in document.view.text else ():
+    if not subscribed or not any(map(_may_be_every_topic, document.view.texts)):
+        return
+    for _, resource, _ in document.view.allow.get(RECEIVE, ()):
         if (resource.arn.kind == "*" or resource.text.endswith("topic/*")) and _bare(resource, "topic"):
             if any(_bare(grant.resource, "topicfilter") for grant in subscribed):
                 return
@@ -308,6 +310,11 @@ def receives_everything(document: Policy) -> Iterator[Hit]:
                 resource.pointer, f"{resource.text:.200} receives whatever is subscribed to", "name the topics, as in Subscribe"
             )
             return
+
+
+@lru_cache(maxsize=4096)
+def _may_be_every_topic(text: str) -> bool:
+    return text.endswith("topic/*") or view.name_in(text) is None
 
 
 @rule(
