@@ -304,7 +304,7 @@ def _refuse_to_strand_devices(fleet: Fleet, state: State) -> None:
 
 
 def take_over(fleet: Fleet, address: str, identifier: str, say: Say) -> None:
-    """Notes in Terraform's state what is there already . Raises FleetgateError if Terraform cannot find it.
+    """Notes in Terraform's state what is there already. Raises FleetgateError if Terraform cannot find it.
 
     Whose it is, the caller has asked left_behind.require_ours.
     """

@@ -268,11 +268,10 @@ def _read(file: str) -> bytes:
         # A hook reads hundreds of files: neither a path's own parsing nor a buffer's questions about each.
         descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
         try:
-            data = part = os.read(descriptor, _PART)
-            while len(part) == _PART:  # as of no policy
-                part = os.read(descriptor, _PART)
-                data += part
-            return data
+            parts = []
+            while part := os.read(descriptor, _PART):  # which may bring less than there is
+                parts.append(part)
+            return b"".join(parts)
         finally:
             os.close(descriptor)
     except OSError as error:

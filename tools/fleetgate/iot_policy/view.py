@@ -59,8 +59,7 @@ class Actions:
     """The actions of one statement. names: the known ones, in small letters. by_kind: those that can use a resource of that type.
 
     needed: the types of which each must have one. odd: positions of those that are no action of the data plane. open: one of them
-    is judged by resources nobody here knows. of_core: one of them is a Greengrass core's. over_mqtt: one of them is asked for
-    over MQTT.
+    is judged by resources nobody here knows. of_core: one of them is a Greengrass core's.
     """
 
     names: frozenset[str]
@@ -69,7 +68,6 @@ class Actions:
     odd: tuple[int, ...]
     open: bool
     of_core: bool
-    over_mqtt: bool
 
 
 @lru_cache(maxsize=4096)
@@ -85,8 +83,7 @@ def _actions(texts: tuple[str, ...], negated: bool) -> Actions:
     unchecked = bool(odd) or any(actions.ACTIONS[name].any_resource for name in names)
     needed = frozenset(kind for name in names for kind in actions.ACTIONS[name].resources)
     of_core = any(name.startswith("greengrass:") for name in names - _CLIENTS)
-    over_mqtt = any(actions.ACTIONS[name].mqtt for name in names)
-    return Actions(names, {kind: tuple(group) for kind, group in by_kind.items()}, needed, odd, unchecked, of_core, over_mqtt)
+    return Actions(names, {kind: tuple(group) for kind, group in by_kind.items()}, needed, odd, unchecked, of_core)
 
 
 #: What a client device of a Greengrass core asks for, too.

@@ -417,7 +417,8 @@ def _glued(wanted: Pattern, resource: Resource, document: Policy) -> tuple[str, 
     passes=policy(CONNECT, allow("iot:Publish", f"{ARN}:topic/$aws/rules/plant_state/{THING}")),
 )
 def system_topics(document: Policy) -> Iterator[Hit]:
-    for statement, resource, known in document.view.where(_may_be_of_system):
+    open_ = document.view.where(_may_be_of_system)
+    for statement, resource, known in open_:
         name = resource.arn.name
         if resource.arn.kind != "topic" or name is None or not statement.allow or not name.text.startswith("$"):
             continue
@@ -433,7 +434,7 @@ def system_topics(document: Policy) -> Iterator[Hit]:
         elif (rule := _any_rule(resource, name)) is not None:
             fix = f"name the rule: {view.place(resource)}:topic/$aws/rules/<rule>/{THING}"
             yield Hit(resource.pointer, f"{name.text:.200} runs rules that are not this device's", fix, rule)
-    for statement, resource, known in document.view.where(_may_be_of_system):
+    for statement, resource, known in open_:
         name = resource.arn.name
         if resource.arn.kind != "topic" or name is None or name.text[:1] not in ("*", "?") or not statement.allow:
             continue

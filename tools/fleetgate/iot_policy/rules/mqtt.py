@@ -342,10 +342,8 @@ def _invalid(levels: Sequence[str]) -> str | None:
 def shared(document: Policy) -> Iterator[Hit]:
     """One hit a statement."""
     told = None
-    if not any(map(_may_reach_shares, document.view.texts)):
-        return
     for statement, resource, _ in document.view.allow.get(SUBSCRIBE, ()):
-        if statement is not told and _reaches_shares(document, resource):
+        if _may_reach_shares(resource.text) and statement is not told and _reaches_shares(document, resource):
             told = statement
             fix = "start the filter with the device's own branch, or deny iot:Subscribe on topicfilter/$share/*"
             yield Hit(resource.pointer, f"{resource.text:.200} takes in every shared subscription", fix, "$share/any-group/#")
@@ -366,8 +364,6 @@ def _reaches_shares(document: Policy, resource: Resource) -> bool:
     any_group = "$share/any-group/#"
     name = resource.arn.name
     first = name.tokens[0] if name is not None and name.tokens else None
-    if resource.arn.kind != "*" and isinstance(first, str) and not first.startswith(topics.SHARE[: len(first)]):
-        return False
     if resource.arn.kind == "*" or (name is not None and view.shared(name) is not None):
         starts = view.reaches(resource, "topicfilter", any_group, {})
     else:

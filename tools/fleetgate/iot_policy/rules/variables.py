@@ -233,7 +233,7 @@ def over_https(document: Policy) -> Iterator[Hit]:
     told = None
     for statement, resource, known in document.view.variable if not document.view.actions <= _MQTT else ():
         kind = resource.arn.kind
-        if (kind in _MQTT_KINDS and known.over_mqtt) or statement is told or kind == "rolealias":
+        if (kind in _MQTT_KINDS and not known.names.isdisjoint(_MQTT)) or statement is told or kind == "rolealias":
             continue
         if Kind.THING not in view.kinds(resource.arn.variables):
             continue
@@ -247,7 +247,7 @@ def over_https(document: Policy) -> Iterator[Hit]:
 
 
 _MQTT = frozenset(name for name, action in actions.ACTIONS.items() if action.mqtt)
-_MQTT_KINDS = frozenset(kind for action in actions.ACTIONS.values() if action.mqtt for kind in action.resources)
+_MQTT_KINDS = frozenset(kind for name in _MQTT for kind in actions.ACTIONS[name].resources)
 
 
 @rule(
